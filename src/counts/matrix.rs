@@ -1,0 +1,466 @@
+//! The count matrix: cells × genes in compressed sparse rows, with names.
+
+use ndarray::{Array2, ArrayView2};
+
+use crate::error::{Error, Place, Result};
+
+/// Raw counts of `cells × genes` in compressed sparse rows (CSR), with cell and gene names.
+///
+/// A matrix is valid by construction: row offsets rise, gene indices within a row are sorted,
+/// unique and in range, and every stored value is finite, positive and not zero. Unsorted input is
+/// sorted, duplicate entries of a cell and gene are summed, explicit zeros are dropped.
+///
+/// Whether values are *integers* is checked by the preprocessing, which can be told to accept
+/// estimated (fractional) counts.
+///
+/// ```
+/// use celldec::counts::CountMatrix;
+/// use ndarray::array;
+///
+/// let counts = CountMatrix::from_dense(array![[0.0, 2.0], [1.0, 0.0]].view())?;
+/// assert_eq!((counts.cells(), counts.genes(), counts.stored()), (2, 2, 2));
+/// assert_eq!(counts.row(0), (&[1u32][..], &[2.0f32][..]));
+/// # Ok::<(), celldec::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct CountMatrix {
+    genes: usize,
+    offsets: Vec<usize>,
+    indices: Vec<u32>,
+    values: Vec<f32>,
+    cell_names: Vec<String>,
+    gene_names: Vec<String>,
+}
+
+impl CountMatrix {
+    /// From CSR parts: row `i` holds `indices[offsets[i]..offsets[i + 1]]`.
+    ///
+    /// Names are the positions ("0", "1", …) until [`with_names`](Self::with_names).
+    ///
+    /// # Errors
+    /// [`Error::InvalidSparse`] when the parts contradict each other,
+    /// [`Error::NonFiniteCount`] and [`Error::NegativeCount`] for such values.
+    pub fn from_csr(
+        cells: usize,
+        genes: usize,
+        offsets: Vec<usize>,
+        mut indices: Vec<u32>,
+        mut values: Vec<f32>,
+    ) -> Result<Self> {
+        check_offsets("row", cells, &offsets, indices.len(), values.len())?;
+        let mut kept_offsets = Vec::with_capacity(cells + 1);
+        kept_offsets.push(0);
+        let mut kept = 0;
+        let mut scratch: Vec<(u32, f32)> = Vec::new();
+        for cell in 0..cells {
+            let range = offsets[cell]..offsets[cell + 1];
+            if let Some(&gene) = indices[range.clone()]
+                .iter()
+                .find(|&&gene| gene as usize >= genes)
+            {
+                return Err(Error::InvalidSparse {
+                    reason: format!("cell {cell} names gene {gene}, but there are {genes} genes"),
+                });
+            }
+            let strictly_rising = indices[range.clone()].windows(2).all(|w| w[0] < w[1]);
+            if strictly_rising {
+                for entry in range {
+                    if values[entry] != 0.0 {
+                        indices[kept] = indices[entry];
+                        values[kept] = values[entry];
+                        kept += 1;
+                    }
+                }
+            } else {
+                scratch.clear();
+                scratch.extend(range.map(|entry| (indices[entry], values[entry])));
+                scratch.sort_by_key(|&(gene, _)| gene);
+                for run in scratch.chunk_by(|a, b| a.0 == b.0) {
+                    let sum: f32 = run.iter().map(|&(_, value)| value).sum();
+                    if sum != 0.0 {
+                        indices[kept] = run[0].0;
+                        values[kept] = sum;
+                        kept += 1;
+                    }
+                }
+            }
+            kept_offsets.push(kept);
+        }
+        indices.truncate(kept);
+        values.truncate(kept);
+        let matrix = Self {
+            genes,
+            offsets: kept_offsets,
+            indices,
+            values,
+            cell_names: (0..cells).map(|i| i.to_string()).collect(),
+            gene_names: (0..genes).map(|i| i.to_string()).collect(),
+        };
+        matrix.check_values()?;
+        Ok(matrix)
+    }
+
+    /// From CSC parts: column (gene) `j` holds cells `indices[offsets[j]..offsets[j + 1]]`.
+    ///
+    /// # Errors
+    /// As [`from_csr`](Self::from_csr).
+    pub fn from_csc(
+        cells: usize,
+        genes: usize,
+        offsets: &[usize],
+        indices: &[u32],
+        values: &[f32],
+    ) -> Result<Self> {
+        check_offsets("column", genes, offsets, indices.len(), values.len())?;
+        let mut row_offsets = vec![0usize; cells + 1];
+        for &cell in indices {
+            let cell = cell as usize;
+            if cell >= cells {
+                return Err(Error::InvalidSparse {
+                    reason: format!("an entry names cell {cell}, but there are {cells} cells"),
+                });
+            }
+            row_offsets[cell + 1] += 1;
+        }
+        for cell in 0..cells {
+            row_offsets[cell + 1] += row_offsets[cell];
+        }
+        let mut next = row_offsets.clone();
+        let mut row_indices = vec![0u32; indices.len()];
+        let mut row_values = vec![0f32; values.len()];
+        for gene in 0..genes {
+            for entry in offsets[gene]..offsets[gene + 1] {
+                let slot = &mut next[indices[entry] as usize];
+                row_indices[*slot] = gene as u32;
+                row_values[*slot] = values[entry];
+                *slot += 1;
+            }
+        }
+        Self::from_csr(cells, genes, row_offsets, row_indices, row_values)
+    }
+
+    /// From a dense matrix `[cells, genes]`.
+    ///
+    /// # Errors
+    /// As [`from_csr`](Self::from_csr).
+    pub fn from_dense(dense: ArrayView2<'_, f32>) -> Result<Self> {
+        let (cells, genes) = dense.dim();
+        let mut offsets = Vec::with_capacity(cells + 1);
+        offsets.push(0);
+        let mut indices = Vec::new();
+        let mut values = Vec::new();
+        for row in dense.rows() {
+            for (gene, &value) in row.iter().enumerate() {
+                if value != 0.0 {
+                    indices.push(gene as u32);
+                    values.push(value);
+                }
+            }
+            offsets.push(indices.len());
+        }
+        Self::from_csr(cells, genes, offsets, indices, values)
+    }
+
+    /// Replaces the names.
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] when a list does not fit the matrix.
+    pub fn with_names(
+        mut self,
+        cell_names: Vec<String>,
+        gene_names: Vec<String>,
+    ) -> Result<Self> {
+        check_length("the list of cell names", self.cells(), cell_names.len())?;
+        check_length("the list of gene names", self.genes, gene_names.len())?;
+        self.cell_names = cell_names;
+        self.gene_names = gene_names;
+        Ok(self)
+    }
+
+    /// Number of cells (rows).
+    pub fn cells(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Number of genes (columns).
+    pub fn genes(&self) -> usize {
+        self.genes
+    }
+
+    /// Number of stored (non-zero) entries.
+    pub fn stored(&self) -> usize {
+        self.indices.len()
+    }
+
+    /// The non-zero entries of a cell: gene indices (rising) and counts.
+    ///
+    /// # Panics
+    /// When `cell` is not below [`cells`](Self::cells), as slice indexing does.
+    pub fn row(&self, cell: usize) -> (&[u32], &[f32]) {
+        let range = self.offsets[cell]..self.offsets[cell + 1];
+        (&self.indices[range.clone()], &self.values[range])
+    }
+
+    /// Row offsets `[cells + 1]`.
+    pub fn offsets(&self) -> &[usize] {
+        &self.offsets
+    }
+
+    /// Gene index of every stored entry, row after row.
+    pub fn indices(&self) -> &[u32] {
+        &self.indices
+    }
+
+    /// Every stored count, row after row.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// Cell names (barcodes).
+    pub fn cell_names(&self) -> &[String] {
+        &self.cell_names
+    }
+
+    /// Gene names.
+    pub fn gene_names(&self) -> &[String] {
+        &self.gene_names
+    }
+
+    /// Position and name of a cell, for messages.
+    pub fn cell_place(&self, cell: usize) -> Place {
+        Place::new(cell, self.cell_names[cell].clone())
+    }
+
+    /// Position and name of a gene, for messages.
+    pub fn gene_place(&self, gene: usize) -> Place {
+        Place::new(gene, self.gene_names[gene].clone())
+    }
+
+    /// Total count of every cell (its library size).
+    pub fn cell_totals(&self) -> Vec<f64> {
+        (0..self.cells())
+            .map(|cell| self.row(cell).1.iter().map(|&v| f64::from(v)).sum())
+            .collect()
+    }
+
+    /// Number of genes with a count in every cell.
+    pub fn genes_per_cell(&self) -> Vec<usize> {
+        self.offsets.windows(2).map(|w| w[1] - w[0]).collect()
+    }
+
+    /// Total count of every gene.
+    pub fn gene_totals(&self) -> Vec<f64> {
+        let mut totals = vec![0.0; self.genes];
+        for (&gene, &value) in self.indices.iter().zip(&self.values) {
+            totals[gene as usize] += f64::from(value);
+        }
+        totals
+    }
+
+    /// Number of cells in which every gene has a count.
+    pub fn cells_per_gene(&self) -> Vec<usize> {
+        let mut cells = vec![0; self.genes];
+        for &gene in &self.indices {
+            cells[gene as usize] += 1;
+        }
+        cells
+    }
+
+    /// The matrix of the given cells, in the given order.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSparse`] when a cell does not exist.
+    pub fn select_cells(&self, cells: &[usize]) -> Result<Self> {
+        if let Some(&cell) = cells.iter().find(|&&cell| cell >= self.cells()) {
+            return Err(Error::InvalidSparse {
+                reason: format!("cell {cell} was selected, but there are {} cells", self.cells()),
+            });
+        }
+        let mut offsets = Vec::with_capacity(cells.len() + 1);
+        offsets.push(0);
+        let mut indices = Vec::new();
+        let mut values = Vec::new();
+        for &cell in cells {
+            let (row_indices, row_values) = self.row(cell);
+            indices.extend_from_slice(row_indices);
+            values.extend_from_slice(row_values);
+            offsets.push(indices.len());
+        }
+        Ok(Self {
+            genes: self.genes,
+            offsets,
+            indices,
+            values,
+            cell_names: cells.iter().map(|&c| self.cell_names[c].clone()).collect(),
+            gene_names: self.gene_names.clone(),
+        })
+    }
+
+    /// The matrix of the given genes, in the given order; `None` stands for a gene that this
+    /// matrix lacks and becomes a column of zeros named by `names`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSparse`] when a gene does not exist or is selected twice,
+    /// [`Error::LengthMismatch`] when `names` has another length than `genes`.
+    pub fn align_genes(&self, genes: &[Option<usize>], names: Vec<String>) -> Result<Self> {
+        check_length("the list of gene names", genes.len(), names.len())?;
+        let mut target = vec![u32::MAX; self.genes];
+        for (position, &gene) in genes.iter().enumerate() {
+            let Some(gene) = gene else { continue };
+            let slot = target.get_mut(gene).ok_or_else(|| Error::InvalidSparse {
+                reason: format!("gene {gene} was selected, but there are {} genes", self.genes),
+            })?;
+            if *slot != u32::MAX {
+                return Err(Error::InvalidSparse {
+                    reason: format!("gene {gene} was selected twice"),
+                });
+            }
+            *slot = position as u32;
+        }
+        let mut offsets = Vec::with_capacity(self.offsets.len());
+        offsets.push(0);
+        let mut indices = Vec::new();
+        let mut values = Vec::new();
+        let mut row: Vec<(u32, f32)> = Vec::new();
+        for cell in 0..self.cells() {
+            let (row_indices, row_values) = self.row(cell);
+            row.clear();
+            row.extend(
+                row_indices
+                    .iter()
+                    .zip(row_values)
+                    .map(|(&gene, &value)| (target[gene as usize], value))
+                    .filter(|&(gene, _)| gene != u32::MAX),
+            );
+            row.sort_unstable_by_key(|&(gene, _)| gene);
+            indices.extend(row.iter().map(|&(gene, _)| gene));
+            values.extend(row.iter().map(|&(_, value)| value));
+            offsets.push(indices.len());
+        }
+        Ok(Self {
+            genes: genes.len(),
+            offsets,
+            indices,
+            values,
+            cell_names: self.cell_names.clone(),
+            gene_names: names,
+        })
+    }
+
+    /// The matrix of the given genes, in the given order.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSparse`] when a gene does not exist or is selected twice.
+    pub fn select_genes(&self, genes: &[usize]) -> Result<Self> {
+        let names = genes
+            .iter()
+            .map(|&gene| self.gene_names.get(gene).cloned().unwrap_or_default())
+            .collect();
+        let genes: Vec<_> = genes.iter().map(|&gene| Some(gene)).collect();
+        self.align_genes(&genes, names)
+    }
+
+    /// The dense matrix `[cells, genes]`: `4 · cells · genes` bytes.
+    pub fn to_dense(&self) -> Array2<f32> {
+        let mut dense = Array2::zeros((self.cells(), self.genes));
+        for cell in 0..self.cells() {
+            let (indices, values) = self.row(cell);
+            for (&gene, &value) in indices.iter().zip(values) {
+                dense[[cell, gene as usize]] = value;
+            }
+        }
+        dense
+    }
+
+    /// Refuses values that are not integers.
+    ///
+    /// # Errors
+    /// [`Error::FractionalCount`] naming the first such entry and how many there are.
+    pub fn check_integers(&self) -> Result<()> {
+        let is_fractional = |value: f32| value.fract() != 0.0;
+        let count = self.values.iter().filter(|&&v| is_fractional(v)).count();
+        match self.values.iter().position(|&v| is_fractional(v)) {
+            None => Ok(()),
+            Some(entry) => {
+                let (cell, gene) = self.entry_place(entry);
+                Err(Error::FractionalCount {
+                    cell,
+                    gene,
+                    value: self.values[entry],
+                    count,
+                })
+            }
+        }
+    }
+
+    fn check_values(&self) -> Result<()> {
+        let count = self.values.iter().filter(|v| !v.is_finite()).count();
+        if let Some(entry) = self.values.iter().position(|v| !v.is_finite()) {
+            let (cell, gene) = self.entry_place(entry);
+            return Err(Error::NonFiniteCount { cell, gene, count });
+        }
+        if let Some(entry) = self.values.iter().position(|&v| v < 0.0) {
+            let (cell, gene) = self.entry_place(entry);
+            return Err(Error::NegativeCount {
+                cell,
+                gene,
+                value: self.values[entry],
+            });
+        }
+        Ok(())
+    }
+
+    fn entry_place(&self, entry: usize) -> (Place, Place) {
+        let cell = self.offsets.partition_point(|&offset| offset <= entry) - 1;
+        (
+            self.cell_place(cell),
+            self.gene_place(self.indices[entry] as usize),
+        )
+    }
+}
+
+fn check_length(what: &str, expected: usize, found: usize) -> Result<()> {
+    if expected == found {
+        Ok(())
+    } else {
+        Err(Error::LengthMismatch {
+            what: what.to_string(),
+            expected,
+            found,
+        })
+    }
+}
+
+fn check_offsets(
+    what: &str,
+    lines: usize,
+    offsets: &[usize],
+    indices: usize,
+    values: usize,
+) -> Result<()> {
+    let invalid = |reason: String| Err(Error::InvalidSparse { reason });
+    if indices != values {
+        return invalid(format!("{indices} indices but {values} values"));
+    }
+    if offsets.len() != lines + 1 {
+        return invalid(format!(
+            "{} {what} offsets, expected {} (one more than {what}s)",
+            offsets.len(),
+            lines + 1
+        ));
+    }
+    if offsets[0] != 0 || offsets[lines] != indices {
+        return invalid(format!(
+            "{what} offsets must run from 0 to {indices}, found {} to {}",
+            offsets[0], offsets[lines]
+        ));
+    }
+    if let Some(line) = offsets.windows(2).position(|w| w[0] > w[1]) {
+        return invalid(format!(
+            "{what} offsets fall at {what} {line}: {} then {}",
+            offsets[line],
+            offsets[line + 1]
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,380 @@
+//! Everything that can go wrong, one variant per cause.
+//!
+//! A message says what was wrong, where (cell, gene, file, line) and what to do instead.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// The result of a fallible operation of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A row or column of a matrix: its zero-based position and its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Zero-based position.
+    pub index: usize,
+    /// Name (cell barcode or gene symbol); empty when the matrix has no names.
+    pub name: String,
+}
+
+impl Place {
+    /// A place from its position and name.
+    pub fn new(index: usize, name: impl Into<String>) -> Self {
+        Self {
+            index,
+            name: name.into(),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.name.is_empty() {
+            write!(f, "{}", self.index)
+        } else {
+            write!(f, "{} (\"{}\")", self.index, self.name)
+        }
+    }
+}
+
+/// What can go wrong in this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The matrix has no cells or no genes.
+    #[error("the count matrix is empty ({cells} cells × {genes} genes); nothing can be learned from it")]
+    EmptyMatrix {
+        /// Number of cells.
+        cells: usize,
+        /// Number of genes.
+        genes: usize,
+    },
+    /// Filtering left nothing.
+    #[error(
+        "filtering left {cells} cells × {genes} genes of {cells_before} × {genes_before}; \
+         lower the filter thresholds, or check that the matrix is cells × genes"
+    )]
+    AllFiltered {
+        /// Cells left.
+        cells: usize,
+        /// Genes left.
+        genes: usize,
+        /// Cells before filtering.
+        cells_before: usize,
+        /// Genes before filtering.
+        genes_before: usize,
+    },
+    /// A value is NaN or infinite.
+    #[error(
+        "{count} entries are NaN or infinite, the first at cell {cell}, gene {gene}; \
+         remove or repair them before clustering"
+    )]
+    NonFiniteCount {
+        /// First such cell.
+        cell: Place,
+        /// First such gene.
+        gene: Place,
+        /// How many entries.
+        count: usize,
+    },
+    /// A count is negative.
+    #[error(
+        "negative count {value} at cell {cell}, gene {gene}; pass raw counts, \
+         not scaled or batch-corrected values"
+    )]
+    NegativeCount {
+        /// The cell.
+        cell: Place,
+        /// The gene.
+        gene: Place,
+        /// The value found.
+        value: f32,
+    },
+    /// A count is not an integer.
+    #[error(
+        "{count} values are not integers, the first is {value} at cell {cell}, gene {gene}; \
+         pass raw counts (in AnnData often a layer or `raw`), or allow fractional values \
+         explicitly for estimated counts"
+    )]
+    FractionalCount {
+        /// First such cell.
+        cell: Place,
+        /// First such gene.
+        gene: Place,
+        /// The value found.
+        value: f32,
+        /// How many entries.
+        count: usize,
+    },
+    /// A cell has no counts, so it has no size factor.
+    #[error(
+        "{count} cells have no counts in the genes used, the first is cell {cell}; \
+         drop them with the filter `min_counts_per_cell(1.0)`"
+    )]
+    EmptyCell {
+        /// First such cell.
+        cell: Place,
+        /// How many cells.
+        count: usize,
+    },
+    /// A sparse matrix whose parts contradict each other.
+    #[error("invalid sparse matrix: {reason}")]
+    InvalidSparse {
+        /// What contradicts what, and where.
+        reason: String,
+    },
+    /// Two things that must have the same length have not.
+    #[error("{what} has length {found}, expected {expected}")]
+    LengthMismatch {
+        /// Which input.
+        what: String,
+        /// Length expected.
+        expected: usize,
+        /// Length found.
+        found: usize,
+    },
+    /// A value of a dense matrix or of a computed quantity is NaN or infinite.
+    #[error("{what} has a NaN or infinite value in row {row}, column {column}")]
+    NonFiniteValue {
+        /// Which matrix.
+        what: String,
+        /// Row.
+        row: usize,
+        /// Column.
+        column: usize,
+    },
+    /// Names that must be unique are not.
+    #[error("{what} name \"{name}\" occurs more than once (first at {first}, again at {second}); make names unique")]
+    DuplicateName {
+        /// Cell or gene.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// First position.
+        first: usize,
+        /// Second position.
+        second: usize,
+    },
+    /// Too few genes of a fitted model are present in new data.
+    #[error(
+        "only {found} of the model's {expected} genes are in the new data (at least 80 % are needed), \
+         missing for example {examples}; check the gene identifiers (symbols or Ensembl ids) and the species"
+    )]
+    GeneOverlap {
+        /// Genes found.
+        found: usize,
+        /// Genes of the model.
+        expected: usize,
+        /// Some missing names.
+        examples: String,
+    },
+    /// The requested variable-gene selection cannot be computed.
+    #[error("highly variable genes: {reason}")]
+    VariableGenes {
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// A setting is invalid.
+    #[error(transparent)]
+    Parameter(#[from] ParameterError),
+    /// Constraint pairs that cannot be used.
+    #[error(transparent)]
+    Constraint(#[from] ConstraintError),
+    /// Graph clustering found a single community.
+    #[error(
+        "graph clustering at resolution {resolution} found a single community; \
+         choose a higher resolution (for example {suggestion})"
+    )]
+    SingleCommunity {
+        /// The resolution used.
+        resolution: f64,
+        /// A resolution to try.
+        suggestion: f64,
+    },
+    /// Training met a non-finite loss or gradient.
+    #[error(
+        "{term} became non-finite in the {phase} phase, epoch {epoch}, batch {batch}; \
+         lower the learning rate, or check the input for extreme values"
+    )]
+    Diverged {
+        /// Which term of the loss.
+        term: String,
+        /// Which training phase.
+        phase: String,
+        /// Zero-based epoch.
+        epoch: usize,
+        /// Zero-based batch.
+        batch: usize,
+    },
+    /// The tensor backend refused.
+    #[error("the compute device failed: {reason}")]
+    Device {
+        /// What it said, and what to do.
+        reason: String,
+    },
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's word.
+        source: std::io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{}{}: {reason}", path.display(), line.map(|line| format!(", line {line}")).unwrap_or_default())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// One-based line, where the format has lines.
+        line: Option<usize>,
+        /// What is wrong and what was expected.
+        reason: String,
+    },
+    /// A saved model that this version cannot use.
+    #[error("{}: not a usable model: {reason}", path.display())]
+    Model {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// An [`Error::Io`] for `path`.
+    pub fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Self::Io {
+            path: path.into(),
+            source,
+        }
+    }
+
+    /// An [`Error::Format`] for `path` at a one-based `line`.
+    pub fn format(
+        path: impl Into<PathBuf>,
+        line: impl Into<Option<usize>>,
+        reason: impl Into<String>,
+    ) -> Self {
+        Self::Format {
+            path: path.into(),
+            line: line.into(),
+            reason: reason.into(),
+        }
+    }
+}
+
+/// A setting outside its range: one variant per setting.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParameterError {
+    /// Number of clusters outside `2..=cells`.
+    #[error("the number of clusters must be between 2 and the number of cells ({cells}), got {clusters}")]
+    Clusters {
+        /// Clusters asked for.
+        clusters: usize,
+        /// Cells there are.
+        cells: usize,
+    },
+    /// Learning rate zero, negative or not finite.
+    #[error("the learning rate of {phase} must be positive and finite, got {value}")]
+    LearningRate {
+        /// Which phase.
+        phase: &'static str,
+        /// Value given.
+        value: f64,
+    },
+    /// Batch size zero.
+    #[error("the batch size must be at least 1")]
+    BatchSize,
+    /// Number of epochs zero where at least one is needed.
+    #[error("{name} must be at least 1")]
+    Epochs {
+        /// Which count of epochs.
+        name: &'static str,
+    },
+    /// A value outside its range.
+    #[error("{name} must be {requirement}, got {value}")]
+    OutOfRange {
+        /// Which setting.
+        name: &'static str,
+        /// What is allowed.
+        requirement: &'static str,
+        /// Value given.
+        value: f64,
+    },
+    /// A list of layer widths that is empty or holds a zero.
+    #[error("{name} must be a non-empty list of positive widths, got {value:?}")]
+    LayerWidths {
+        /// Which list.
+        name: &'static str,
+        /// Value given.
+        value: Vec<usize>,
+    },
+    /// A list of resolutions that is empty or holds a non-positive value.
+    #[error("resolutions must be a non-empty list of positive finite numbers, got {value:?}")]
+    Resolutions {
+        /// Value given.
+        value: Vec<f64>,
+    },
+    /// Settings that contradict each other.
+    #[error("{reason}")]
+    Conflict {
+        /// Which settings, and what to change.
+        reason: String,
+    },
+}
+
+/// Why constraint pairs cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConstraintError {
+    /// A pair names a cell that does not exist.
+    #[error("{kind} pair {pair}: ({first}, {second}) names a cell outside 0..{cells}")]
+    OutOfRange {
+        /// Must-link or cannot-link.
+        kind: &'static str,
+        /// Position of the pair in its list.
+        pair: usize,
+        /// First cell.
+        first: usize,
+        /// Second cell.
+        second: usize,
+        /// Number of cells.
+        cells: usize,
+    },
+    /// A pair of a cell with itself.
+    #[error("{kind} pair {pair}: cell {cell} is paired with itself")]
+    SelfPair {
+        /// Must-link or cannot-link.
+        kind: &'static str,
+        /// Position of the pair in its list.
+        pair: usize,
+        /// The cell.
+        cell: usize,
+    },
+    /// Cannot-link pairs inside a must-link component.
+    #[error(
+        "{count} cannot-link pairs contradict the must-link pairs, the first is \
+         ({first}, {second}): both cells are in one must-link component; remove one side"
+    )]
+    Contradiction {
+        /// First cell of the first conflict.
+        first: usize,
+        /// Second cell of the first conflict.
+        second: usize,
+        /// Number of conflicting cannot-link pairs.
+        count: usize,
+        /// All conflicting cannot-link pairs.
+        pairs: Vec<(usize, usize)>,
+    },
+    /// More pairs asked for than the labelled cells allow.
+    #[error("{asked} {kind} pairs were asked for but the labelled cells allow only {available}; ask for fewer or label more cells")]
+    TooFewPairs {
+        /// Must-link, cannot-link or both.
+        kind: &'static str,
+        /// Pairs asked for.
+        asked: usize,
+        /// Pairs there are.
+        available: usize,
+    },
+}

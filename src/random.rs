@@ -1,0 +1,54 @@
+//! Random streams addressed by (seed, purpose, epoch, cell).
+//!
+//! Every random number of a fit comes from a ChaCha8 stream whose 256-bit key *is* its address,
+//! so a number depends on what it is for and never on the number of threads, on the order in
+//! which work is done, or on another fit that runs at the same time.
+
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+
+/// What random numbers are used for; part of a stream's address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u64)]
+pub enum Purpose {
+    /// Initial weights.
+    Weights = 1,
+    /// The order of cells within an epoch.
+    Shuffle = 2,
+    /// Gaussian noise on the network's input.
+    Noise = 3,
+    /// Dropout masks.
+    Dropout = 4,
+    /// k-means starts.
+    KMeans = 5,
+    /// Graph clustering.
+    Communities = 6,
+    /// Drawing constraint pairs.
+    Constraints = 7,
+    /// Simulated counts.
+    Simulation = 8,
+    /// Subsampling cells.
+    Subsample = 9,
+}
+
+/// The stream for `purpose` in `epoch` at `index` (a cell, a layer or a restart, as fits the
+/// purpose).
+///
+/// ```
+/// use celldec::random::{Purpose, stream};
+/// use rand::RngExt;
+///
+/// let a: f64 = stream(7, Purpose::Noise, 0, 3).random();
+/// let b: f64 = stream(7, Purpose::Noise, 0, 3).random();
+/// assert_eq!(a, b);
+/// ```
+pub fn stream(seed: u64, purpose: Purpose, epoch: u64, index: u64) -> ChaCha8Rng {
+    let mut key = [0u8; 32];
+    for (slot, word) in key
+        .chunks_exact_mut(8)
+        .zip([seed, purpose as u64, epoch, index])
+    {
+        slot.copy_from_slice(&word.to_le_bytes());
+    }
+    ChaCha8Rng::from_seed(key)
+}
