@@ -42,7 +42,9 @@ impl fmt::Display for Place {
 #[non_exhaustive]
 pub enum Error {
     /// The matrix has no cells or no genes.
-    #[error("the count matrix is empty ({cells} cells × {genes} genes); nothing can be learned from it")]
+    #[error(
+        "the count matrix is empty ({cells} cells × {genes} genes); nothing can be learned from it"
+    )]
     EmptyMatrix {
         /// Number of cells.
         cells: usize,
@@ -144,7 +146,9 @@ pub enum Error {
         column: usize,
     },
     /// Names that must be unique are not.
-    #[error("{what} name \"{name}\" occurs more than once (first at {first}, again at {second}); make names unique")]
+    #[error(
+        "{what} name \"{name}\" occurs more than once (first at {first}, again at {second}); make names unique"
+    )]
     DuplicateName {
         /// Cell or gene.
         what: &'static str,
@@ -268,7 +272,9 @@ impl Error {
 #[non_exhaustive]
 pub enum ParameterError {
     /// Number of clusters outside `2..=cells`.
-    #[error("the number of clusters must be between 2 and the number of cells ({cells}), got {clusters}")]
+    #[error(
+        "the number of clusters must be between 2 and the number of cells ({cells}), got {clusters}"
+    )]
     Clusters {
         /// Clusters asked for.
         clusters: usize,
@@ -368,7 +374,9 @@ pub enum ConstraintError {
         pairs: Vec<(usize, usize)>,
     },
     /// More pairs asked for than the labelled cells allow.
-    #[error("{asked} {kind} pairs were asked for but the labelled cells allow only {available}; ask for fewer or label more cells")]
+    #[error(
+        "{asked} {kind} pairs were asked for but the labelled cells allow only {available}; ask for fewer or label more cells"
+    )]
     TooFewPairs {
         /// Must-link, cannot-link or both.
         kind: &'static str,

@@ -165,11 +165,7 @@ impl CountMatrix {
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] when a list does not fit the matrix.
-    pub fn with_names(
-        mut self,
-        cell_names: Vec<String>,
-        gene_names: Vec<String>,
-    ) -> Result<Self> {
+    pub fn with_names(mut self, cell_names: Vec<String>, gene_names: Vec<String>) -> Result<Self> {
         check_length("the list of cell names", self.cells(), cell_names.len())?;
         check_length("the list of gene names", self.genes, gene_names.len())?;
         self.cell_names = cell_names;
@@ -273,7 +269,10 @@ impl CountMatrix {
     pub fn select_cells(&self, cells: &[usize]) -> Result<Self> {
         if let Some(&cell) = cells.iter().find(|&&cell| cell >= self.cells()) {
             return Err(Error::InvalidSparse {
-                reason: format!("cell {cell} was selected, but there are {} cells", self.cells()),
+                reason: format!(
+                    "cell {cell} was selected, but there are {} cells",
+                    self.cells()
+                ),
             });
         }
         let mut offsets = Vec::with_capacity(cells.len() + 1);
@@ -308,7 +307,10 @@ impl CountMatrix {
         for (position, &gene) in genes.iter().enumerate() {
             let Some(gene) = gene else { continue };
             let slot = target.get_mut(gene).ok_or_else(|| Error::InvalidSparse {
-                reason: format!("gene {gene} was selected, but there are {} genes", self.genes),
+                reason: format!(
+                    "gene {gene} was selected, but there are {} genes",
+                    self.genes
+                ),
             })?;
             if *slot != u32::MAX {
                 return Err(Error::InvalidSparse {

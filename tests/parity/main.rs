@@ -1,0 +1,9 @@
+//! Parity with numbers computed once by the original Python implementations
+//! (`tests/fixtures/README.md` says how).
+
+mod fixtures;
+
+mod likelihood;
+mod metrics;
+mod preprocessing;
+mod special_functions;
