@@ -234,6 +234,12 @@ pub enum Error {
         /// What is wrong and what was expected.
         reason: String,
     },
+    /// Denoised expression was asked of a model without a decoder.
+    #[error(
+        "this model has no decoder (DESC removes it before self-training); \
+         denoise with a scDCC model"
+    )]
+    NoDecoder,
     /// A saved model that this version cannot use.
     #[error("{}: not a usable model: {reason}", path.display())]
     Model {

@@ -5,6 +5,7 @@ pub use burn;
 
 pub mod counts;
 pub mod error;
+pub mod nn;
 pub mod random;
 
 pub use error::{Error, Result};

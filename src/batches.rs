@@ -1,0 +1,230 @@
+//! Minibatches: rows of preprocessed cells as dense tensors, their order, and noise.
+
+use burn::config::Config;
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::RngExt;
+use rand::seq::SliceRandom;
+use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
+
+use crate::preprocess::Cells;
+use crate::random::{Purpose, stream};
+
+/// What corrupts the network's input while training.
+#[derive(Config, Debug, Copy, PartialEq)]
+pub enum Corruption {
+    /// Nothing.
+    None,
+    /// Gaussian noise of this standard deviation, added (scDCC: 2.5).
+    Gaussian(f64),
+    /// Inputs set to zero with this probability, the others scaled up (DESC: 0.2).
+    Dropout(f64),
+}
+
+impl Corruption {
+    /// Corrupts one row in place with the stream at (`seed`, `epoch`, `row`).
+    pub fn apply(self, values: &mut [f32], seed: u64, epoch: u64, row: u64) {
+        match self {
+            Self::None => {}
+            Self::Gaussian(deviation) => {
+                if deviation == 0.0 {
+                    return;
+                }
+                let deviation = deviation as f32;
+                let mut rng = stream(seed, Purpose::Noise, epoch, row);
+                for value in values {
+                    let noise: f32 = StandardNormal.sample(&mut rng);
+                    *value += deviation * noise;
+                }
+            }
+            Self::Dropout(rate) => {
+                if rate == 0.0 {
+                    return;
+                }
+                let rate = rate as f32;
+                let scale = 1.0 / (1.0 - rate);
+                let mut rng = stream(seed, Purpose::Dropout, epoch, row);
+                for value in values {
+                    let dropped = rng.random::<f32>() < rate;
+                    *value = if dropped { 0.0 } else { *value * scale };
+                }
+            }
+        }
+    }
+}
+
+/// A batch of cells as tensors.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Positions of the cells in [`Cells`].
+    pub cells: Vec<usize>,
+    /// Clean network input (scaled expression) `[cells, genes]`.
+    pub input: Tensor<2>,
+    /// Raw counts `[cells, genes]`.
+    pub counts: Tensor<2>,
+    /// Size factors `[cells]`.
+    pub size_factors: Tensor<1>,
+}
+
+/// Turns rows of [`Cells`] into tensors on a device.
+#[derive(Debug, Clone)]
+pub struct Batches<'a> {
+    cells: &'a Cells,
+    device: Device,
+}
+
+impl<'a> Batches<'a> {
+    /// Batches of `cells` on `device`.
+    pub fn new(cells: &'a Cells, device: &Device) -> Self {
+        Self {
+            cells,
+            device: device.clone(),
+        }
+    }
+
+    /// The same batches outside automatic differentiation.
+    pub fn without_autodiff(&self) -> Self {
+        Self {
+            cells: self.cells,
+            device: self.device.clone().inner(),
+        }
+    }
+
+    /// The cells.
+    pub fn cells(&self) -> &'a Cells {
+        self.cells
+    }
+
+    /// The batch of the given rows.
+    pub fn batch(&self, rows: &[usize]) -> Batch {
+        let size_factors: Vec<f32> = rows
+            .iter()
+            .map(|&row| self.cells.size_factors()[row])
+            .collect();
+        Batch {
+            cells: rows.to_vec(),
+            input: self.input(rows),
+            counts: dense_rows(rows, self.cells.genes(), &self.device, |row, values| {
+                self.cells.fill_counts(row, values);
+            }),
+            size_factors: Tensor::from_data(
+                TensorData::new(size_factors, [rows.len()]),
+                &self.device,
+            ),
+        }
+    }
+
+    /// The clean network input of the given rows `[rows, genes]`.
+    pub fn input(&self, rows: &[usize]) -> Tensor<2> {
+        dense_rows(rows, self.cells.genes(), &self.device, |row, values| {
+            self.cells.fill_input(row, values);
+        })
+    }
+
+    /// The corrupted network input of the given rows `[rows, genes]`.
+    ///
+    /// The noise of a cell depends on (`seed`, `epoch`, cell) alone, not on the batch it is in.
+    pub fn corrupted_input(
+        &self,
+        rows: &[usize],
+        corruption: Corruption,
+        seed: u64,
+        epoch: u64,
+    ) -> Tensor<2> {
+        dense_rows(rows, self.cells.genes(), &self.device, |row, values| {
+            self.cells.fill_input(row, values);
+            corruption.apply(values, seed, epoch, row as u64);
+        })
+    }
+}
+
+/// A dense tensor `[rows, width]` whose rows are written in parallel by `fill(row, values)`.
+pub(crate) fn dense_rows(
+    rows: &[usize],
+    width: usize,
+    device: &Device,
+    fill: impl Fn(usize, &mut [f32]) + Sync,
+) -> Tensor<2> {
+    let mut values = vec![0f32; rows.len() * width];
+    values
+        .par_chunks_mut(width.max(1))
+        .zip(rows)
+        .for_each(|(chunk, &row)| fill(row, chunk));
+    Tensor::from_data(TensorData::new(values, [rows.len(), width]), device)
+}
+
+/// The order in which an epoch visits `count` rows: shuffled, or as they are.
+pub fn epoch_order(count: usize, shuffle: bool, seed: u64, epoch: u64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    if shuffle {
+        order.shuffle(&mut stream(seed, Purpose::Shuffle, epoch, 0));
+    }
+    order
+}
+
+/// Cuts an order into batches; a last batch of a single row joins the one before.
+pub fn split(order: &[usize], batch_size: usize) -> Vec<&[usize]> {
+    let mut batches: Vec<&[usize]> = order.chunks(batch_size.max(1)).collect();
+    if batch_size > 1 && batches.len() > 1 && batches.last().is_some_and(|last| last.len() == 1) {
+        batches.pop();
+        let start = (batches.len() - 1) * batch_size;
+        batches.pop();
+        batches.push(&order[start..]);
+    }
+    batches
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_single_last_row_joins_the_batch_before() {
+        let order: Vec<usize> = (0..9).collect();
+        let sizes: Vec<usize> = split(&order, 4).iter().map(|b| b.len()).collect();
+        assert_eq!(sizes, [4, 5]);
+        let sizes: Vec<usize> = split(&order[..1], 4).iter().map(|b| b.len()).collect();
+        assert_eq!(sizes, [1]);
+    }
+
+    #[test]
+    fn a_batch_larger_than_the_data_is_clamped() {
+        let order: Vec<usize> = (0..3).collect();
+        assert_eq!(split(&order, 100), vec![&order[..]]);
+    }
+
+    proptest! {
+        #[test]
+        fn batches_cover_every_row_once(count in 1usize..500, size in 1usize..64, seed: u64) {
+            let order = epoch_order(count, true, seed, 3);
+            let mut seen: Vec<usize> = split(&order, size).concat();
+            seen.sort_unstable();
+            prop_assert_eq!(seen, (0..count).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn dropout_keeps_the_mean(rate in 0.0f64..0.8, seed: u64) {
+            let mut values = vec![1f32; 20_000];
+            Corruption::Dropout(rate).apply(&mut values, seed, 0, 0);
+            let mean: f32 = values.iter().sum::<f32>() / values.len() as f32;
+            let standard_error = (rate / (1.0 - rate) / values.len() as f64).sqrt() as f32;
+            prop_assert!((mean - 1.0).abs() <= 6.0 * standard_error + 1e-4);
+        }
+    }
+
+    #[test]
+    fn noise_has_the_deviation_asked_for() {
+        let mut values = vec![0f32; 50_000];
+        Corruption::Gaussian(2.5).apply(&mut values, 1, 0, 0);
+        let mean: f64 = values.iter().map(|&v| f64::from(v)).sum::<f64>() / 50_000.0;
+        let variance: f64 = values
+            .iter()
+            .map(|&v| (f64::from(v) - mean).powi(2))
+            .sum::<f64>()
+            / 50_000.0;
+        assert!(mean.abs() < 0.05, "{mean}");
+        assert!((variance.sqrt() - 2.5).abs() < 0.04, "{variance}");
+    }
+}

@@ -1,0 +1,161 @@
+//! Reconstruction losses: mean squared error, negative binomial, zero-inflated negative binomial.
+
+use burn::tensor::Tensor;
+
+use super::combine::{Sum, Weighted};
+use crate::batches::Batch;
+use crate::kernel::likelihood;
+use crate::nn::{HeadOutput, MseHead, NbHead, ReconstructionHead, ZinbHead};
+
+/// How well the output of a decoder head explains a batch of cells.
+///
+/// An implementation needs [`forward_no_reduction`](Self::forward_no_reduction); override
+/// [`forward`](Self::forward) where the mean has a faster way of its own.
+pub trait ReconstructionLoss: Send + Sync {
+    /// The decoder head whose output this loss can score.
+    type Head: ReconstructionHead;
+
+    /// The loss of every entry `[cells, genes]`.
+    fn forward_no_reduction(&self, output: &HeadOutput<Self::Head>, batch: &Batch) -> Tensor<2>;
+
+    /// The loss of the batch `[1]`: the mean over all entries.
+    fn forward(&self, output: &HeadOutput<Self::Head>, batch: &Batch) -> Tensor<1> {
+        self.forward_no_reduction(output, batch).mean()
+    }
+
+    /// What the loss is called in histories and messages.
+    fn name(&self) -> String;
+
+    /// This loss times `weight`.
+    fn weighted(self, weight: f64) -> Weighted<Self>
+    where
+        Self: Sized,
+    {
+        Weighted::new(self, weight)
+    }
+
+    /// The sum of this loss and another one that scores the same head.
+    fn plus<L: ReconstructionLoss<Head = Self::Head>>(self, other: L) -> Sum<Self, L>
+    where
+        Self: Sized,
+    {
+        Sum::new(self, other)
+    }
+}
+
+/// Mean squared error between the network's input and its reconstruction (DESC).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MseLoss;
+
+impl MseLoss {
+    /// The loss.
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl ReconstructionLoss for MseLoss {
+    type Head = MseHead;
+
+    fn forward_no_reduction(&self, output: &HeadOutput<MseHead>, batch: &Batch) -> Tensor<2> {
+        (output.reconstruction.clone() - batch.input.clone()).square()
+    }
+
+    fn name(&self) -> String {
+        "mse".into()
+    }
+}
+
+/// Negative log-likelihood of the raw counts under a negative binomial.
+///
+/// With μ the head's mean times the size factor and θ its dispersion,
+///
+/// ```text
+/// −ln NB(x; μ, θ) = ln Γ(θ) + ln Γ(x+1) − ln Γ(x+θ) + (θ+x) ln(1 + μ/θ) + x (ln θ − ln μ)
+/// ```
+///
+/// computed from logits in log space ([`kernel::likelihood`](crate::kernel::likelihood)).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NbLoss;
+
+impl NbLoss {
+    /// The loss.
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl ReconstructionLoss for NbLoss {
+    type Head = NbHead;
+
+    fn forward_no_reduction(&self, output: &HeadOutput<NbHead>, batch: &Batch) -> Tensor<2> {
+        likelihood::nb_negative_log_likelihood(
+            batch.counts.clone(),
+            batch.size_factors.clone(),
+            output.mean_logits.clone(),
+            output.dispersion_logits.clone(),
+        )
+    }
+
+    fn forward(&self, output: &HeadOutput<NbHead>, batch: &Batch) -> Tensor<1> {
+        likelihood::nb_negative_log_likelihood_mean(
+            batch.counts.clone(),
+            batch.size_factors.clone(),
+            output.mean_logits.clone(),
+            output.dispersion_logits.clone(),
+        )
+    }
+
+    fn name(&self) -> String {
+        "nb".into()
+    }
+}
+
+/// Negative log-likelihood of the raw counts under a zero-inflated negative binomial (Eraslan et
+/// al., 2019; scDeepCluster; scDCC).
+///
+/// With π the head's dropout and NB as in [`NbLoss`],
+///
+/// ```text
+/// x = 0:  −ln(π + (1−π) (θ/(θ+μ))^θ)
+/// x > 0:  −ln(1−π) − ln NB(x; μ, θ)
+/// ```
+///
+/// computed from logits in log space; the original adds 1e-10 to logarithms' arguments instead.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ZinbLoss;
+
+impl ZinbLoss {
+    /// The loss.
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl ReconstructionLoss for ZinbLoss {
+    type Head = ZinbHead;
+
+    fn forward_no_reduction(&self, output: &HeadOutput<ZinbHead>, batch: &Batch) -> Tensor<2> {
+        likelihood::zinb_negative_log_likelihood(
+            batch.counts.clone(),
+            batch.size_factors.clone(),
+            output.mean_logits.clone(),
+            output.dispersion_logits.clone(),
+            output.dropout_logits.clone(),
+        )
+    }
+
+    fn forward(&self, output: &HeadOutput<ZinbHead>, batch: &Batch) -> Tensor<1> {
+        likelihood::zinb_negative_log_likelihood_mean(
+            batch.counts.clone(),
+            batch.size_factors.clone(),
+            output.mean_logits.clone(),
+            output.dispersion_logits.clone(),
+            output.dropout_logits.clone(),
+        )
+    }
+
+    fn name(&self) -> String {
+        "zinb".into()
+    }
+}

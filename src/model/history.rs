@@ -1,0 +1,66 @@
+//! What happened in every epoch.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A phase of training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Phase {
+    /// One layer of the encoder with its mirror, as a denoising autoencoder.
+    LayerwisePretraining {
+        /// Zero-based layer of the encoder.
+        layer: usize,
+    },
+    /// The autoencoder end to end.
+    Pretraining,
+    /// Towards the sharpened target.
+    SelfTraining,
+}
+
+impl Phase {
+    /// The phase's number in the addresses of random streams.
+    pub(crate) fn stream(self) -> u64 {
+        match self {
+            Self::Pretraining => 1,
+            Self::SelfTraining => 2,
+            Self::LayerwisePretraining { layer } => 16 + layer as u64,
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LayerwisePretraining { layer } => {
+                write!(f, "layer-wise pretraining (layer {})", layer + 1)
+            }
+            Self::Pretraining => f.write_str("pretraining"),
+            Self::SelfTraining => f.write_str("self-training"),
+        }
+    }
+}
+
+/// What happened in one epoch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// Phase of training.
+    pub phase: Phase,
+    /// Zero-based epoch within the phase.
+    pub epoch: usize,
+    /// Mean over the cells (or pairs) of every term of the loss, weights included.
+    pub losses: Vec<(String, f64)>,
+    /// Fraction of cells whose label changed at the last update of the target, in epochs of
+    /// self-training that began with one.
+    pub changed: Option<f64>,
+    /// Wall-clock seconds.
+    pub seconds: f64,
+}
+
+impl EpochRecord {
+    /// The sum of all terms.
+    pub fn total_loss(&self) -> f64 {
+        self.losses.iter().map(|(_, value)| value).sum()
+    }
+}

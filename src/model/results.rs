@@ -1,0 +1,208 @@
+//! The results of a run: labels, soft assignments, embedding, status.
+
+use ndarray::{Array2, ArrayView2};
+use serde::{Deserialize, Serialize};
+
+use super::evaluate::{Evaluation, hard_labels};
+use super::fitted::FittedModel;
+use super::history::EpochRecord;
+use crate::nn::ReconstructionHead;
+
+/// Cells assigned to clusters.
+///
+/// Labels are columns of the soft assignments: a cluster that lost all its cells keeps its
+/// column, so labels and columns never disagree.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assignment {
+    labels: Vec<usize>,
+    soft: Array2<f32>,
+}
+
+impl Assignment {
+    /// From soft assignments `[cells, clusters]`; the label is the largest column.
+    pub fn from_soft(soft: Array2<f32>) -> Self {
+        Self {
+            labels: hard_labels(&soft),
+            soft,
+        }
+    }
+
+    /// Label of every cell, below [`count`](Self::count).
+    pub fn labels(&self) -> &[usize] {
+        &self.labels
+    }
+
+    /// Soft assignments q `[cells, clusters]`, rows summing to 1.
+    pub fn soft(&self) -> ArrayView2<'_, f32> {
+        self.soft.view()
+    }
+
+    /// Largest soft assignment of every cell.
+    pub fn confidence(&self) -> Vec<f32> {
+        self.labels
+            .iter()
+            .enumerate()
+            .map(|(cell, &label)| self.soft[[cell, label]])
+            .collect()
+    }
+
+    /// Number of clusters, empty ones included.
+    pub fn count(&self) -> usize {
+        self.soft.ncols()
+    }
+
+    /// Number of cells in every cluster.
+    pub fn sizes(&self) -> Vec<usize> {
+        let mut sizes = vec![0; self.count()];
+        for &label in &self.labels {
+            sizes[label] += 1;
+        }
+        sizes
+    }
+}
+
+/// Why self-training ended.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// Fewer labels changed than the tolerance.
+    LabelsStable {
+        /// Fraction of cells whose label changed at the last update.
+        changed: f64,
+    },
+    /// The maximum number of epochs was reached before that.
+    MaximumEpochs {
+        /// Fraction of cells whose label changed at the last update.
+        changed: f64,
+    },
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Whether labels became stable before the maximum number of epochs.
+    pub converged: bool,
+    /// Why self-training ended.
+    pub stop_reason: StopReason,
+    /// Epochs of pretraining, layer-wise ones included.
+    pub pretraining_epochs: usize,
+    /// Epochs of self-training.
+    pub self_training_epochs: usize,
+    /// Number of cells in every cluster.
+    pub cluster_sizes: Vec<usize>,
+    /// Clusters that hold no cell at the end.
+    pub empty_clusters: Vec<usize>,
+    /// What a careful reader of the result should know.
+    pub warnings: Vec<String>,
+}
+
+impl Status {
+    pub(crate) fn new(
+        assignment: &Assignment,
+        stop_reason: StopReason,
+        history: &[EpochRecord],
+    ) -> Self {
+        let cluster_sizes = assignment.sizes();
+        let empty_clusters: Vec<usize> = (0..cluster_sizes.len())
+            .filter(|&cluster| cluster_sizes[cluster] == 0)
+            .collect();
+        let mut warnings = Vec::new();
+        if cluster_sizes.len() - empty_clusters.len() == 1 {
+            warnings.push("every cell is in one cluster".to_string());
+        } else if !empty_clusters.is_empty() {
+            warnings.push(format!(
+                "{} of {} clusters lost all their cells: {empty_clusters:?}",
+                empty_clusters.len(),
+                cluster_sizes.len()
+            ));
+        }
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+        let is_self_training = |record: &&EpochRecord| {
+            record.phase == super::history::Phase::SelfTraining
+        };
+        let self_training_epochs = history.iter().filter(is_self_training).count();
+        Self {
+            converged: matches!(stop_reason, StopReason::LabelsStable { .. }),
+            stop_reason,
+            pretraining_epochs: history.len() - self_training_epochs,
+            self_training_epochs,
+            cluster_sizes,
+            empty_clusters,
+            warnings,
+        }
+    }
+}
+
+/// The outcome of a training run: the fitted model and what it says about the training cells.
+#[derive(Debug, Clone)]
+pub struct Fit<H: ReconstructionHead> {
+    model: FittedModel<H>,
+    embedding: Array2<f32>,
+    clusters: Assignment,
+    initial_labels: Vec<usize>,
+    history: Vec<EpochRecord>,
+    status: Status,
+}
+
+impl<H: ReconstructionHead> Fit<H> {
+    pub(crate) fn new(
+        model: FittedModel<H>,
+        evaluation: Evaluation,
+        initial_labels: Vec<usize>,
+        stop_reason: StopReason,
+        history: Vec<EpochRecord>,
+    ) -> Self {
+        let clusters = Assignment::from_soft(evaluation.soft_assignments);
+        let status = Status::new(&clusters, stop_reason, &history);
+        Self {
+            model,
+            embedding: evaluation.embedding,
+            clusters,
+            initial_labels,
+            history,
+            status,
+        }
+    }
+
+    /// The fitted model: embeds and assigns new cells, saves itself.
+    pub fn model(&self) -> &FittedModel<H> {
+        &self.model
+    }
+
+    /// The fitted model without the results.
+    pub fn into_model(self) -> FittedModel<H> {
+        self.model
+    }
+
+    /// Labels and soft assignments of the training cells.
+    pub fn clusters(&self) -> &Assignment {
+        &self.clusters
+    }
+
+    /// Embedding of the training cells `[cells, latent]`.
+    pub fn embedding(&self) -> ArrayView2<'_, f32> {
+        self.embedding.view()
+    }
+
+    /// Centroids `[clusters, latent]`.
+    pub fn centroids(&self) -> Array2<f32> {
+        self.model.centroids()
+    }
+
+    /// Labels at the start of self-training (k-means or graph clustering).
+    pub fn initial_labels(&self) -> &[usize] {
+        &self.initial_labels
+    }
+
+    /// Losses and label changes of every epoch.
+    pub fn history(&self) -> &[EpochRecord] {
+        &self.history
+    }
+
+    /// How the run ended.
+    pub fn status(&self) -> &Status {
+        &self.status
+    }
+}

@@ -1,0 +1,69 @@
+//! Encoder, decoder and head in one module.
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use super::decoder::{Decoder, DecoderConfig};
+use super::dense::Activation;
+use super::encoder::{Encoder, EncoderConfig};
+use super::head::ReconstructionHead;
+
+/// Configuration of an [`Autoencoder`]; the head brings its own.
+#[derive(Config, Debug, PartialEq)]
+pub struct AutoencoderConfig {
+    /// The encoder.
+    pub encoder: EncoderConfig,
+    /// The decoder.
+    pub decoder: DecoderConfig,
+}
+
+impl AutoencoderConfig {
+    /// An encoder through `widths` (the last is the latent space) and the mirrored decoder.
+    ///
+    /// The latent layer has `latent_activation`, all others ReLU.
+    pub fn symmetric(genes: usize, widths: &[usize], latent_activation: Activation) -> Self {
+        let encoder =
+            EncoderConfig::new(genes, widths.to_vec()).with_latent_activation(latent_activation);
+        let mirrored = widths.iter().rev().skip(1).copied().collect();
+        let decoder = DecoderConfig::new(encoder.latent(), mirrored);
+        Self::new(encoder, decoder)
+    }
+
+    /// Creates the autoencoder with a head.
+    pub fn init<H: ReconstructionHead>(&self, head: &H::Config, device: &Device) -> Autoencoder<H> {
+        Autoencoder {
+            encoder: self.encoder.init(device),
+            decoder: self.decoder.init(device),
+            head: H::init(head, self.decoder.features(), self.encoder.genes, device),
+        }
+    }
+}
+
+/// An autoencoder: [`Encoder`], [`Decoder`] and a [reconstruction head](ReconstructionHead).
+#[derive(Module, Debug)]
+pub struct Autoencoder<H: Module> {
+    /// Genes to latent space.
+    pub encoder: Encoder,
+    /// Latent space to features.
+    pub decoder: Decoder,
+    /// Features to a distribution over expression.
+    pub head: H,
+}
+
+impl<H: ReconstructionHead> Autoencoder<H> {
+    /// Network input `[cells, genes]` → output of the head.
+    pub fn forward(&self, input: Tensor<2>) -> H::Output {
+        self.decode(self.encode(input))
+    }
+
+    /// Network input `[cells, genes]` → embedding `[cells, latent]`.
+    pub fn encode(&self, input: Tensor<2>) -> Tensor<2> {
+        self.encoder.forward(input)
+    }
+
+    /// Embedding `[cells, latent]` → output of the head.
+    pub fn decode(&self, latent: Tensor<2>) -> H::Output {
+        self.head.forward(self.decoder.forward(latent))
+    }
+}

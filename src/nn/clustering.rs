@@ -1,0 +1,139 @@
+//! The clustering layer: similarity of every cell to every centroid.
+
+use burn::config::Config;
+use burn::module::{Initializer, Module, Param};
+use burn::tensor::{Device, Tensor, TensorData, activation};
+use ndarray::ArrayView2;
+
+use crate::error::ParameterError;
+
+/// How the similarity of a cell to a centroid falls with their distance.
+#[derive(Config, Debug, PartialEq)]
+pub enum SimilarityKernel {
+    /// Student's t with `alpha` degrees of freedom,
+    /// `q_ij ∝ (1 + ‖z_i − μ_j‖²/α)^(−(α+1)/2)`: both papers use α = 1.
+    StudentT {
+        /// Degrees of freedom α > 0.
+        alpha: f64,
+    },
+    /// A Gaussian of the Euclidean distance, `q_ij ∝ exp(−‖z_i − μ_j‖²/(2σ²))`.
+    ///
+    /// The published DESC code sums one exponential per latent dimension instead, which is not a
+    /// function of the distance.
+    Gaussian {
+        /// Standard deviation σ > 0.
+        bandwidth: f64,
+    },
+}
+
+impl SimilarityKernel {
+    /// Checks that the kernel's parameter is positive and finite.
+    pub(crate) fn check(&self) -> Result<(), ParameterError> {
+        let (name, value) = match *self {
+            Self::StudentT { alpha } => ("the degrees of freedom of the similarity kernel", alpha),
+            Self::Gaussian { bandwidth } => ("the bandwidth of the similarity kernel", bandwidth),
+        };
+        if value > 0.0 && value.is_finite() {
+            Ok(())
+        } else {
+            Err(ParameterError::OutOfRange {
+                name,
+                requirement: "positive and finite",
+                value,
+            })
+        }
+    }
+}
+
+/// Configuration of a [`ClusteringLayer`].
+#[derive(Config, Debug, PartialEq)]
+pub struct ClusteringLayerConfig {
+    /// Number of clusters.
+    pub clusters: usize,
+    /// Width of the latent space.
+    pub latent: usize,
+    /// Similarity kernel.
+    #[config(default = "SimilarityKernel::StudentT { alpha: 1.0 }")]
+    pub kernel: SimilarityKernel,
+}
+
+impl ClusteringLayerConfig {
+    /// Creates the layer with all centroids at the origin.
+    pub fn init(&self, device: &Device) -> ClusteringLayer {
+        ClusteringLayer {
+            centroids: Initializer::Zeros.init([self.clusters, self.latent], device),
+            kernel: self.kernel.clone(),
+        }
+    }
+}
+
+/// Trainable centroids `[clusters, latent]` and the soft assignment of cells to them.
+///
+/// Soft assignment (Xie et al., 2016, eq. 1; DESC and scDCC alike):
+///
+/// ```text
+/// q_ij = (1 + ‖z_i − μ_j‖²/α)^(−(α+1)/2) / Σ_j' (1 + ‖z_i − μ_j'‖²/α)^(−(α+1)/2)
+/// ```
+///
+/// computed as a softmax of the logarithms, so that far cells keep a proper assignment.
+#[derive(Module, Debug)]
+pub struct ClusteringLayer {
+    /// Centroids μ `[clusters, latent]`.
+    pub centroids: Param<Tensor<2>>,
+    /// Similarity kernel.
+    #[module(skip)]
+    pub kernel: SimilarityKernel,
+}
+
+impl ClusteringLayer {
+    /// A layer with the given centroids `[clusters, latent]`.
+    pub fn from_centroids(
+        centroids: ArrayView2<'_, f32>,
+        kernel: SimilarityKernel,
+        device: &Device,
+    ) -> Self {
+        let (clusters, latent) = centroids.dim();
+        let values: Vec<f32> = centroids.iter().copied().collect();
+        Self {
+            centroids: Param::from_tensor(Tensor::from_data(
+                TensorData::new(values, [clusters, latent]),
+                device,
+            )),
+            kernel,
+        }
+    }
+
+    /// Number of clusters.
+    pub fn clusters(&self) -> usize {
+        self.centroids.lazy_shape()[0]
+    }
+
+    /// Soft assignment q: `[cells, latent]` → `[cells, clusters]`, rows summing to 1.
+    pub fn forward(&self, latent: Tensor<2>) -> Tensor<2> {
+        let distances = self.squared_distances(latent);
+        let log_similarity = match self.kernel {
+            SimilarityKernel::StudentT { alpha } => {
+                distances.div_scalar(alpha).log1p() * (-(alpha + 1.0) / 2.0)
+            }
+            SimilarityKernel::Gaussian { bandwidth } => {
+                distances * (-0.5 / (bandwidth * bandwidth))
+            }
+        };
+        activation::softmax(log_similarity, 1)
+    }
+
+    /// Squared Euclidean distances `[cells, clusters]`.
+    ///
+    /// `‖z‖² − 2z·μ + ‖μ‖²` needs no `[cells, clusters, latent]` temporary; both sides are first
+    /// moved so that the centroids' mean is the origin, which keeps the cancellation small.
+    pub fn squared_distances(&self, latent: Tensor<2>) -> Tensor<2> {
+        let centroids = self.centroids.val();
+        let origin = centroids.clone().detach().mean_dim(0);
+        let latent = latent - origin.clone();
+        let centroids = centroids - origin;
+        let latent_norms = latent.clone().square().sum_dim(1);
+        let centroid_norms = centroids.clone().square().sum_dim(1).transpose();
+        let products = latent.matmul(centroids.transpose());
+        (latent_norms + centroid_norms - products * 2.0).clamp_min(0.0)
+    }
+}

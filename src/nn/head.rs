@@ -1,0 +1,266 @@
+//! Reconstruction heads: the last step of the decoder, from features to a distribution over
+//! expression.
+//!
+//! A head returns *logits* (unbounded outputs); the losses work on them in log space. The
+//! parameters that they stand for are
+//!
+//! * mean μ = exp(logit), clamped to [1e-5, 1e6],
+//! * dispersion θ = softplus(logit), clamped to [1e-4, 1e4] (variance μ + μ²/θ),
+//! * dropout π = sigmoid(logit), the probability of an excess zero.
+
+use burn::config::Config;
+use burn::module::{Initializer, Module, Param};
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{Device, Tensor, activation};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::dense::Activation;
+
+/// What a head returns for a batch.
+pub type HeadOutput<H> = <H as ReconstructionHead>::Output;
+
+/// A module that turns decoder features `[cells, features]` into the parameters of a
+/// distribution over expression `[cells, genes]`.
+///
+/// Which loss fits which head is settled by the compiler: a
+/// [`ReconstructionLoss`](crate::loss::ReconstructionLoss) names its head.
+pub trait ReconstructionHead: Module + Sync + 'static {
+    /// Settings of the head; kept in saved models.
+    type Config: Serialize + DeserializeOwned + Clone + Send + Sync + std::fmt::Debug;
+    /// The tensors that the head returns.
+    type Output;
+
+    /// A name that identifies the head in saved models.
+    const NAME: &'static str;
+
+    /// Whether the expectation is per unit of size factor, as a mean count is, rather than on the
+    /// scale of the network's input.
+    const SCALES_WITH_SIZE_FACTOR: bool = true;
+
+    /// Creates the head.
+    fn init(config: &Self::Config, features: usize, genes: usize, device: &Device) -> Self;
+
+    /// Features `[cells, features]` → output.
+    fn forward(&self, features: Tensor<2>) -> Self::Output;
+
+    /// The expected expression `[cells, genes]` of an output at size factor 1, without excess
+    /// zeros: the denoised value.
+    fn expectation(&self, output: &Self::Output) -> Tensor<2>;
+}
+
+/// exp of mean logits, clamped as in scDCC.
+fn mean_from_logits(logits: Tensor<2>) -> Tensor<2> {
+    logits.exp().clamp(1e-5, 1e6)
+}
+
+/// softplus of dispersion logits, clamped as in scDCC.
+fn dispersion_from_logits(logits: Tensor<2>) -> Tensor<2> {
+    activation::softplus(logits, 1.0).clamp(1e-4, 1e4)
+}
+
+/// Settings of an [`MseHead`].
+#[derive(Config, Debug, PartialEq)]
+pub struct MseHeadConfig {
+    /// Activation of the output. The published DESC ends in tanh although its inputs reach ±6;
+    /// the default is linear.
+    #[config(default = "Activation::Linear")]
+    pub activation: Activation,
+}
+
+/// A single output per gene, scored by the mean squared error.
+#[derive(Module, Debug)]
+pub struct MseHead {
+    /// Features to genes.
+    pub output: Linear,
+    /// Activation of the output.
+    #[module(skip)]
+    pub activation: Activation,
+}
+
+/// What an [`MseHead`] returns.
+#[derive(Debug, Clone)]
+pub struct MseOutput {
+    /// Reconstructed network input `[cells, genes]`.
+    pub reconstruction: Tensor<2>,
+}
+
+impl ReconstructionHead for MseHead {
+    type Config = MseHeadConfig;
+    type Output = MseOutput;
+    const NAME: &'static str = "mse";
+    const SCALES_WITH_SIZE_FACTOR: bool = false;
+
+    fn init(config: &MseHeadConfig, features: usize, genes: usize, device: &Device) -> Self {
+        Self {
+            output: LinearConfig::new(features, genes).init(device),
+            activation: config.activation,
+        }
+    }
+
+    fn forward(&self, features: Tensor<2>) -> MseOutput {
+        MseOutput {
+            reconstruction: self.activation.forward(self.output.forward(features)),
+        }
+    }
+
+    fn expectation(&self, output: &MseOutput) -> Tensor<2> {
+        output.reconstruction.clone()
+    }
+}
+
+/// Where the dispersion of an [`NbHead`] comes from.
+#[derive(Config, Debug, Copy, PartialEq, Eq)]
+pub enum Dispersion {
+    /// One dispersion per gene, shared by all cells.
+    PerGene,
+    /// One dispersion per cell and gene, from a layer of its own.
+    PerCellAndGene,
+}
+
+/// Settings of an [`NbHead`].
+#[derive(Config, Debug, PartialEq)]
+pub struct NbHeadConfig {
+    /// Where the dispersion comes from.
+    #[config(default = "Dispersion::PerGene")]
+    pub dispersion: Dispersion,
+}
+
+/// Mean and dispersion of a negative binomial.
+#[derive(Module, Debug)]
+pub struct NbHead {
+    /// Features to mean logits.
+    pub mean: Linear,
+    /// Features to dispersion logits, when they differ between cells.
+    pub dispersion: Option<Linear>,
+    /// Dispersion logits `[1, genes]`, when they are shared by all cells.
+    pub gene_dispersion: Option<Param<Tensor<2>>>,
+}
+
+/// What an [`NbHead`] returns.
+#[derive(Debug, Clone)]
+pub struct NbOutput {
+    /// Logits of the mean `[cells, genes]`, before the size factor.
+    pub mean_logits: Tensor<2>,
+    /// Logits of the dispersion, `[cells, genes]` or `[1, genes]`.
+    pub dispersion_logits: Tensor<2>,
+}
+
+impl NbOutput {
+    /// Mean μ before the size factor `[cells, genes]`.
+    pub fn mean(&self) -> Tensor<2> {
+        mean_from_logits(self.mean_logits.clone())
+    }
+
+    /// Dispersion θ, `[cells, genes]` or `[1, genes]`.
+    pub fn dispersion(&self) -> Tensor<2> {
+        dispersion_from_logits(self.dispersion_logits.clone())
+    }
+}
+
+impl ReconstructionHead for NbHead {
+    type Config = NbHeadConfig;
+    type Output = NbOutput;
+    const NAME: &'static str = "nb";
+
+    fn init(config: &NbHeadConfig, features: usize, genes: usize, device: &Device) -> Self {
+        let linear = || LinearConfig::new(features, genes).init(device);
+        let (dispersion, gene_dispersion) = match config.dispersion {
+            Dispersion::PerCellAndGene => (Some(linear()), None),
+            Dispersion::PerGene => (None, Some(Initializer::Zeros.init([1, genes], device))),
+        };
+        Self {
+            mean: linear(),
+            dispersion,
+            gene_dispersion,
+        }
+    }
+
+    fn forward(&self, features: Tensor<2>) -> NbOutput {
+        let mean_logits = self.mean.forward(features.clone());
+        let dispersion_logits = match (&self.dispersion, &self.gene_dispersion) {
+            (Some(layer), _) => layer.forward(features),
+            (None, Some(logits)) => logits.val(),
+            (None, None) => mean_logits.zeros_like(),
+        };
+        NbOutput {
+            mean_logits,
+            dispersion_logits,
+        }
+    }
+
+    fn expectation(&self, output: &NbOutput) -> Tensor<2> {
+        output.mean()
+    }
+}
+
+/// Settings of a [`ZinbHead`]; it has none.
+#[derive(Config, Debug, PartialEq)]
+pub struct ZinbHeadConfig {}
+
+/// Mean, dispersion and dropout of a zero-inflated negative binomial: the three output layers of
+/// scDCC and scDeepCluster.
+#[derive(Module, Debug)]
+pub struct ZinbHead {
+    /// Features to mean logits.
+    pub mean: Linear,
+    /// Features to dispersion logits.
+    pub dispersion: Linear,
+    /// Features to dropout logits.
+    pub dropout: Linear,
+}
+
+/// What a [`ZinbHead`] returns: logits `[cells, genes]`.
+#[derive(Debug, Clone)]
+pub struct ZinbOutput {
+    /// Logits of the mean, before the size factor.
+    pub mean_logits: Tensor<2>,
+    /// Logits of the dispersion.
+    pub dispersion_logits: Tensor<2>,
+    /// Logits of the dropout.
+    pub dropout_logits: Tensor<2>,
+}
+
+impl ZinbOutput {
+    /// Mean μ before the size factor `[cells, genes]`.
+    pub fn mean(&self) -> Tensor<2> {
+        mean_from_logits(self.mean_logits.clone())
+    }
+
+    /// Dispersion θ `[cells, genes]`.
+    pub fn dispersion(&self) -> Tensor<2> {
+        dispersion_from_logits(self.dispersion_logits.clone())
+    }
+
+    /// Dropout π `[cells, genes]`.
+    pub fn dropout(&self) -> Tensor<2> {
+        activation::sigmoid(self.dropout_logits.clone())
+    }
+}
+
+impl ReconstructionHead for ZinbHead {
+    type Config = ZinbHeadConfig;
+    type Output = ZinbOutput;
+    const NAME: &'static str = "zinb";
+
+    fn init(_config: &ZinbHeadConfig, features: usize, genes: usize, device: &Device) -> Self {
+        let linear = || LinearConfig::new(features, genes).init(device);
+        Self {
+            mean: linear(),
+            dispersion: linear(),
+            dropout: linear(),
+        }
+    }
+
+    fn forward(&self, features: Tensor<2>) -> ZinbOutput {
+        ZinbOutput {
+            mean_logits: self.mean.forward(features.clone()),
+            dispersion_logits: self.dispersion.forward(features.clone()),
+            dropout_logits: self.dropout.forward(features),
+        }
+    }
+
+    fn expectation(&self, output: &ZinbOutput) -> Tensor<2> {
+        output.mean()
+    }
+}

@@ -1,0 +1,26 @@
+//! Neural-network modules: encoder, decoder, heads and the clustering layer.
+//!
+//! Each is a burn [`Module`](burn::module::Module) built by a `Config`, as in burn itself:
+//! `EncoderConfig::new(2000, vec![256, 64, 32]).init(&device)`. They compose freely;
+//! [`Autoencoder`] and [`ClusteringNetwork`] are the two compositions that the trainers use.
+
+mod autoencoder;
+mod clustering;
+mod decoder;
+mod dense;
+mod encoder;
+mod head;
+mod initialize;
+mod network;
+
+pub use autoencoder::{Autoencoder, AutoencoderConfig};
+pub use clustering::{ClusteringLayer, ClusteringLayerConfig, SimilarityKernel};
+pub use decoder::{Decoder, DecoderConfig};
+pub use dense::{Activation, Dense, DenseConfig};
+pub use encoder::{Encoder, EncoderConfig};
+pub use head::{
+    Dispersion, HeadOutput, MseHead, MseHeadConfig, MseOutput, NbHead, NbHeadConfig, NbOutput,
+    ReconstructionHead, ZinbHead, ZinbHeadConfig, ZinbOutput,
+};
+pub use initialize::{InitialWeights, initialize_weights};
+pub use network::{ClusteringNetwork, Reconstruction};

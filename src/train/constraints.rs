@@ -1,0 +1,277 @@
+//! Pairs of cells that belong together or apart.
+
+use rand::seq::index;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{ConstraintError, Error, Result};
+use crate::random::{Purpose, stream};
+
+/// Must-link and cannot-link pairs of cells, by their positions in the
+/// [`Cells`](crate::preprocess::Cells) that are clustered.
+///
+/// ```
+/// use celldec::train::ConstraintPairs;
+///
+/// let pairs = ConstraintPairs::new(vec![(0, 1)], vec![(1, 2)])?;
+/// assert_eq!(pairs.must_link(), [(0, 1)]);
+///
+/// // 0 and 1 belong together, so 0 and 1 cannot belong apart.
+/// assert!(ConstraintPairs::new(vec![(0, 1)], vec![(1, 0)]).is_err());
+///
+/// // Or drawn from cells whose type is known (`None`: unknown).
+/// let types = [Some(0), Some(1), None, Some(0)];
+/// let pairs = ConstraintPairs::from_labels(&types, 3, 7)?;
+/// assert_eq!((pairs.must_link().len(), pairs.cannot_link().len()), (1, 2));
+/// # Ok::<(), celldec::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConstraintPairs {
+    must_link: Vec<(usize, usize)>,
+    cannot_link: Vec<(usize, usize)>,
+}
+
+impl ConstraintPairs {
+    /// Checked pairs; either list may be empty.
+    ///
+    /// # Errors
+    /// [`ConstraintError::SelfPair`] for a pair of a cell with itself,
+    /// [`ConstraintError::Contradiction`] when a cannot-link pair lies within cells that
+    /// must-link pairs connect, directly or through others.
+    pub fn new(
+        must_link: Vec<(usize, usize)>,
+        cannot_link: Vec<(usize, usize)>,
+    ) -> Result<Self> {
+        for (kind, pairs) in [("must-link", &must_link), ("cannot-link", &cannot_link)] {
+            if let Some((pair, &(cell, _))) =
+                pairs.iter().enumerate().find(|(_, pair)| pair.0 == pair.1)
+            {
+                return Err(ConstraintError::SelfPair { kind, pair, cell }.into());
+            }
+        }
+        let mut components = Components::default();
+        for &(first, second) in &must_link {
+            components.join(first, second);
+        }
+        let conflicts: Vec<(usize, usize)> = cannot_link
+            .iter()
+            .copied()
+            .filter(|&(first, second)| components.find(first) == components.find(second))
+            .collect();
+        if let Some(&(first, second)) = conflicts.first() {
+            return Err(ConstraintError::Contradiction {
+                first,
+                second,
+                count: conflicts.len(),
+                pairs: conflicts,
+            }
+            .into());
+        }
+        Ok(Self {
+            must_link,
+            cannot_link,
+        })
+    }
+
+    /// Draws `count` different pairs of labelled cells at random, as the scDCC authors do: a pair
+    /// is must-link when its labels agree, cannot-link when they differ.
+    ///
+    /// # Errors
+    /// [`ConstraintError::TooFewPairs`] when the labelled cells have fewer than `count` pairs.
+    pub fn from_labels(labels: &[Option<usize>], count: usize, seed: u64) -> Result<Self> {
+        let labelled: Vec<(usize, usize)> = labels
+            .iter()
+            .enumerate()
+            .filter_map(|(cell, label)| label.map(|label| (cell, label)))
+            .collect();
+        let available = labelled.len() * labelled.len().saturating_sub(1) / 2;
+        if count > available {
+            return Err(Error::from(ConstraintError::TooFewPairs {
+                kind: "constraint",
+                asked: count,
+                available,
+            }));
+        }
+        let mut rng = stream(seed, Purpose::Constraints, 0, 0);
+        let mut must_link = Vec::new();
+        let mut cannot_link = Vec::new();
+        for number in index::sample(&mut rng, available, count) {
+            let (first, second) = pair_of(number);
+            let ((first, first_label), (second, second_label)) =
+                (labelled[first], labelled[second]);
+            if first_label == second_label {
+                must_link.push((first, second));
+            } else {
+                cannot_link.push((first, second));
+            }
+        }
+        Self::new(must_link, cannot_link)
+    }
+
+    /// Pairs that belong to one cluster.
+    pub fn must_link(&self) -> &[(usize, usize)] {
+        &self.must_link
+    }
+
+    /// Pairs that belong to different clusters.
+    pub fn cannot_link(&self) -> &[(usize, usize)] {
+        &self.cannot_link
+    }
+
+    /// Whether there are no pairs.
+    pub fn is_empty(&self) -> bool {
+        self.must_link.is_empty() && self.cannot_link.is_empty()
+    }
+
+    /// Checks that every pair names cells below `cells`.
+    pub(super) fn check_range(&self, cells: usize) -> Result<(), ConstraintError> {
+        for (kind, pairs) in [
+            ("must-link", &self.must_link),
+            ("cannot-link", &self.cannot_link),
+        ] {
+            if let Some((pair, &(first, second))) = pairs
+                .iter()
+                .enumerate()
+                .find(|(_, pair)| pair.0 >= cells || pair.1 >= cells)
+            {
+                return Err(ConstraintError::OutOfRange {
+                    kind,
+                    pair,
+                    first,
+                    second,
+                    cells,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The `number`-th unordered pair (first > second) in the order (1,0), (2,0), (2,1), (3,0), …
+fn pair_of(number: usize) -> (usize, usize) {
+    let mut first = ((1.0 + (1.0 + 8.0 * number as f64).sqrt()) / 2.0) as usize;
+    // The square root may be off by one for large numbers.
+    while first * (first - 1) / 2 > number {
+        first -= 1;
+    }
+    while (first + 1) * first / 2 <= number {
+        first += 1;
+    }
+    (first, number - first * (first - 1) / 2)
+}
+
+/// Connected components of the must-link pairs; kept by cell in a map, so that a cell beyond
+/// every matrix does not decide how much memory they take.
+#[derive(Default)]
+struct Components {
+    parent: std::collections::HashMap<usize, usize>,
+}
+
+impl Components {
+    fn find(&mut self, cell: usize) -> usize {
+        let mut root = cell;
+        while let Some(&parent) = self.parent.get(&root) {
+            root = parent;
+        }
+        let mut current = cell;
+        while let Some(&parent) = self.parent.get(&current) {
+            self.parent.insert(current, root);
+            current = parent;
+            if current == root {
+                break;
+            }
+        }
+        root
+    }
+
+    fn join(&mut self, first: usize, second: usize) {
+        let (first, second) = (self.find(first), self.find(second));
+        if first != second {
+            self.parent.insert(first, second);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn pairs_are_numbered_without_gaps() {
+        let pairs: Vec<_> = (0..10).map(pair_of).collect();
+        assert_eq!(pairs[..4], [(1, 0), (2, 0), (2, 1), (3, 0)]);
+        let far = 12_345_678_901;
+        let (first, second) = pair_of(far);
+        assert_eq!(first * (first - 1) / 2 + second, far);
+        assert!(second < first);
+    }
+
+    #[test]
+    fn a_cannot_link_inside_a_must_link_component_is_refused() {
+        let error = ConstraintPairs::new(vec![(0, 1), (1, 2), (3, 4)], vec![(0, 2), (0, 3)])
+            .expect_err("0, 1 and 2 are one component");
+        assert!(
+            matches!(
+                error,
+                Error::Constraint(ConstraintError::Contradiction {
+                    first: 0,
+                    second: 2,
+                    count: 1,
+                    ..
+                })
+            ),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_pair_of_a_cell_with_itself_is_refused() {
+        let error = ConstraintPairs::new(vec![], vec![(1, 2), (5, 5)]).expect_err("(5, 5)");
+        assert!(error.to_string().contains("cannot-link pair 1: cell 5"));
+    }
+
+    #[test]
+    fn cells_out_of_range_are_named() {
+        let pairs = ConstraintPairs::new(vec![(0, 9)], vec![]).expect("valid without a matrix");
+        assert!(pairs.check_range(10).is_ok());
+        let error = pairs.check_range(9).expect_err("cell 9 of 9");
+        assert!(error.to_string().contains("(0, 9)"), "{error}");
+    }
+
+    #[test]
+    fn more_pairs_than_exist_are_refused() {
+        let labels = [Some(0), Some(0), None, Some(1)];
+        assert!(ConstraintPairs::from_labels(&labels, 3, 1).is_ok());
+        let error = ConstraintPairs::from_labels(&labels, 4, 1).expect_err("only 3 pairs");
+        assert!(error.to_string().contains("allow only 3"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn drawn_pairs_are_different_and_right(
+            labels in prop::collection::vec(prop::option::of(0usize..4), 2..60),
+            seed: u64,
+        ) {
+            let known = labels.iter().flatten().count();
+            let count = known * known.saturating_sub(1) / 4;
+            let pairs = ConstraintPairs::from_labels(&labels, count, seed).unwrap();
+            let mut all: Vec<_> = pairs
+                .must_link()
+                .iter()
+                .chain(pairs.cannot_link())
+                .map(|&(a, b)| (a.min(b), a.max(b)))
+                .collect();
+            prop_assert_eq!(all.len(), count);
+            all.sort_unstable();
+            all.dedup();
+            prop_assert_eq!(all.len(), count);
+            for &(a, b) in pairs.must_link() {
+                prop_assert!(labels[a].is_some() && labels[a] == labels[b]);
+            }
+            for &(a, b) in pairs.cannot_link() {
+                prop_assert!(labels[a].is_some() && labels[b].is_some() && labels[a] != labels[b]);
+            }
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! DESC: an autoencoder, then the encoder alone on the clustering loss.
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::tensor::Device;
+
+use super::fitting::{check_widths, initial_clusters, model_info};
+use super::layerwise::pretrain_layers;
+use super::observer::{Observer, TrainingRun};
+use super::pretrain::{EarlyStopping, PretrainConfig, Stage, pretrain};
+use super::self_train::{SelfTrainConfig, SelfTraining};
+use crate::batches::{Batches, Corruption};
+use crate::cluster::{CentroidStart, CommunityMethod, GraphConfig};
+use crate::error::{ParameterError, Result};
+use crate::loss::{ClusteringLoss, KlSelfTraining, MseLoss, ReconstructionLoss};
+use crate::model::{Fit, FittedModel};
+use crate::nn::{
+    Activation, Autoencoder, AutoencoderConfig, ClusteringLayer, ClusteringNetwork, InitialWeights,
+    MseHeadConfig, ReconstructionHead, SimilarityKernel, initialize_weights,
+};
+use crate::optim::OptimizerConfig;
+use crate::preprocess::Cells;
+
+/// Settings of DESC; [`init`](Self::init) makes a [`DescTrainer`].
+#[derive(Config, Debug)]
+pub struct DescConfig {
+    /// Resolutions of the graph clustering, one run each; all share one pretraining. Higher ones
+    /// give more clusters.
+    #[config(default = "vec![1.0]")]
+    pub resolutions: Vec<f64>,
+    /// Size of a cell's neighbourhood in the graph, the cell itself included.
+    #[config(default = 10)]
+    pub neighbors: usize,
+    /// How communities of the graph are found.
+    #[config(default = "CommunityMethod::Leiden")]
+    pub communities: CommunityMethod,
+    /// Another start, for example k-means with a known number of clusters, in place of the graph
+    /// at the [`resolutions`](Self::resolutions); a single run.
+    pub start: Option<CentroidStart>,
+    /// Width of every layer of the encoder, the last is the latent space; `None`: by the number
+    /// of cells as in the paper, [`DescConfig::widths_for`].
+    pub widths: Option<Vec<usize>>,
+    /// Activation of the reconstruction. The published one is tanh although inputs reach ±6.
+    #[config(default = "Activation::Linear")]
+    pub output_activation: Activation,
+    /// Cells per step.
+    #[config(default = 256)]
+    pub batch_size: usize,
+    /// Whether the layers are pretrained one by one before the whole autoencoder.
+    #[config(default = true)]
+    pub layerwise: bool,
+    /// Input and hidden dropout of the layer-wise pretraining.
+    #[config(default = 0.2)]
+    pub dropout: f64,
+    /// Epochs of pretraining: half as many for each layer, then as many for the autoencoder end
+    /// to end, in stages of 50 epochs with a tenfold lower learning rate each.
+    #[config(default = 300)]
+    pub pretraining_epochs: usize,
+    /// Learning rate of the first stage end to end; layers start at a tenth of it.
+    #[config(default = 1.0)]
+    pub pretraining_learning_rate: f64,
+    /// Momentum of the gradient descent in all phases.
+    #[config(default = 0.9)]
+    pub momentum: f64,
+    /// The most epochs of self-training.
+    #[config(default = 5000)]
+    pub max_epochs: usize,
+    /// Epochs between two updates of the target.
+    #[config(default = 5)]
+    pub update_interval: usize,
+    /// Self-training ends when a smaller fraction of labels changes between two updates of the
+    /// target.
+    #[config(default = 5e-3)]
+    pub tolerance: f64,
+    /// Learning rate of self-training.
+    #[config(default = 0.01)]
+    pub learning_rate: f64,
+    /// Similarity of cells to centroids.
+    #[config(default = "SimilarityKernel::StudentT { alpha: 1.0 }")]
+    pub kernel: SimilarityKernel,
+    /// Seed of everything random.
+    #[config(default = 0)]
+    pub seed: u64,
+}
+
+impl DescConfig {
+    /// The settings of the paper and its code to the letter (Li et al., 2020), for comparisons:
+    /// the reconstruction ends in tanh, communities are Louvain's.
+    pub fn reference() -> Self {
+        Self::new()
+            .with_output_activation(Activation::Tanh)
+            .with_communities(CommunityMethod::Louvain)
+    }
+
+    /// Widths of the encoder by the number of cells, as in the paper.
+    pub fn widths_for(cells: usize) -> Vec<usize> {
+        match cells {
+            20_001.. => vec![128, 32],
+            10_001.. => vec![64, 32],
+            5_001.. => vec![32, 16],
+            2_001.. => vec![128],
+            501.. => vec![64],
+            _ => vec![16],
+        }
+    }
+
+    /// Checks the settings and makes the trainer, with the mean squared error and KL
+    /// self-training.
+    ///
+    /// # Errors
+    /// One [`ParameterError`] for the first setting outside its range.
+    pub fn init(&self, device: &Device) -> Result<DescTrainer> {
+        self.check()?;
+        Ok(DescTrainer {
+            reconstruction: MseLoss::new(),
+            head: MseHeadConfig::new().with_activation(self.output_activation),
+            clustering: KlSelfTraining::new(),
+            config: self.clone(),
+            device: device.clone().inner(),
+        })
+    }
+
+    fn check(&self) -> Result<(), ParameterError> {
+        let valid = |resolution: &f64| resolution.is_finite() && *resolution > 0.0;
+        if self.resolutions.is_empty() || !self.resolutions.iter().all(valid) {
+            return Err(ParameterError::Resolutions {
+                value: self.resolutions.clone(),
+            });
+        }
+        if let Some(widths) = &self.widths {
+            check_widths("the widths of the encoder", widths)?;
+        }
+        if !(0.0..1.0).contains(&self.momentum) {
+            return Err(ParameterError::OutOfRange {
+                name: "the momentum",
+                requirement: "at least 0 and below 1",
+                value: self.momentum,
+            });
+        }
+        self.kernel.check()?;
+        self.layerwise_pretraining()
+            .check("layer-wise pretraining")?;
+        self.pretraining().check("pretraining")?;
+        self.self_training().check()
+    }
+
+    fn sgd(&self) -> OptimizerConfig {
+        OptimizerConfig::Sgd {
+            momentum: self.momentum,
+        }
+    }
+
+    fn layerwise_pretraining(&self) -> PretrainConfig {
+        let epochs = (self.pretraining_epochs / 2).div_ceil(3);
+        let stages = (1..=3)
+            .map(|stage| {
+                Stage::new(
+                    self.pretraining_learning_rate * 0.1f64.powi(stage),
+                    epochs,
+                )
+            })
+            .collect();
+        PretrainConfig::new(stages, self.sgd())
+            .with_batch_size(self.batch_size)
+            .with_corruption(Corruption::Dropout(self.dropout))
+            .with_early_stopping(Some(EarlyStopping::new(1e-4, 10)))
+    }
+
+    fn pretraining(&self) -> PretrainConfig {
+        const STAGE: usize = 50;
+        let stages = (0..self.pretraining_epochs.div_ceil(STAGE))
+            .map(|stage| {
+                Stage::new(
+                    self.pretraining_learning_rate * 0.1f64.powi(stage as i32),
+                    STAGE.min(self.pretraining_epochs - stage * STAGE),
+                )
+            })
+            .collect();
+        PretrainConfig::new(stages, self.sgd()).with_batch_size(self.batch_size)
+    }
+
+    fn self_training(&self) -> SelfTrainConfig {
+        SelfTrainConfig::new(
+            self.sgd(),
+            self.learning_rate,
+            self.max_epochs,
+            self.tolerance,
+        )
+        .with_update_interval(self.update_interval)
+        .with_batch_size(self.batch_size)
+    }
+
+    /// The start of every run, with the resolution where there is one.
+    fn starts(&self) -> Vec<(Option<f64>, CentroidStart)> {
+        match &self.start {
+            Some(start) => vec![(None, start.clone())],
+            None => self
+                .resolutions
+                .iter()
+                .map(|&resolution| {
+                    let graph = GraphConfig::new(resolution)
+                        .with_neighbors(self.neighbors)
+                        .with_method(self.communities);
+                    (Some(resolution), CentroidStart::Graph(graph))
+                })
+                .collect(),
+        }
+    }
+}
+
+/// The clustering at one resolution.
+#[derive(Debug, Clone)]
+pub struct DescRun<H: ReconstructionHead> {
+    /// The resolution; `None` when the centroids had another start.
+    pub resolution: Option<f64>,
+    /// The outcome.
+    pub fit: Fit<H>,
+}
+
+/// Trains DESC (Li et al., *Nat. Commun.* 2020).
+///
+/// 1. An autoencoder is pretrained layer by layer with dropout, then end to end, on the mean
+///    squared error.
+/// 2. Centroids are the means of the communities of the embedding's neighbour graph, whose number
+///    comes from a resolution.
+/// 3. The decoder is removed; encoder and centroids train on KL(p‖q) alone.
+///
+/// Several resolutions share one pretraining.
+#[derive(Debug, Clone)]
+pub struct DescTrainer<R: ReconstructionLoss = MseLoss, C: ClusteringLoss = KlSelfTraining> {
+    reconstruction: R,
+    head: <R::Head as ReconstructionHead>::Config,
+    clustering: C,
+    config: DescConfig,
+    device: Device,
+}
+
+impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
+    /// Takes another reconstruction loss, with the settings of its head.
+    pub fn with_reconstruction_loss<L: ReconstructionLoss>(
+        self,
+        loss: L,
+        head: <L::Head as ReconstructionHead>::Config,
+    ) -> DescTrainer<L, C> {
+        DescTrainer {
+            reconstruction: loss,
+            head,
+            clustering: self.clustering,
+            config: self.config,
+            device: self.device,
+        }
+    }
+
+    /// Takes another clustering loss.
+    pub fn with_clustering_loss<L: ClusteringLoss>(self, loss: L) -> DescTrainer<R, L> {
+        DescTrainer {
+            reconstruction: self.reconstruction,
+            head: self.head,
+            clustering: loss,
+            config: self.config,
+            device: self.device,
+        }
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &DescConfig {
+        &self.config
+    }
+
+    /// Fits cells: one run for every resolution, in their order.
+    ///
+    /// # Errors
+    /// [`Error::SingleCommunity`](crate::Error::SingleCommunity) when the graph has one community
+    /// at a resolution, [`Error::Diverged`](crate::Error::Diverged) when training does.
+    pub fn fit(&self, cells: &Cells) -> Result<Vec<DescRun<R::Head>>> {
+        self.run(cells, TrainingRun::new(self.config.seed))
+    }
+
+    /// Fits cells while an observer watches.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub fn fit_observed(
+        &self,
+        cells: &Cells,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<DescRun<R::Head>>> {
+        self.run(cells, TrainingRun::observed(self.config.seed, observer))
+    }
+
+    /// The first phase alone: a pretrained autoencoder.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub fn pretrain(
+        &self,
+        cells: &Cells,
+        run: &mut TrainingRun<'_>,
+    ) -> Result<Autoencoder<R::Head>> {
+        let config = &self.config;
+        let device = self.device.clone().autodiff();
+        let batches = Batches::new(cells, &device);
+        let widths = config
+            .widths
+            .clone()
+            .unwrap_or_else(|| DescConfig::widths_for(cells.cells()));
+        let autoencoder = AutoencoderConfig::symmetric(cells.genes(), &widths, Activation::Tanh)
+            .init::<R::Head>(&self.head, &device);
+        let mut autoencoder = initialize_weights(autoencoder, InitialWeights::Glorot, config.seed);
+        if config.layerwise {
+            autoencoder = pretrain_layers(
+                autoencoder,
+                &self.reconstruction,
+                &batches,
+                &config.layerwise_pretraining(),
+                run,
+            )?;
+        }
+        pretrain(
+            autoencoder,
+            &self.reconstruction,
+            &batches,
+            &config.pretraining(),
+            run,
+        )
+    }
+
+    /// The second phase alone: clusters cells with a pretrained autoencoder, whose decoder is
+    /// removed.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub fn cluster(
+        &self,
+        autoencoder: Autoencoder<R::Head>,
+        cells: &Cells,
+        mut run: TrainingRun<'_>,
+    ) -> Result<Vec<DescRun<R::Head>>> {
+        let config = &self.config;
+        let device = self.device.clone().autodiff();
+        let batches = Batches::new(cells, &device);
+        let encoder = autoencoder.encoder.to_device(&device).train();
+        let pretraining_epochs = run.history().len();
+        let mut runs = Vec::new();
+        for (resolution, start) in config.starts() {
+            let initial = initial_clusters(&encoder, &batches, &start, &mut run)?;
+            let clustering = ClusteringLayer::from_centroids(
+                initial.centroids.view(),
+                config.kernel.clone(),
+                &device,
+            );
+            let outcome = SelfTraining::<R, C> {
+                clustering: &self.clustering,
+                reconstruction: None,
+                constraints: None,
+                config: &config.self_training(),
+            }
+            .run(
+                ClusteringNetwork::encoder_only(encoder.clone(), clustering),
+                &batches,
+                &initial.labels,
+                &mut run,
+            )?;
+            let model = FittedModel::new(
+                outcome.network,
+                None,
+                cells.preprocessing().clone(),
+                model_info("desc", config.seed, config, cells),
+                &self.device,
+            );
+            runs.push(DescRun {
+                resolution,
+                fit: Fit::new(
+                    model,
+                    outcome.evaluation,
+                    initial.labels,
+                    outcome.stop_reason,
+                    run.history().to_vec(),
+                ),
+            });
+            run.truncate_history(pretraining_epochs);
+        }
+        Ok(runs)
+    }
+
+    fn run(
+        &self,
+        cells: &Cells,
+        mut run: TrainingRun<'_>,
+    ) -> Result<Vec<DescRun<R::Head>>> {
+        let autoencoder = self.pretrain(cells, &mut run)?;
+        self.cluster(autoencoder, cells, run)
+    }
+}

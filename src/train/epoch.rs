@@ -1,0 +1,122 @@
+//! One epoch of gradient steps: the loop that every phase shares.
+
+use burn::module::Module;
+use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::tensor::Tensor;
+
+use crate::error::{Error, Result};
+use crate::model::Phase;
+
+/// One term of a batch's loss, already weighted.
+pub(super) struct Term {
+    pub name: String,
+    pub loss: Tensor<1>,
+}
+
+impl Term {
+    pub fn new(name: impl Into<String>, loss: Tensor<1>) -> Self {
+        Self {
+            name: name.into(),
+            loss,
+        }
+    }
+}
+
+/// Mean of every term over the rows of an epoch, in the order in which terms first appeared.
+#[derive(Debug, Default)]
+pub(super) struct MeanLosses {
+    sums: Vec<(String, f64, usize)>,
+}
+
+impl MeanLosses {
+    fn add(&mut self, name: &str, value: f64, rows: usize) {
+        match self.sums.iter_mut().find(|(known, ..)| known == name) {
+            Some((_, sum, total)) => {
+                *sum += value * rows as f64;
+                *total += rows;
+            }
+            None => self.sums.push((name.to_string(), value * rows as f64, rows)),
+        }
+    }
+
+    pub fn total(&self) -> f64 {
+        self.sums
+            .iter()
+            .map(|(_, sum, rows)| sum / *rows as f64)
+            .sum()
+    }
+
+    pub fn into_named(self) -> Vec<(String, f64)> {
+        self.sums
+            .into_iter()
+            .map(|(name, sum, rows)| (name, sum / rows as f64))
+            .collect()
+    }
+}
+
+/// Where in a run an epoch is: for messages and for the addresses of random streams.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EpochAddress {
+    pub phase: Phase,
+    pub epoch: usize,
+}
+
+impl EpochAddress {
+    /// The epoch's address in random streams, unique across phases.
+    pub fn stream(self) -> u64 {
+        (self.phase.stream() << 32) | self.epoch as u64
+    }
+}
+
+/// Optimizer, learning rate and the gradient steps taken with them.
+pub(super) struct Steps {
+    optimizer: ModuleOptimizer,
+    learning_rate: f64,
+}
+
+impl Steps {
+    pub fn new(optimizer: ModuleOptimizer, learning_rate: f64) -> Self {
+        Self {
+            optimizer,
+            learning_rate,
+        }
+    }
+
+    /// One step for every batch of rows; `forward` returns the terms whose sum is minimised.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] as soon as a term is not finite, before the step is taken.
+    pub fn epoch<M: Module>(
+        &mut self,
+        mut model: M,
+        batches: &[&[usize]],
+        at: EpochAddress,
+        losses: &mut MeanLosses,
+        forward: impl Fn(&M, &[usize]) -> Vec<Term>,
+    ) -> Result<M> {
+        for (batch, rows) in batches.iter().enumerate() {
+            let mut total: Option<Tensor<1>> = None;
+            for term in forward(&model, rows) {
+                let value = f64::from(term.loss.clone().into_scalar::<f32>());
+                if !value.is_finite() {
+                    return Err(Error::Diverged {
+                        term: term.name,
+                        phase: at.phase.to_string(),
+                        epoch: at.epoch,
+                        batch,
+                    });
+                }
+                losses.add(&term.name, value, rows.len());
+                total = Some(match total {
+                    Some(sum) => sum + term.loss,
+                    None => term.loss,
+                });
+            }
+            if let Some(total) = total {
+                let gradients = GradientsParams::from_grads(total.backward(), &model);
+                model = self.optimizer.step(self.learning_rate, model, gradients);
+            }
+        }
+        Ok(model)
+    }
+}

@@ -1,0 +1,72 @@
+//! What both trainers do between and around the phases.
+
+use std::time::Instant;
+
+use burn::module::Module;
+use serde::Serialize;
+
+use super::observer::{Event, TrainingRun};
+use crate::batches::Batches;
+use crate::cluster::{CentroidStart, InitialCentroids, initial_centroids};
+use crate::error::{ParameterError, Result};
+use crate::model::{ModelInfo, evaluate};
+use crate::nn::Encoder;
+use crate::preprocess::Cells;
+
+/// Centroids from the clean embedding of all cells.
+pub(super) fn initial_clusters(
+    encoder: &Encoder,
+    batches: &Batches<'_>,
+    start: &CentroidStart,
+    run: &mut TrainingRun<'_>,
+) -> Result<InitialCentroids> {
+    let begin = Instant::now();
+    let embedding = evaluate(&encoder.valid(), None, &batches.without_autodiff()).embedding;
+    let initial = initial_centroids(embedding.view(), start, run.seed())?;
+    run.event(&Event::CentroidsFound {
+        clusters: initial.centroids.nrows(),
+        labels: &initial.labels,
+        seconds: begin.elapsed().as_secs_f64(),
+    });
+    Ok(initial)
+}
+
+/// Where a model comes from, for its file.
+pub(super) fn model_info(
+    method: &str,
+    seed: u64,
+    settings: &impl Serialize,
+    cells: &Cells,
+) -> ModelInfo {
+    ModelInfo {
+        method: method.to_string(),
+        seed,
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        data_fingerprint: cells.fingerprint(),
+        // Settings are plain numbers, strings and lists, all of which JSON can hold.
+        settings: serde_json::to_value(settings).unwrap_or_default(),
+    }
+}
+
+pub(super) fn check_widths(name: &'static str, value: &[usize]) -> Result<(), ParameterError> {
+    if value.is_empty() || value.contains(&0) {
+        Err(ParameterError::LayerWidths {
+            name,
+            value: value.to_vec(),
+        })
+    } else {
+        Ok(())
+    }
+}
+
+pub(super) fn check_weight(name: &'static str, value: f64) -> Result<(), ParameterError> {
+    if value >= 0.0 && value.is_finite() {
+        Ok(())
+    } else {
+        Err(ParameterError::OutOfRange {
+            name,
+            requirement: "at least 0 and finite",
+            value,
+        })
+    }
+}

@@ -1,0 +1,178 @@
+//! Layer-wise pretraining: every layer with its mirror as a small denoising autoencoder.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use ndarray::{Array2, s};
+
+use super::epoch::{EpochAddress, Term};
+use super::observer::TrainingRun;
+use super::pretrain::{PretrainConfig, run_stages};
+use crate::batches::{Batches, Corruption, dense_rows};
+use crate::error::{ParameterError, Result};
+use crate::loss::ReconstructionLoss;
+use crate::model::{Phase, tensor_to_array};
+use crate::nn::{Autoencoder, Dense, ReconstructionHead};
+
+/// The encoder's first layer with the head that mirrors it.
+#[derive(Module, Debug)]
+struct OuterPair<H: Module> {
+    encode: Dense,
+    head: H,
+}
+
+/// A layer of the encoder with the layer of the decoder that mirrors it.
+#[derive(Module, Debug)]
+struct InnerPair {
+    encode: Dense,
+    decode: Dense,
+}
+
+/// Pretrains the layers of a symmetric autoencoder one by one, input first (DESC's stacked
+/// denoising autoencoder).
+///
+/// Layer i reads the clean output of layer i − 1, corrupted by `config.corruption`; with dropout
+/// its hidden layer is corrupted too. The first layer is trained with the head on its
+/// reconstruction loss, the others with the decoder's mirror on the mean squared error.
+///
+/// # Errors
+/// [`ParameterError::Conflict`] when the decoder does not mirror the encoder,
+/// [`Error::Diverged`](crate::Error::Diverged) when a loss becomes non-finite.
+pub fn pretrain_layers<R: ReconstructionLoss>(
+    mut autoencoder: Autoencoder<R::Head>,
+    loss: &R,
+    batches: &Batches<'_>,
+    config: &PretrainConfig,
+    run: &mut TrainingRun<'_>,
+) -> Result<Autoencoder<R::Head>> {
+    check_symmetric(&autoencoder)?;
+    let (name, seed) = (loss.name(), run.seed());
+    let count = batches.cells().cells();
+    let layers = autoencoder.encoder.layers.len();
+    let device = autoencoder.encoder.layers[0].linear.weight.device();
+    let hidden_dropout = HiddenDropout {
+        corruption: config.corruption,
+        seed,
+        first_address: count,
+        device: device.clone(),
+    };
+
+    let pair = OuterPair {
+        encode: autoencoder.encoder.layers[0].clone(),
+        head: autoencoder.head.clone(),
+    };
+    let phase = Phase::LayerwisePretraining { layer: 0 };
+    let pair = run_stages(pair, config, count, phase, run, |pair, rows, at| {
+        let input = batches.corrupted_input(rows, config.corruption, seed, at.stream());
+        let hidden = hidden_dropout.apply(pair.encode.forward(input), rows, at);
+        let output = pair.head.forward(hidden);
+        vec![Term::new(&name, loss.forward(&output, &batches.batch(rows)))]
+    })?;
+    let mut features = (layers > 1).then(|| {
+        forward_all(&pair.encode, count, |rows| batches.input(rows))
+    });
+    autoencoder.encoder.layers[0] = pair.encode;
+    autoencoder.head = pair.head;
+
+    for layer in 1..layers {
+        let Some(inputs) = features.take() else { break };
+        let mirror = layers - 1 - layer;
+        let pair = InnerPair {
+            encode: autoencoder.encoder.layers[layer].clone(),
+            decode: autoencoder.decoder.layers[mirror].clone(),
+        };
+        let phase = Phase::LayerwisePretraining { layer };
+        let clean = |rows: &[usize]| feature_rows(&inputs, rows, &device, |_, _| {});
+        let pair = run_stages(pair, config, count, phase, run, |pair, rows, at| {
+            let input = feature_rows(&inputs, rows, &device, |row, values| {
+                let address = at.stream();
+                config.corruption.apply(values, seed, address, row as u64);
+            });
+            let hidden = hidden_dropout.apply(pair.encode.forward(input), rows, at);
+            let error = pair.decode.forward(hidden) - clean(rows);
+            vec![Term::new("mse", error.square().mean())]
+        })?;
+        if layer + 1 < layers {
+            features = Some(forward_all(&pair.encode, count, clean));
+        }
+        autoencoder.encoder.layers[layer] = pair.encode;
+        autoencoder.decoder.layers[mirror] = pair.decode;
+    }
+    Ok(autoencoder)
+}
+
+/// Dropout between the two layers of a pair.
+struct HiddenDropout {
+    corruption: Corruption,
+    seed: u64,
+    /// Masks of hidden layers have addresses from here on, those of inputs lie below.
+    first_address: usize,
+    device: Device,
+}
+
+impl HiddenDropout {
+    fn apply(&self, hidden: Tensor<2>, rows: &[usize], at: EpochAddress) -> Tensor<2> {
+        if !matches!(self.corruption, Corruption::Dropout(_)) {
+            return hidden;
+        }
+        let width = hidden.dims()[1];
+        let mask = dense_rows(rows, width, &self.device, |row, values| {
+            values.fill(1.0);
+            let address = (self.first_address + row) as u64;
+            self.corruption
+                .apply(values, self.seed, at.stream(), address);
+        });
+        hidden * mask
+    }
+}
+
+fn feature_rows(
+    features: &Array2<f32>,
+    rows: &[usize],
+    device: &Device,
+    corrupt: impl Fn(usize, &mut [f32]) + Sync,
+) -> Tensor<2> {
+    dense_rows(rows, features.ncols(), device, |row, values| {
+        for (value, &feature) in values.iter_mut().zip(features.row(row)) {
+            *value = feature;
+        }
+        corrupt(row, values);
+    })
+}
+
+/// The output of a layer for all rows, in blocks.
+fn forward_all(
+    layer: &Dense,
+    count: usize,
+    input: impl Fn(&[usize]) -> Tensor<2>,
+) -> Array2<f32> {
+    let layer = layer.valid();
+    let rows: Vec<usize> = (0..count).collect();
+    let mut outputs = Array2::zeros((count, layer.outputs()));
+    for block in rows.chunks(1024) {
+        let output = tensor_to_array(layer.forward(input(block).inner()));
+        let start = block[0];
+        outputs
+            .slice_mut(s![start..start + block.len(), ..])
+            .assign(&output);
+    }
+    outputs
+}
+
+fn check_symmetric<H: ReconstructionHead>(autoencoder: &Autoencoder<H>) -> Result<()> {
+    let encoder = &autoencoder.encoder.layers;
+    let decoder = &autoencoder.decoder.layers;
+    let mirrors = encoder.len() == decoder.len() + 1
+        && encoder.iter().skip(1).rev().zip(decoder).all(|(e, d)| {
+            e.inputs() == d.outputs() && e.outputs() == d.inputs()
+        });
+    if mirrors {
+        Ok(())
+    } else {
+        Err(ParameterError::Conflict {
+            reason: "layer-wise pretraining needs a decoder that mirrors the encoder; use \
+                     AutoencoderConfig::symmetric, or switch layer-wise pretraining off"
+                .into(),
+        }
+        .into())
+    }
+}

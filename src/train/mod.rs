@@ -1,0 +1,26 @@
+//! Training: two methods as thin schedules over shared phases.
+//!
+//! * [`pretrain`](fn@pretrain): an autoencoder end to end; [`pretrain_layers`]: its layers one by
+//!   one, each as a denoising autoencoder.
+//! * [`SelfTraining`]: centroids and encoder (and decoder, when joint) towards a sharpened target.
+//! * [`DescTrainer`] and [`ScdccTrainer`] put them in the order of the papers.
+
+mod constraints;
+mod desc;
+mod epoch;
+mod fitting;
+mod layerwise;
+mod observer;
+mod pretrain;
+mod scdcc;
+mod self_train;
+
+pub use constraints::ConstraintPairs;
+pub use desc::{DescConfig, DescRun, DescTrainer};
+pub use layerwise::pretrain_layers;
+pub use observer::{Event, Observer, TrainingRun};
+pub use pretrain::{EarlyStopping, PretrainConfig, Stage, pretrain};
+pub use scdcc::{ScdccConfig, ScdccTrainer};
+pub use self_train::{Constraints, SelfTrainConfig, SelfTraining, SelfTrainingOutcome};
+
+pub use crate::model::Phase;

@@ -1,0 +1,378 @@
+//! scDCC: joint reconstruction and clustering, with optional constraint pairs.
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::tensor::Device;
+
+use super::constraints::ConstraintPairs;
+use super::fitting::{check_weight, check_widths, initial_clusters, model_info};
+use super::observer::{Observer, TrainingRun};
+use super::pretrain::{PretrainConfig, Stage, pretrain};
+use super::self_train::{Constraints, SelfTrainConfig, SelfTraining};
+use crate::batches::{Batches, Corruption};
+use crate::cluster::{CentroidStart, GraphConfig, KMeansConfig};
+use crate::error::{ParameterError, Result};
+use crate::loss::{
+    CannotLinkLoss, ClusteringLoss, KlSelfTraining, MustLinkLoss, ReconstructionLoss, Weighted,
+    ZinbLoss,
+};
+use crate::model::{Fit, FittedModel};
+use crate::nn::{
+    Activation, Autoencoder, AutoencoderConfig, ClusteringLayer, ClusteringNetwork, InitialWeights,
+    ReconstructionHead, SimilarityKernel, ZinbHeadConfig, initialize_weights,
+};
+use crate::optim::OptimizerConfig;
+use crate::preprocess::Cells;
+
+/// Settings of scDCC; [`init`](Self::init) makes a [`ScdccTrainer`].
+///
+/// ```
+/// use celldec::prelude::*;
+///
+/// let config = ScdccConfig::new(8).with_seed(7);
+/// let trainer = config.init(&Device::default())?;
+///
+/// // Invalid settings are refused before any work.
+/// assert!(ScdccConfig::new(8).with_batch_size(0).init(&Device::default()).is_err());
+/// # let _ = trainer;
+/// # Ok::<(), celldec::Error>(())
+/// ```
+#[derive(Config, Debug)]
+pub struct ScdccConfig {
+    /// Number of clusters. With a graph [`start`](Self::start) the number comes from the
+    /// resolution and this one is not used.
+    pub clusters: usize,
+    /// Where centroids come from; `None`: k-means with [`clusters`](Self::clusters) clusters and
+    /// 20 restarts.
+    pub start: Option<CentroidStart>,
+    /// Width of every layer of the encoder, the last is the latent space; the decoder mirrors it.
+    #[config(default = "vec![256, 64, 32]")]
+    pub widths: Vec<usize>,
+    /// Cells (or pairs) per step.
+    #[config(default = 256)]
+    pub batch_size: usize,
+    /// Standard deviation of the noise added to the input while training.
+    #[config(default = 2.5)]
+    pub noise: f64,
+    /// Epochs of pretraining (Adam with AMSGrad on the reconstruction loss).
+    #[config(default = 300)]
+    pub pretraining_epochs: usize,
+    /// Learning rate of pretraining.
+    #[config(default = 1e-3)]
+    pub pretraining_learning_rate: f64,
+    /// The most epochs of self-training.
+    #[config(default = 2000)]
+    pub max_epochs: usize,
+    /// Self-training ends when a smaller fraction of labels changes between two updates of the
+    /// target.
+    #[config(default = 1e-3)]
+    pub tolerance: f64,
+    /// Epochs between two updates of the target.
+    #[config(default = 1)]
+    pub update_interval: usize,
+    /// Optimizer of self-training.
+    #[config(default = "OptimizerConfig::Adadelta { rho: 0.95 }")]
+    pub optimizer: OptimizerConfig,
+    /// Learning rate of self-training.
+    #[config(default = 1.0)]
+    pub learning_rate: f64,
+    /// Whether self-training visits the cells in a new order in every epoch; the original keeps
+    /// the file's order.
+    #[config(default = true)]
+    pub shuffle: bool,
+    /// Weight γ of the clustering loss against the reconstruction loss.
+    #[config(default = 1.0)]
+    pub clustering_weight: f64,
+    /// Weight of the must-link loss.
+    #[config(default = 1.0)]
+    pub must_link_weight: f64,
+    /// Weight of the cannot-link loss.
+    #[config(default = 1.0)]
+    pub cannot_link_weight: f64,
+    /// Similarity of cells to centroids.
+    #[config(default = "SimilarityKernel::StudentT { alpha: 1.0 }")]
+    pub kernel: SimilarityKernel,
+    /// What is added to q in the logarithm of the clustering loss; 1e-6 in the original.
+    #[config(default = 0.0)]
+    pub assignment_offset: f64,
+    /// Seed of everything random.
+    #[config(default = 0)]
+    pub seed: u64,
+}
+
+impl ScdccConfig {
+    /// The settings of the paper and its code to the letter (Tian et al., 2021), for comparisons.
+    ///
+    /// Differs from the defaults in the order of cells while self-training (the file's) and the
+    /// offset of 1e-6 in the clustering loss.
+    pub fn reference(clusters: usize) -> Self {
+        Self::new(clusters)
+            .with_shuffle(false)
+            .with_assignment_offset(1e-6)
+    }
+
+    /// For an unknown number of clusters: Leiden communities of the embedding's neighbour graph
+    /// (15 neighbours) at a resolution, as with scanpy.
+    pub fn from_resolution(resolution: f64) -> Self {
+        Self::new(0).with_start(Some(CentroidStart::Graph(
+            GraphConfig::new(resolution).with_neighbors(15),
+        )))
+    }
+
+    /// Checks the settings and makes the trainer, with the ZINB loss and KL self-training.
+    ///
+    /// # Errors
+    /// One [`ParameterError`] for the first setting outside its range.
+    pub fn init(&self, device: &Device) -> Result<ScdccTrainer> {
+        self.check()?;
+        Ok(ScdccTrainer {
+            reconstruction: ZinbLoss::new(),
+            head: ZinbHeadConfig::new(),
+            clustering: KlSelfTraining::new().with_offset(self.assignment_offset),
+            constraints: ConstraintPairs::default(),
+            config: self.clone(),
+            device: device.clone().inner(),
+        })
+    }
+
+    fn check(&self) -> Result<(), ParameterError> {
+        if self.start.is_none() && self.clusters < 2 {
+            return Err(ParameterError::Clusters {
+                clusters: self.clusters,
+                cells: usize::MAX,
+            });
+        }
+        check_widths("the widths of the encoder", &self.widths)?;
+        for (name, value) in [
+            ("the weight of the clustering loss", self.clustering_weight),
+            ("the weight of the must-link loss", self.must_link_weight),
+            ("the weight of the cannot-link loss", self.cannot_link_weight),
+            ("the assignment offset", self.assignment_offset),
+        ] {
+            check_weight(name, value)?;
+        }
+        self.kernel.check()?;
+        self.pretraining().check("pretraining")?;
+        self.self_training().check()
+    }
+
+    fn pretraining(&self) -> PretrainConfig {
+        PretrainConfig::new(
+            vec![Stage::new(
+                self.pretraining_learning_rate,
+                self.pretraining_epochs,
+            )],
+            OptimizerConfig::Adam { amsgrad: true },
+        )
+        .with_batch_size(self.batch_size)
+        .with_corruption(Corruption::Gaussian(self.noise))
+    }
+
+    fn self_training(&self) -> SelfTrainConfig {
+        SelfTrainConfig::new(
+            self.optimizer.clone(),
+            self.learning_rate,
+            self.max_epochs,
+            self.tolerance,
+        )
+        .with_update_interval(self.update_interval)
+        .with_batch_size(self.batch_size)
+        .with_shuffle(self.shuffle)
+        .with_corruption(Corruption::Gaussian(self.noise))
+    }
+
+    fn start(&self) -> CentroidStart {
+        self.start
+            .clone()
+            .unwrap_or_else(|| CentroidStart::KMeans(KMeansConfig::new(self.clusters)))
+    }
+}
+
+/// Trains scDCC (Tian et al., *Nat. Commun.* 2021); without constraint pairs it is scDeepCluster
+/// (Tian et al., *Nat. Mach. Intell.* 2019).
+///
+/// 1. A denoising autoencoder learns a zero-inflated negative binomial of the counts.
+/// 2. Centroids come from k-means of the embedding, or from communities of its neighbour graph.
+/// 3. Encoder, decoder and centroids train jointly on ZINB + γ·KL(p‖q), and on the constraint
+///    pairs.
+///
+/// Any [`ReconstructionLoss`] with its head and any [`ClusteringLoss`] take the place of the
+/// default ones.
+#[derive(Debug, Clone)]
+pub struct ScdccTrainer<R: ReconstructionLoss = ZinbLoss, C: ClusteringLoss = KlSelfTraining> {
+    reconstruction: R,
+    head: <R::Head as ReconstructionHead>::Config,
+    clustering: C,
+    constraints: ConstraintPairs,
+    config: ScdccConfig,
+    device: Device,
+}
+
+impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
+    /// Takes another reconstruction loss, with the settings of its head.
+    pub fn with_reconstruction_loss<L: ReconstructionLoss>(
+        self,
+        loss: L,
+        head: <L::Head as ReconstructionHead>::Config,
+    ) -> ScdccTrainer<L, C> {
+        ScdccTrainer {
+            reconstruction: loss,
+            head,
+            clustering: self.clustering,
+            constraints: self.constraints,
+            config: self.config,
+            device: self.device,
+        }
+    }
+
+    /// Takes another clustering loss.
+    pub fn with_clustering_loss<L: ClusteringLoss>(self, loss: L) -> ScdccTrainer<R, L> {
+        ScdccTrainer {
+            reconstruction: self.reconstruction,
+            head: self.head,
+            clustering: loss,
+            constraints: self.constraints,
+            config: self.config,
+            device: self.device,
+        }
+    }
+
+    /// Adds constraint pairs; they replace earlier ones.
+    pub fn with_constraints(mut self, constraints: ConstraintPairs) -> Self {
+        self.constraints = constraints;
+        self
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &ScdccConfig {
+        &self.config
+    }
+
+    /// Fits cells.
+    ///
+    /// # Errors
+    /// [`ParameterError::Clusters`] when there are more clusters than cells,
+    /// [`Error::Constraint`](crate::Error::Constraint) when a pair names no cell,
+    /// [`Error::SingleCommunity`](crate::Error::SingleCommunity) when a graph start finds one
+    /// community, [`Error::Diverged`](crate::Error::Diverged) when training does.
+    pub fn fit(&self, cells: &Cells) -> Result<Fit<R::Head>> {
+        self.run(cells, TrainingRun::new(self.config.seed))
+    }
+
+    /// Fits cells while an observer watches.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub fn fit_observed(
+        &self,
+        cells: &Cells,
+        observer: &mut dyn Observer,
+    ) -> Result<Fit<R::Head>> {
+        self.run(cells, TrainingRun::observed(self.config.seed, observer))
+    }
+
+    /// The first phase alone: a pretrained autoencoder.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub fn pretrain(
+        &self,
+        cells: &Cells,
+        run: &mut TrainingRun<'_>,
+    ) -> Result<Autoencoder<R::Head>> {
+        let device = self.device.clone().autodiff();
+        let autoencoder =
+            AutoencoderConfig::symmetric(cells.genes(), &self.config.widths, Activation::Linear)
+                .init::<R::Head>(&self.head, &device);
+        let autoencoder =
+            initialize_weights(autoencoder, InitialWeights::Pytorch, self.config.seed);
+        pretrain(
+            autoencoder,
+            &self.reconstruction,
+            &Batches::new(cells, &device),
+            &self.config.pretraining(),
+            run,
+        )
+    }
+
+    /// The second phase alone: clusters cells with a pretrained autoencoder, for example one
+    /// [read from the original's weights](crate::model::read_scdcc_weights).
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub fn cluster(
+        &self,
+        autoencoder: Autoencoder<R::Head>,
+        cells: &Cells,
+        mut run: TrainingRun<'_>,
+    ) -> Result<Fit<R::Head>> {
+        self.check_cells(cells)?;
+        let config = &self.config;
+        let device = self.device.clone().autodiff();
+        let batches = Batches::new(cells, &device);
+        let autoencoder = autoencoder.to_device(&device).train();
+        let initial = initial_clusters(
+            &autoencoder.encoder,
+            &batches,
+            &config.start(),
+            &mut run,
+        )?;
+        let clustering = ClusteringLayer::from_centroids(
+            initial.centroids.view(),
+            config.kernel.clone(),
+            &device,
+        );
+        let clustering_loss = Weighted::new(&self.clustering, config.clustering_weight);
+        let must_link = Weighted::new(MustLinkLoss::new(), config.must_link_weight);
+        let cannot_link = Weighted::new(CannotLinkLoss::new(), config.cannot_link_weight);
+        let outcome = SelfTraining {
+            clustering: &clustering_loss,
+            reconstruction: Some(&self.reconstruction),
+            constraints: (!self.constraints.is_empty()).then_some(Constraints {
+                pairs: &self.constraints,
+                must_link: &must_link,
+                cannot_link: &cannot_link,
+            }),
+            config: &config.self_training(),
+        }
+        .run(
+            ClusteringNetwork::joint(autoencoder, clustering),
+            &batches,
+            &initial.labels,
+            &mut run,
+        )?;
+        let model = FittedModel::new(
+            outcome.network,
+            Some(self.head.clone()),
+            cells.preprocessing().clone(),
+            model_info("scdcc", config.seed, config, cells),
+            &self.device,
+        );
+        Ok(Fit::new(
+            model,
+            outcome.evaluation,
+            initial.labels,
+            outcome.stop_reason,
+            run.into_history(),
+        ))
+    }
+
+    fn run(&self, cells: &Cells, mut run: TrainingRun<'_>) -> Result<Fit<R::Head>> {
+        self.check_cells(cells)?;
+        let autoencoder = self.pretrain(cells, &mut run)?;
+        self.cluster(autoencoder, cells, run)
+    }
+
+    fn check_cells(&self, cells: &Cells) -> Result<()> {
+        let clusters = self.config.clusters;
+        if self.config.start.is_none() && clusters > cells.cells() {
+            return Err(ParameterError::Clusters {
+                clusters,
+                cells: cells.cells(),
+            }
+            .into());
+        }
+        self.constraints.check_range(cells.cells())?;
+        Ok(())
+    }
+}

@@ -1,0 +1,350 @@
+//! Self-training: cells towards a sharpened target, with or without the decoder.
+
+use std::time::Instant;
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::tensor::{Tensor, TensorData};
+use ndarray::Array2;
+
+use super::constraints::ConstraintPairs;
+use super::epoch::{EpochAddress, MeanLosses, Steps, Term};
+use super::observer::{Event, TrainingRun};
+use super::pretrain::{check_batch_size, check_learning_rate};
+use crate::batches::{Batches, Corruption, epoch_order, split};
+use crate::error::{Error, ParameterError, Result};
+use crate::loss::{ClusteringLoss, ConstraintLoss, ReconstructionLoss};
+use crate::model::{EpochRecord, Evaluation, Phase, StopReason, evaluate, tensor_to_array};
+use crate::nn::ClusteringNetwork;
+use crate::optim::OptimizerConfig;
+
+/// Schedule of the self-training phase.
+#[derive(Config, Debug, PartialEq)]
+pub struct SelfTrainConfig {
+    /// Optimizer.
+    pub optimizer: OptimizerConfig,
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// The most epochs.
+    pub max_epochs: usize,
+    /// Training ends when a smaller fraction of labels changes between two updates of the target.
+    pub tolerance: f64,
+    /// Epochs between two updates of the target.
+    #[config(default = 1)]
+    pub update_interval: usize,
+    /// Cells per step.
+    #[config(default = 256)]
+    pub batch_size: usize,
+    /// Whether every epoch visits the cells in a new order; the original scDCC keeps the file's.
+    #[config(default = true)]
+    pub shuffle: bool,
+    /// What corrupts the input of the reconstruction; soft assignments see clean cells.
+    #[config(default = "Corruption::None")]
+    pub corruption: Corruption,
+}
+
+impl SelfTrainConfig {
+    pub(super) fn check(&self) -> Result<(), ParameterError> {
+        check_learning_rate("self-training", self.learning_rate)?;
+        check_batch_size(self.batch_size)?;
+        if self.update_interval == 0 {
+            return Err(ParameterError::Epochs {
+                name: "the update interval of the target",
+            });
+        }
+        if !(0.0..1.0).contains(&self.tolerance) {
+            return Err(ParameterError::OutOfRange {
+                name: "the tolerance for changed labels",
+                requirement: "at least 0 and below 1",
+                value: self.tolerance,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Constraint pairs with their losses.
+pub struct Constraints<'a> {
+    /// The pairs.
+    pub pairs: &'a ConstraintPairs,
+    /// Loss of the must-link pairs.
+    pub must_link: &'a dyn ConstraintLoss,
+    /// Loss of the cannot-link pairs.
+    pub cannot_link: &'a dyn ConstraintLoss,
+}
+
+/// The self-training phase: which losses drive it, and its schedule.
+///
+/// Every `update_interval` epochs the soft assignment q of **all** cells and its target p are
+/// computed; training ends when fewer labels changed since the last time than the tolerance. A
+/// step then minimises
+///
+/// ```text
+/// clustering(q, p) [+ reconstruction]        for a batch of cells
+/// must-link(q₁, q₂) [+ both reconstructions] for a batch of must-link pairs
+/// cannot-link(q₁, q₂)                        for a batch of cannot-link pairs
+/// ```
+///
+/// where q comes from the clean cells and the reconstruction from corrupted ones. Without a
+/// reconstruction loss this is DESC's second phase, with it scDCC's.
+pub struct SelfTraining<'a, R: ReconstructionLoss, C: ClusteringLoss> {
+    /// The clustering loss.
+    pub clustering: &'a C,
+    /// The reconstruction loss of joint training; the network must then have its decoder.
+    pub reconstruction: Option<&'a R>,
+    /// Constraint pairs.
+    pub constraints: Option<Constraints<'a>>,
+    /// The schedule.
+    pub config: &'a SelfTrainConfig,
+}
+
+/// What self-training leaves behind.
+pub struct SelfTrainingOutcome<R: ReconstructionLoss> {
+    /// The trained network, without automatic differentiation.
+    pub network: ClusteringNetwork<R::Head>,
+    /// Embedding and soft assignment of all cells by that network.
+    pub evaluation: Evaluation,
+    /// Why training ended.
+    pub stop_reason: StopReason,
+}
+
+/// Bits that set the random streams of constraint steps apart from those of cell steps.
+const MUST_LINK_STREAM: u64 = 1 << 31;
+const CANNOT_LINK_STREAM: u64 = 1 << 30;
+
+impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
+    /// Trains a network whose centroids are set.
+    ///
+    /// `initial_labels` are the labels that the centroids come from.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] when a loss or an assignment becomes non-finite.
+    pub fn run(
+        &self,
+        mut network: ClusteringNetwork<R::Head>,
+        batches: &Batches<'_>,
+        initial_labels: &[usize],
+        run: &mut TrainingRun<'_>,
+    ) -> Result<SelfTrainingOutcome<R>> {
+        let phase = Phase::SelfTraining;
+        let config = self.config;
+        let start = Instant::now();
+        run.event(&Event::PhaseStarted {
+            phase,
+            epochs: config.max_epochs,
+        });
+        let device = network.clustering.centroids.device();
+        let mut steps = Steps::new(config.optimizer.init(), config.learning_rate);
+        let mut last_labels = initial_labels.to_vec();
+        let mut target = Array2::zeros((0, 0));
+        let mut epoch = 0;
+        let (evaluation, stop_reason) = loop {
+            let mut changed = None;
+            if epoch % config.update_interval == 0 || epoch >= config.max_epochs {
+                let evaluation = self.evaluate(&network, batches, epoch)?;
+                let labels = evaluation.labels();
+                let fraction = changed_fraction(&labels, &last_labels);
+                changed = Some(fraction);
+                run.event(&Event::TargetUpdated {
+                    epoch,
+                    changed: fraction,
+                });
+                if epoch > 0 && fraction < config.tolerance {
+                    break (evaluation, StopReason::LabelsStable { changed: fraction });
+                }
+                if epoch >= config.max_epochs {
+                    break (evaluation, StopReason::MaximumEpochs { changed: fraction });
+                }
+                let q = array_to_tensor(&evaluation.soft_assignments, &device.clone().inner());
+                target = tensor_to_array(self.clustering.target(q));
+                last_labels = labels;
+            }
+            let epoch_start = Instant::now();
+            let mut pass = Pass {
+                batches,
+                steps: &mut steps,
+                at: EpochAddress { phase, epoch },
+                seed: run.seed(),
+                losses: MeanLosses::default(),
+            };
+            network = self.cell_steps(network, &target, &mut pass)?;
+            if let Some(constraints) = &self.constraints {
+                network = self.pair_steps(network, constraints, &mut pass)?;
+            }
+            let losses = pass.losses.into_named();
+            run.record(EpochRecord {
+                phase,
+                epoch,
+                losses,
+                changed,
+                seconds: epoch_start.elapsed().as_secs_f64(),
+            });
+            epoch += 1;
+        };
+        run.event(&Event::PhaseFinished {
+            phase,
+            epochs: epoch,
+            seconds: start.elapsed().as_secs_f64(),
+        });
+        Ok(SelfTrainingOutcome {
+            network: network.valid(),
+            evaluation,
+            stop_reason,
+        })
+    }
+
+    fn evaluate(
+        &self,
+        network: &ClusteringNetwork<R::Head>,
+        batches: &Batches<'_>,
+        epoch: usize,
+    ) -> Result<Evaluation> {
+        let network = network.valid();
+        let evaluation = evaluate(
+            &network.encoder,
+            Some(&network.clustering),
+            &batches.without_autodiff(),
+        );
+        if evaluation.soft_assignments.iter().all(|q| q.is_finite()) {
+            Ok(evaluation)
+        } else {
+            Err(Error::Diverged {
+                term: "the soft assignment".into(),
+                phase: Phase::SelfTraining.to_string(),
+                epoch,
+                batch: 0,
+            })
+        }
+    }
+
+    /// The reconstruction term of the given cells, from corrupted input.
+    fn reconstruction_term(
+        &self,
+        network: &ClusteringNetwork<R::Head>,
+        batches: &Batches<'_>,
+        rows: &[usize],
+        seed: u64,
+        address: u64,
+    ) -> Option<Term> {
+        let loss = self.reconstruction?;
+        let input = batches.corrupted_input(rows, self.config.corruption, seed, address);
+        let output = network.decode(network.encode(input))?;
+        Some(Term::new(
+            loss.name(),
+            loss.forward(&output, &batches.batch(rows)),
+        ))
+    }
+
+    fn cell_steps(
+        &self,
+        network: ClusteringNetwork<R::Head>,
+        target: &Array2<f32>,
+        pass: &mut Pass<'_>,
+    ) -> Result<ClusteringNetwork<R::Head>> {
+        let (batches, seed, address) = (pass.batches, pass.seed, pass.at.stream());
+        let name = self.clustering.name();
+        pass.steps(network, batches.cells().cells(), address, self.config, |network, rows| {
+            let q = network.assign(network.encode(batches.input(rows)));
+            let p = rows_to_tensor(target, rows, &q.device());
+            let mut terms = vec![Term::new(&name, self.clustering.forward(q, p))];
+            terms.extend(self.reconstruction_term(network, batches, rows, seed, address));
+            terms
+        })
+    }
+
+    fn pair_steps(
+        &self,
+        network: ClusteringNetwork<R::Head>,
+        constraints: &Constraints<'_>,
+        pass: &mut Pass<'_>,
+    ) -> Result<ClusteringNetwork<R::Head>> {
+        let (batches, seed) = (pass.batches, pass.seed);
+        let assign = |network: &ClusteringNetwork<R::Head>, rows: &[usize]| {
+            network.assign(network.encode(batches.input(rows)))
+        };
+
+        let pairs = constraints.pairs.must_link();
+        let address = pass.at.stream() | MUST_LINK_STREAM;
+        let name = constraints.must_link.name();
+        let network = pass.steps(network, pairs.len(), address, self.config, |network, rows| {
+            let (first, second) = sides(pairs, rows);
+            let (q_first, q_second) = (assign(network, &first), assign(network, &second));
+            let loss = constraints.must_link.forward(q_first, q_second);
+            let mut terms = vec![Term::new(&name, loss)];
+            for side in [&first, &second] {
+                terms.extend(
+                    self.reconstruction_term(network, batches, side, seed, address)
+                        .map(|term| Term::new(format!("{name} {}", term.name), term.loss)),
+                );
+            }
+            terms
+        })?;
+
+        let pairs = constraints.pairs.cannot_link();
+        let address = pass.at.stream() | CANNOT_LINK_STREAM;
+        let name = constraints.cannot_link.name();
+        pass.steps(network, pairs.len(), address, self.config, |network, rows| {
+            let (first, second) = sides(pairs, rows);
+            let (q_first, q_second) = (assign(network, &first), assign(network, &second));
+            let loss = constraints.cannot_link.forward(q_first, q_second);
+            vec![Term::new(&name, loss)]
+        })
+    }
+}
+
+/// One epoch of self-training: what its steps over cells and over pairs share.
+struct Pass<'a> {
+    batches: &'a Batches<'a>,
+    steps: &'a mut Steps,
+    at: EpochAddress,
+    seed: u64,
+    losses: MeanLosses,
+}
+
+impl Pass<'_> {
+    /// One step for every batch of `count` rows (cells or pairs).
+    fn steps<M: Module>(
+        &mut self,
+        model: M,
+        count: usize,
+        address: u64,
+        config: &SelfTrainConfig,
+        forward: impl Fn(&M, &[usize]) -> Vec<Term>,
+    ) -> Result<M> {
+        let order = epoch_order(count, config.shuffle, self.seed, address);
+        let batches = split(&order, config.batch_size);
+        self.steps
+            .epoch(model, &batches, self.at, &mut self.losses, forward)
+    }
+}
+
+fn sides(pairs: &[(usize, usize)], rows: &[usize]) -> (Vec<usize>, Vec<usize>) {
+    rows.iter().map(|&row| pairs[row]).unzip()
+}
+
+fn changed_fraction(labels: &[usize], last_labels: &[usize]) -> f64 {
+    let changed = labels
+        .iter()
+        .zip(last_labels)
+        .filter(|(now, before)| now != before)
+        .count();
+    changed as f64 / labels.len() as f64
+}
+
+fn array_to_tensor(array: &Array2<f32>, device: &burn::tensor::Device) -> Tensor<2> {
+    let (rows, columns) = array.dim();
+    let values: Vec<f32> = array.iter().copied().collect();
+    Tensor::from_data(TensorData::new(values, [rows, columns]), device)
+}
+
+fn rows_to_tensor(
+    array: &Array2<f32>,
+    rows: &[usize],
+    device: &burn::tensor::Device,
+) -> Tensor<2> {
+    let values: Vec<f32> = rows
+        .iter()
+        .flat_map(|&row| array.row(row).to_vec())
+        .collect();
+    Tensor::from_data(TensorData::new(values, [rows.len(), array.ncols()]), device)
+}
