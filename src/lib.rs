@@ -3,8 +3,10 @@
 
 pub use burn;
 
+pub mod cluster;
 pub mod counts;
 pub mod error;
+pub mod metrics;
 pub mod random;
 
 pub use error::{Error, Result};
