@@ -135,6 +135,12 @@ pub enum Error {
         /// Length found.
         found: usize,
     },
+    /// An input without any entries.
+    #[error("{what} is empty")]
+    EmptyInput {
+        /// Which input.
+        what: String,
+    },
     /// A value of a dense matrix or of a computed quantity is NaN or infinite.
     #[error("{what} has a NaN or infinite value in row {row}, column {column}")]
     NonFiniteValue {

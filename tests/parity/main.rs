@@ -1,6 +1,7 @@
 //! Parity with numbers computed once by the original Python implementations
 //! (`tests/fixtures/README.md` says how).
 
+mod cell_graph;
 mod fixtures;
 
 mod likelihood;

@@ -1,0 +1,363 @@
+//! Initial centroids of the clusters that self-training refines.
+
+use ndarray::{Array2, ArrayView2, Axis};
+use rand::seq::index;
+use serde::{Deserialize, Serialize};
+
+use super::communities::{CommunityMethod, check_resolution, find_communities};
+use super::connectivities::{Graph, connectivities};
+use super::kmeans::{KMeansConfig, nearest_centroids};
+use super::neighbors::nearest_neighbors;
+use super::points::check_embedding;
+use crate::error::{Error, ParameterError, Result};
+use crate::random::{Purpose, stream};
+
+/// Where initial centroids come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum CentroidStart {
+    /// k-means: the number of clusters is given (scDCC).
+    KMeans(KMeansConfig),
+    /// Communities of the nearest-neighbour graph: a resolution is given (DESC).
+    Graph(GraphConfig),
+}
+
+/// Settings of the graph start: nearest neighbours, UMAP connectivities, communities, means.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GraphConfig {
+    /// Size of a cell's neighbourhood, the cell itself included, as scanpy's `n_neighbors`.
+    /// At least 2; default 10 (DESC).
+    pub neighbors: usize,
+    /// Resolution of the communities: higher gives more. Default 1.
+    pub resolution: f64,
+    /// Leiden (default) or Louvain (DESC paper).
+    pub method: CommunityMethod,
+    /// With more cells than this, the graph is built on a random subsample of this many, and the
+    /// other cells go to the nearest centroid. Default 200 000.
+    pub max_cells: usize,
+}
+
+impl Default for GraphConfig {
+    fn default() -> Self {
+        Self {
+            neighbors: 10,
+            resolution: 1.0,
+            method: CommunityMethod::Leiden,
+            max_cells: 200_000,
+        }
+    }
+}
+
+impl GraphConfig {
+    /// The defaults at `resolution`.
+    pub fn new(resolution: f64) -> Self {
+        Self {
+            resolution,
+            ..Self::default()
+        }
+    }
+
+    /// Sets the size of a neighbourhood, the cell itself included.
+    pub fn with_neighbors(mut self, neighbors: usize) -> Self {
+        self.neighbors = neighbors;
+        self
+    }
+
+    /// Sets the resolution.
+    pub fn with_resolution(mut self, resolution: f64) -> Self {
+        self.resolution = resolution;
+        self
+    }
+
+    /// Sets the method.
+    pub fn with_method(mut self, method: CommunityMethod) -> Self {
+        self.method = method;
+        self
+    }
+
+    /// Sets the number of cells above which the graph is built on a subsample.
+    pub fn with_max_cells(mut self, max_cells: usize) -> Self {
+        self.max_cells = max_cells;
+        self
+    }
+
+    /// Checks the settings for data of `cells` cells.
+    ///
+    /// # Errors
+    /// [`ParameterError::Resolutions`] when the resolution is not positive and finite,
+    /// [`ParameterError::OutOfRange`] when the neighbourhood is smaller than 2 or larger than the
+    /// number of cells of the graph.
+    pub fn validate(&self, cells: usize) -> Result<()> {
+        check_resolution(self.resolution)?;
+        if self.neighbors < 2 || self.neighbors > cells.min(self.max_cells) {
+            return Err(ParameterError::OutOfRange {
+                name: "the number of neighbors of the cell graph",
+                requirement: "at least 2 and at most the number of cells in the graph",
+                value: self.neighbors as f64,
+            }
+            .into());
+        }
+        Ok(())
+    }
+}
+
+/// Initial centroids and the cells' clusters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InitialCentroids {
+    /// Centroids `[clusters, dimensions]`.
+    pub centroids: Array2<f32>,
+    /// The cluster of every cell `[cells]`, below the number of clusters.
+    pub labels: Vec<usize>,
+}
+
+/// Initial centroids for the rows of `embedding` `[cells, dimensions]`.
+///
+/// With [`CentroidStart::Graph`], clusters are numbered by size, largest first, and a centroid is
+/// the mean of its community.
+///
+/// ```
+/// use celldec::cluster::{CentroidStart, GraphConfig, initial_centroids};
+/// use ndarray::Array2;
+///
+/// // Two groups of 20 cells, far apart.
+/// let cells = Array2::from_shape_fn((40, 2), |(cell, dimension)| {
+///     let group = if cell < 20 { 0.0 } else { 50.0 };
+///     group + ((cell * 7 + dimension * 3) % 11) as f32 * 0.1
+/// });
+/// let start = CentroidStart::Graph(GraphConfig::new(0.1));
+/// let found = initial_centroids(cells.view(), &start, 7)?;
+/// assert_eq!(found.centroids.dim(), (2, 2));
+/// assert_ne!(found.labels[0], found.labels[39]);
+/// # Ok::<(), celldec::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::EmptyInput`] without cells or dimensions; [`Error::NonFiniteValue`] for a NaN or
+/// infinite value; [`Error::SingleCommunity`] when the graph gives one community; and
+/// [`Error::Parameter`] as [`KMeansConfig::validate`] and [`GraphConfig::validate`] say.
+pub fn initial_centroids(
+    embedding: ArrayView2<f32>,
+    start: &CentroidStart,
+    seed: u64,
+) -> Result<InitialCentroids> {
+    check_embedding(embedding)?;
+    match start {
+        CentroidStart::KMeans(config) => {
+            let found = config.fit(embedding, seed)?;
+            Ok(InitialCentroids {
+                centroids: found.centroids,
+                labels: found.labels,
+            })
+        }
+        CentroidStart::Graph(config) => from_graph(embedding, config, seed),
+    }
+}
+
+fn from_graph(
+    embedding: ArrayView2<f32>,
+    config: &GraphConfig,
+    seed: u64,
+) -> Result<InitialCentroids> {
+    let cells = embedding.nrows();
+    config.validate(cells)?;
+    if cells <= config.max_cells {
+        let labels = communities(embedding, config, seed)?;
+        let centroids = means(embedding, &labels);
+        return Ok(InitialCentroids { centroids, labels });
+    }
+    let mut random = stream(seed, Purpose::Subsample, 0, 0);
+    let mut chosen = index::sample(&mut random, cells, config.max_cells).into_vec();
+    chosen.sort_unstable();
+    tracing::info!(
+        cells,
+        subsample = config.max_cells,
+        "building the cell graph on a subsample"
+    );
+    let subsample = embedding.select(Axis(0), &chosen);
+    let chosen_labels = communities(subsample.view(), config, seed)?;
+    let centroids = means(subsample.view(), &chosen_labels);
+    let mut labels = nearest_centroids(embedding, centroids.view());
+    for (&cell, &label) in chosen.iter().zip(&chosen_labels) {
+        labels[cell] = label;
+    }
+    Ok(InitialCentroids { centroids, labels })
+}
+
+/// The communities of an embedding's cell graph: at least two.
+fn communities(embedding: ArrayView2<f32>, config: &GraphConfig, seed: u64) -> Result<Vec<usize>> {
+    let neighbors = nearest_neighbors(embedding, config.neighbors - 1)?;
+    let graph = connectivities(&neighbors)?;
+    let labels = find_communities(&graph, config.resolution, config.method, seed)?;
+    if labels.iter().all(|&label| label == 0) {
+        return Err(Error::SingleCommunity {
+            resolution: config.resolution,
+            suggestion: higher_resolution(&graph, config, seed)?,
+        });
+    }
+    Ok(labels)
+}
+
+/// How often the resolution is doubled in search of one that gives several communities.
+const DOUBLINGS: u32 = 6;
+
+/// The first doubling of the resolution that gives several communities, or the last tried.
+fn higher_resolution(graph: &Graph, config: &GraphConfig, seed: u64) -> Result<f64> {
+    let mut resolution = config.resolution;
+    for _ in 0..DOUBLINGS {
+        resolution *= 2.0;
+        if !resolution.is_finite() {
+            return Ok(config.resolution);
+        }
+        let labels = find_communities(graph, resolution, config.method, seed)?;
+        if labels.iter().any(|&label| label > 0) {
+            break;
+        }
+    }
+    Ok(resolution)
+}
+
+/// The mean of every cluster `[clusters, dimensions]`; `labels` are dense.
+fn means(embedding: ArrayView2<f32>, labels: &[usize]) -> Array2<f32> {
+    let clusters = labels.iter().max().map_or(0, |&largest| largest + 1);
+    let mut sums = Array2::<f64>::zeros((clusters, embedding.ncols()));
+    let mut counts = vec![0usize; clusters];
+    for (cell, &label) in embedding.rows().into_iter().zip(labels) {
+        counts[label] += 1;
+        for (sum, &value) in sums.row_mut(label).iter_mut().zip(cell) {
+            *sum += f64::from(value);
+        }
+    }
+    Array2::from_shape_fn(sums.dim(), |(cluster, dimension)| {
+        (sums[[cluster, dimension]] / counts[cluster] as f64) as f32
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::RngExt;
+
+    use super::*;
+
+    /// `groups` blobs of `size` cells in 4 dimensions, `distance` apart.
+    fn blobs(groups: usize, size: usize, distance: f32) -> (Array2<f32>, Vec<usize>) {
+        let mut random = stream(5, Purpose::Simulation, 0, 0);
+        let points = Array2::from_shape_fn((groups * size, 4), |(cell, dimension)| {
+            let group = cell / size;
+            let centre = if dimension == group % 4 {
+                distance * (1 + group / 4) as f32
+            } else {
+                0.0
+            };
+            centre + random.random::<f32>()
+        });
+        let truth = (0..groups * size).map(|cell| cell / size).collect();
+        (points, truth)
+    }
+
+    fn agrees(a: &[usize], b: &[usize]) -> bool {
+        crate::metrics::adjusted_rand_index(a, b).unwrap() == 1.0
+    }
+
+    #[test]
+    fn both_starts_find_blobs() {
+        let (points, truth) = blobs(4, 60, 20.0);
+        for start in [
+            CentroidStart::KMeans(KMeansConfig::new(4)),
+            CentroidStart::Graph(GraphConfig::new(0.2)),
+            CentroidStart::Graph(GraphConfig::new(0.2).with_method(CommunityMethod::Louvain)),
+        ] {
+            let found = initial_centroids(points.view(), &start, 3).unwrap();
+            assert!(agrees(&found.labels, &truth), "{start:?}");
+            assert_eq!(found.centroids.dim(), (4, 4));
+            let means = means(points.view(), &found.labels);
+            for (a, b) in found.centroids.iter().zip(&means) {
+                assert!((a - b).abs() < 1e-5, "{start:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_subsample_labels_every_cell() {
+        let (points, truth) = blobs(3, 100, 20.0);
+        let config = GraphConfig::new(0.2).with_max_cells(120);
+        let start = CentroidStart::Graph(config);
+        let found = initial_centroids(points.view(), &start, 3).unwrap();
+        assert!(agrees(&found.labels, &truth));
+        assert_eq!(initial_centroids(points.view(), &start, 3).unwrap(), found);
+        assert_ne!(
+            initial_centroids(points.view(), &start, 4)
+                .unwrap()
+                .centroids,
+            found.centroids
+        );
+    }
+
+    #[test]
+    fn fault_12_a_single_community_is_an_error_that_suggests_a_resolution() {
+        let (points, _) = blobs(1, 60, 0.0);
+        let error = initial_centroids(
+            points.view(),
+            &CentroidStart::Graph(GraphConfig::new(0.01)),
+            1,
+        )
+        .unwrap_err();
+        let Error::SingleCommunity {
+            resolution,
+            suggestion,
+        } = error
+        else {
+            panic!("{error}");
+        };
+        assert_eq!(resolution, 0.01);
+        let retry = CentroidStart::Graph(GraphConfig::new(suggestion));
+        assert!(initial_centroids(points.view(), &retry, 1).is_ok());
+    }
+
+    #[test]
+    fn non_finite_embeddings_name_the_row() {
+        let (mut points, _) = blobs(2, 10, 5.0);
+        points[[7, 2]] = f32::INFINITY;
+        for start in [
+            CentroidStart::KMeans(KMeansConfig::new(2)),
+            CentroidStart::Graph(GraphConfig::default()),
+        ] {
+            assert!(matches!(
+                initial_centroids(points.view(), &start, 0),
+                Err(Error::NonFiniteValue {
+                    row: 7,
+                    column: 2,
+                    ..
+                })
+            ));
+        }
+    }
+
+    #[test]
+    fn neighbourhoods_must_fit_the_graph() {
+        let (points, _) = blobs(2, 10, 5.0);
+        for config in [
+            GraphConfig::default().with_neighbors(1),
+            GraphConfig::default().with_neighbors(21),
+            GraphConfig::default().with_max_cells(9),
+        ] {
+            assert!(matches!(
+                initial_centroids(points.view(), &CentroidStart::Graph(config), 0),
+                Err(Error::Parameter(ParameterError::OutOfRange { .. }))
+            ));
+        }
+    }
+
+    #[test]
+    fn settings_survive_json() {
+        for start in [
+            CentroidStart::KMeans(KMeansConfig::new(3).with_restarts(5)),
+            CentroidStart::Graph(GraphConfig::new(0.6).with_method(CommunityMethod::Louvain)),
+        ] {
+            let text = serde_json::to_string(&start).unwrap();
+            assert_eq!(
+                serde_json::from_str::<CentroidStart>(&text).unwrap(),
+                start,
+                "{text}"
+            );
+        }
+    }
+}

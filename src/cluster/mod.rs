@@ -1,0 +1,21 @@
+//! Where clusters begin: the centroids that deep embedded clustering refines.
+//!
+//! Two starts are offered by [`CentroidStart`]: [k-means](kmeans), as in scDCC, when the number
+//! of clusters is known, and [communities](communities) of the cells'
+//! [nearest-neighbour](neighbors) [graph](connectivities), as in DESC, when it is not.
+//!
+//! Everything here works on a plain embedding `[cells, dimensions]`, gives the same bits for the
+//! same seed, and does not depend on the number of threads.
+
+pub mod centroids;
+pub mod communities;
+pub mod connectivities;
+pub mod kmeans;
+pub mod neighbors;
+mod points;
+
+pub use centroids::{CentroidStart, GraphConfig, InitialCentroids, initial_centroids};
+pub use communities::{CommunityMethod, find_communities, modularity};
+pub use connectivities::{Graph, connectivities};
+pub use kmeans::{KMeans, KMeansConfig};
+pub use neighbors::{Neighbors, nearest_neighbors};
