@@ -1,0 +1,211 @@
+//! The fused pass as an operation of the CPU backend `flex` with its own backward step.
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::{
+    BalancedCheckpointing, CheckpointStrategy, NoCheckpointing,
+};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::flex::FlexTensor;
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::{
+    Autodiff, DispatchDevice, DispatchKindConversion, DispatchTensor, Flex,
+    GradientCheckpointingStrategy,
+};
+use burn::tensor::{DType, Tensor, TensorData};
+
+use super::fused::{self, Inputs};
+
+/// The mean by the fused pass, or nothing where it does not apply: another backend or float type,
+/// counts or size factors that are differentiated, shapes that only broadcasting would unite.
+pub(super) fn mean(
+    counts: &Tensor<2>,
+    size_factors: &Tensor<1>,
+    mean_logits: &Tensor<2>,
+    dispersion_logits: &Tensor<2>,
+    dropout_logits: Option<&Tensor<2>>,
+) -> Option<Tensor<1>> {
+    let [cells, genes] = counts.dims();
+    let by_gene = dispersion_logits.dims() == [1, genes];
+    let fits = cells > 0
+        && genes > 0
+        && size_factors.dims() == [cells]
+        && mean_logits.dims() == [cells, genes]
+        && (by_gene || dispersion_logits.dims() == [cells, genes])
+        && dropout_logits.is_none_or(|logits| logits.dims() == [cells, genes]);
+    let logits = [Some(mean_logits), Some(dispersion_logits), dropout_logits];
+    let logits: Vec<&Tensor<2>> = logits.into_iter().flatten().collect();
+    let on_flex = matches!(
+        counts.device().inner().as_dispatch(),
+        DispatchDevice::Flex(_)
+    );
+    let single = size_factors.dtype() == DType::F32
+        && counts.dtype() == DType::F32
+        && logits.iter().all(|logits| logits.dtype() == DType::F32);
+    if !fits || !on_flex || !single || counts.is_tracked() || size_factors.is_tracked() {
+        return None;
+    }
+
+    let primitives = Primitives {
+        counts: primitive(counts)?,
+        size_factors: primitive(size_factors)?,
+        logits: logits.iter().map(|l| primitive(l)).collect::<Option<_>>()?,
+        cells,
+        genes,
+    };
+    let strategy = logits
+        .iter()
+        .find_map(|logits| logits.gradient_checkpointing_strategy());
+    match (strategy, logits.as_slice()) {
+        (None, _) => Some(Tensor::from_primitive::<Flex>(primitives.run(false)?.0)),
+        (Some(GradientCheckpointingStrategy::Disabled), &[m, d]) => {
+            differentiable::<NoCheckpointing, 2>(&primitives, [m, d])
+        }
+        (Some(GradientCheckpointingStrategy::Disabled), &[m, d, l]) => {
+            differentiable::<NoCheckpointing, 3>(&primitives, [m, d, l])
+        }
+        (Some(GradientCheckpointingStrategy::Balanced), &[m, d]) => {
+            differentiable::<BalancedCheckpointing, 2>(&primitives, [m, d])
+        }
+        (Some(GradientCheckpointingStrategy::Balanced), &[m, d, l]) => {
+            differentiable::<BalancedCheckpointing, 3>(&primitives, [m, d, l])
+        }
+        _ => None,
+    }
+}
+
+/// The contiguous CPU storage behind a tensor.
+fn primitive<const D: usize>(tensor: &Tensor<D>) -> Option<FlexTensor> {
+    let primitive = tensor.clone().inner().try_into_primitive::<Flex>().ok()?;
+    Some(match primitive.is_contiguous() {
+        true => primitive,
+        false => primitive.to_contiguous(),
+    })
+}
+
+struct Primitives {
+    counts: FlexTensor,
+    size_factors: FlexTensor,
+    /// Mean, dispersion and, if any, dropout.
+    logits: Vec<FlexTensor>,
+    cells: usize,
+    genes: usize,
+}
+
+impl Primitives {
+    /// The mean, `[1]`, and its gradient by each of the logits if asked for.
+    fn run(&self, differentiate: bool) -> Option<(FlexTensor, Vec<FlexTensor>)> {
+        let (mean, gradients) = fused::mean(
+            Inputs {
+                counts: self.counts.as_slice()?,
+                size_factors: self.size_factors.as_slice()?,
+                mean_logits: self.logits.first()?.as_slice()?,
+                dispersion_logits: self.logits.get(1)?.as_slice()?,
+                dropout_logits: match self.logits.get(2) {
+                    Some(logits) => Some(logits.as_slice()?),
+                    None => None,
+                },
+                cells: self.cells,
+                genes: self.genes,
+            },
+            differentiate,
+        );
+        let gradients = gradients.map_or_else(Vec::new, |g| {
+            let rows = g.dispersion.len() / self.genes;
+            [
+                (g.mean, self.cells),
+                (g.dispersion, rows),
+                (g.dropout, self.cells),
+            ]
+            .into_iter()
+            .take(self.logits.len())
+            .map(|(values, rows)| {
+                FlexTensor::from_data(TensorData::new(values, [rows, self.genes]))
+            })
+            .collect()
+        });
+        let mean = FlexTensor::from_data(TensorData::new(vec![mean as f32], [1]));
+        Some((mean, gradients))
+    }
+}
+
+/// Puts the mean into the graph of its logits.
+fn differentiable<C: CheckpointStrategy, const N: usize>(
+    primitives: &Primitives,
+    logits: [&Tensor<2>; N],
+) -> Option<Tensor<1>>
+where
+    DispatchTensor: DispatchKindConversion<Autodiff<Flex, C>>,
+    C: Strategy,
+{
+    let mut nodes = Vec::with_capacity(N);
+    for &logits in &logits {
+        // A constant among differentiated logits joins the graph as an untracked leaf.
+        let logits = match logits.is_autodiff() {
+            true => logits.clone(),
+            false => logits
+                .clone()
+                .autodiff()
+                .with_gradient_checkpointing_strategy(C::VALUE),
+        };
+        let primitive = logits.try_into_primitive::<Autodiff<Flex, C>>().ok()?;
+        nodes.push(primitive.node());
+    }
+    let nodes = <[_; N]>::try_from(nodes).ok()?;
+    let tracked = logits.iter().any(|logits| logits.is_tracked());
+    let (mean, gradients) = primitives.run(tracked)?;
+    let output = match LikelihoodMean
+        .prepare::<C>(nodes)
+        .compute_bound()
+        .stateful()
+    {
+        OpsKind::Tracked(prep) => prep.finish(<[_; N]>::try_from(gradients).ok()?, mean),
+        OpsKind::UnTracked(prep) => prep.finish(mean),
+    };
+    Some(Tensor::from_primitive::<Autodiff<Flex, C>>(output))
+}
+
+/// The run-time name of a checkpointing strategy.
+trait Strategy {
+    const VALUE: GradientCheckpointingStrategy;
+}
+
+impl Strategy for NoCheckpointing {
+    const VALUE: GradientCheckpointingStrategy = GradientCheckpointingStrategy::Disabled;
+}
+
+impl Strategy for BalancedCheckpointing {
+    const VALUE: GradientCheckpointingStrategy = GradientCheckpointingStrategy::Balanced;
+}
+
+/// Backward step: the gradients were computed with the value; they only need the factor from
+/// above.
+#[derive(Debug)]
+struct LikelihoodMean;
+
+impl<const N: usize> Backward<Flex, N> for LikelihoodMean {
+    type State = [FlexTensor; N];
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, N>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let upstream = grads.consume::<Flex>(&ops.node);
+        // A loss that is not weighted, the usual case, has the factor one.
+        let unit = upstream
+            .as_slice::<f32>()
+            .is_some_and(|factor| factor == [1.0]);
+        let upstream = Flex::float_reshape(upstream, [1, 1].into());
+        for (parent, gradient) in ops.parents.into_iter().zip(ops.state) {
+            if let Some(parent) = parent {
+                let gradient = match unit {
+                    true => gradient,
+                    false => Flex::float_mul(gradient, upstream.clone()),
+                };
+                grads.register::<Flex>(parent.id, gradient);
+            }
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The numerical core: special functions and likelihoods, each fast path beside its plain twin.
+//!
+//! Everything here works on tensors, slices and numbers; it knows neither networks nor files.
+
+pub mod likelihood;
+pub mod special;

@@ -1,0 +1,16 @@
+//! What most programs need: `use celldec::prelude::*;`.
+
+pub use burn::tensor::Device;
+
+pub use crate::cluster::{CentroidStart, CommunityMethod, GraphConfig, KMeansConfig};
+pub use crate::counts::{CountMatrix, SimulationConfig};
+pub use crate::error::{Error, Result};
+pub use crate::loss::{
+    ClusteringLoss, ConstraintLoss, KlSelfTraining, MseLoss, NbLoss, ReconstructionLoss, ZinbLoss,
+};
+pub use crate::model::{Assignment, DescModel, Fit, FittedModel, ScdccModel, Status, StopReason};
+pub use crate::preprocess::{Cells, Preprocess, VariableGenes};
+pub use crate::train::{
+    ConstraintPairs, DescConfig, DescRun, DescTrainer, Event, Observer, Phase, ScdccConfig,
+    ScdccTrainer,
+};
