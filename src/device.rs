@@ -39,21 +39,20 @@ pub fn available() -> Vec<&'static str> {
 /// [`Error::Device`] when the name is unknown, the feature is off, or there is no GPU; the
 /// message names what can be used instead.
 pub fn by_name(name: &str) -> Result<Device> {
-    match name {
+    let cpu = if cfg!(feature = "flex") { "flex" } else { "ndarray" };
+    match if name == "cpu" { cpu } else { name } {
         #[cfg(feature = "flex")]
-        "flex" | "cpu" => Ok(Device::flex()),
+        "flex" => Ok(Device::flex()),
         #[cfg(feature = "ndarray")]
         "ndarray" => Ok(Device::ndarray()),
-        #[cfg(all(feature = "ndarray", not(feature = "flex")))]
-        "cpu" => Ok(Device::ndarray()),
         #[cfg(feature = "wgpu")]
         "wgpu" => wgpu(),
         #[cfg(feature = "cuda")]
         "cuda" => cuda(),
-        "flex" | "cpu" | "ndarray" | "wgpu" | "cuda" => Err(Error::Device {
+        feature if ["flex", "ndarray", "wgpu", "cuda"].contains(&feature) => Err(Error::Device {
             reason: format!(
-                "this build has no \"{name}\"; build with the Cargo feature `{}`, or use one of {:?}",
-                if name == "cpu" { "flex" } else { name },
+                "this build has no \"{feature}\"; build with the Cargo feature `{feature}`, or \
+                 use one of {:?}",
                 available()
             ),
         }),

@@ -5,6 +5,7 @@
 //! the key `celldec`. Python reads both with `safetensors.safe_open`.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 use burn::store::{ModuleSnapshot, SafetensorsStore};
@@ -64,7 +65,7 @@ impl<H: ReconstructionHead> FittedModel<H> {
         let bytes = store
             .get_bytes()
             .map_err(|error| unusable(error.to_string()))?;
-        crate::io::write_atomically(path, &bytes)
+        crate::io::atomic::write_atomically(path, |file| file.write_all(&bytes))
     }
 
     /// Loads a model onto a device.

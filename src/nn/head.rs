@@ -9,7 +9,7 @@
 //! * dropout π = sigmoid(logit), the probability of an excess zero.
 
 use burn::config::Config;
-use burn::module::{Initializer, Module, Param};
+use burn::module::{Initializer, Module, ModuleDisplay, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, activation};
 use serde::Serialize;
@@ -25,7 +25,7 @@ pub type HeadOutput<H> = <H as ReconstructionHead>::Output;
 ///
 /// Which loss fits which head is settled by the compiler: a
 /// [`ReconstructionLoss`](crate::loss::ReconstructionLoss) names its head.
-pub trait ReconstructionHead: Module + Sync + 'static {
+pub trait ReconstructionHead: Module + ModuleDisplay + Sync + 'static {
     /// Settings of the head; kept in saved models.
     type Config: Serialize + DeserializeOwned + Clone + Send + Sync + std::fmt::Debug;
     /// The tensors that the head returns.

@@ -1,0 +1,390 @@
+//! Measures methods on labelled data: accuracy, agreement, time and memory.
+//!
+//! ```text
+//! cargo run --release --features h5ad --example accuracy -- --seeds 3 --json out.json FILE.h5ad…
+//! ```
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Instant;
+
+use celldec::io::H5adOptions;
+use celldec::metrics;
+use celldec::prelude::*;
+use clap::{Parser, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Method {
+    Scdcc,
+    Desc,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Preset {
+    /// The crate's defaults.
+    Default,
+    /// The papers' settings to the letter.
+    Reference,
+}
+
+/// Accuracy, agreement with labels, time and memory of each method on labelled data sets.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// AnnData files with raw counts in X and labels in obs.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Methods to run.
+    #[arg(long, value_delimiter = ',', default_value = "scdcc,desc")]
+    methods: Vec<Method>,
+    /// Which settings.
+    #[arg(long, default_value = "default")]
+    preset: Preset,
+    /// Number of seeds, counted from 0.
+    #[arg(long, default_value_t = 3)]
+    seeds: u64,
+    /// First seed.
+    #[arg(long, default_value_t = 0)]
+    first_seed: u64,
+    /// The obs column that holds the labels.
+    #[arg(long, default_value = "cell_type")]
+    label: String,
+    /// Number of clusters for scDCC; the number of labels by default.
+    #[arg(long)]
+    clusters: Option<usize>,
+    /// Resolutions for DESC.
+    #[arg(long, value_delimiter = ',', default_values_t = [0.6, 0.8, 1.0])]
+    resolutions: Vec<f64>,
+    /// Constraint pairs for scDCC, drawn from the labelled cells; scores then count the other
+    /// cells only.
+    #[arg(long, default_value_t = 0)]
+    pairs: usize,
+    /// Fraction of cells whose label the constraint pairs may use.
+    #[arg(long, default_value_t = 0.1)]
+    labelled: f64,
+    /// Highly variable genes for scDCC; all genes by default.
+    #[arg(long)]
+    variable_genes: Option<usize>,
+    /// Compute device.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Writes the results as a list of JSON objects.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Runs one (file, method, seed) in this process; used by the program itself, so that the
+    /// peak memory of one run is not that of another.
+    #[arg(long, hide = true)]
+    single: bool,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Row {
+    method: String,
+    set: String,
+    seed: u64,
+    preset: String,
+    acc: f64,
+    nmi: f64,
+    ari: f64,
+    /// Agreement of the labels that self-training started from.
+    initial_ari: f64,
+    clusters: usize,
+    epochs: usize,
+    converged: bool,
+    seconds: f64,
+    cpu_seconds: f64,
+    peak_rss_mb: f64,
+}
+
+fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    let arguments = Arguments::parse();
+    if arguments.single {
+        let rows = run_single(&arguments)?;
+        println!("{}", serde_json::to_string(&rows)?);
+        return Ok(());
+    }
+    let mut rows: Vec<Row> = Vec::new();
+    println!(
+        "{:<22} {:<16} {:>4} {:>6} {:>6} {:>6} {:>8} {:>9} {:>7} {:>8} {:>8}",
+        "method", "set", "seed", "ACC", "NMI", "ARI", "clusters", "start ARI", "s", "CPU s", "MB"
+    );
+    for file in &arguments.files {
+        for &method in &arguments.methods {
+            for seed in arguments.first_seed..arguments.first_seed + arguments.seeds {
+                for row in run_in_own_process(&arguments, file, method, seed)? {
+                    println!(
+                        "{:<22} {:<16} {:>4} {:>6.3} {:>6.3} {:>6.3} {:>8} {:>9.3} {:>7.1} {:>8.1} {:>8.0}",
+                        row.method,
+                        row.set,
+                        row.seed,
+                        row.acc,
+                        row.nmi,
+                        row.ari,
+                        row.clusters,
+                        row.initial_ari,
+                        row.seconds,
+                        row.cpu_seconds,
+                        row.peak_rss_mb
+                    );
+                    rows.push(row);
+                }
+            }
+        }
+    }
+    print_summary(&rows);
+    if let Some(path) = &arguments.json {
+        std::fs::write(path, serde_json::to_string_pretty(&rows)?)?;
+    }
+    Ok(())
+}
+
+fn print_summary(rows: &[Row]) {
+    println!("\nmean ± sd over seeds");
+    let mut keys: Vec<(&str, &str)> = rows
+        .iter()
+        .map(|row| (row.set.as_str(), row.method.as_str()))
+        .collect();
+    keys.dedup();
+    keys.sort_unstable();
+    keys.dedup();
+    for (set, method) in keys {
+        let column = |value: fn(&Row) -> f64| {
+            let values: Vec<f64> = rows
+                .iter()
+                .filter(|row| row.set == set && row.method == method)
+                .map(value)
+                .collect();
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
+            let deviation = (squares / (values.len().max(2) - 1) as f64).sqrt();
+            format!("{mean:.3} ± {deviation:.3}")
+        };
+        println!(
+            "{method:<22} {set:<16} ACC {}  NMI {}  ARI {}  CPU s {}",
+            column(|row| row.acc),
+            column(|row| row.nmi),
+            column(|row| row.ari),
+            column(|row| row.cpu_seconds),
+        );
+    }
+}
+
+/// Runs one (file, method, seed) in a process of its own.
+fn run_in_own_process(
+    arguments: &Arguments,
+    file: &std::path::Path,
+    method: Method,
+    seed: u64,
+) -> std::result::Result<Vec<Row>, Box<dyn std::error::Error>> {
+    let resolutions: Vec<String> = arguments.resolutions.iter().map(f64::to_string).collect();
+    let value_name = |value: &dyn Fn() -> Option<clap::builder::PossibleValue>| {
+        value()
+            .map(|value| value.get_name().to_string())
+            .unwrap_or_default()
+    };
+    let mut command = Command::new(std::env::current_exe()?);
+    command
+        .arg(file)
+        .arg("--single")
+        .args(["--methods", &value_name(&|| method.to_possible_value())])
+        .args([
+            "--preset",
+            &value_name(&|| arguments.preset.to_possible_value()),
+        ])
+        .args(["--first-seed", &seed.to_string()])
+        .args(["--label", &arguments.label])
+        .args(["--resolutions", &resolutions.join(",")])
+        .args(["--pairs", &arguments.pairs.to_string()])
+        .args(["--labelled", &arguments.labelled.to_string()])
+        .args(["--device", &arguments.device]);
+    if let Some(clusters) = arguments.clusters {
+        command.args(["--clusters", &clusters.to_string()]);
+    }
+    if let Some(genes) = arguments.variable_genes {
+        command.args(["--variable-genes", &genes.to_string()]);
+    }
+    let output = command.stderr(std::process::Stdio::inherit()).output()?;
+    if !output.status.success() {
+        return Err(format!("{} with seed {seed} failed", file.display()).into());
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// The labels of a file and its counts.
+fn read(arguments: &Arguments) -> std::result::Result<(CountMatrix, Vec<String>), String> {
+    let file = &arguments.files[0];
+    let data = H5adOptions::new()
+        .read(file)
+        .map_err(|error| error.to_string())?;
+    let labels = data
+        .cell_annotations
+        .get(&arguments.label)
+        .ok_or_else(|| {
+            format!(
+                "{}: no obs column \"{}\"; choose one with --label",
+                file.display(),
+                arguments.label
+            )
+        })?
+        .to_strings();
+    Ok((data.counts, labels))
+}
+
+fn run_single(
+    arguments: &Arguments,
+) -> std::result::Result<Vec<Row>, Box<dyn std::error::Error>> {
+    let (counts, names) = read(arguments)?;
+    let device = celldec::device::by_name(&arguments.device)?;
+    let seed = arguments.first_seed;
+    let method = arguments.methods[0];
+    let start = Instant::now();
+    let cpu_start = cpu_seconds();
+
+    let preprocess = match method {
+        Method::Scdcc => Preprocess::scdcc()
+            .with_variable_genes(arguments.variable_genes.map(VariableGenes::seurat)),
+        Method::Desc => Preprocess::desc(),
+    };
+    let cells = preprocess.fit(&counts)?;
+    let truth: Vec<&String> = cells.kept_cells().iter().map(|&cell| &names[cell]).collect();
+    let (truth, types) = encode(&truth);
+
+    let (labelled, constraints) = constraints(arguments, &truth, seed)?;
+    let scored: Vec<usize> = (0..truth.len()).filter(|&cell| !labelled[cell]).collect();
+    let score = |labels: &[usize], name: String, converged: bool, epochs: usize, initial: &[usize]| {
+        let pick = |labels: &[usize]| -> Vec<usize> { scored.iter().map(|&c| labels[c]).collect() };
+        let (truth, found, initial) = (pick(&truth), pick(labels), pick(initial));
+        let clusters = found.iter().collect::<std::collections::BTreeSet<_>>().len();
+        celldec::Result::Ok(Row {
+            method: name,
+            set: arguments.files[0]
+                .file_stem()
+                .map(|stem| stem.to_string_lossy().into_owned())
+                .unwrap_or_default(),
+            seed,
+            preset: format!("{:?}", arguments.preset).to_lowercase(),
+            acc: metrics::clustering_accuracy(&truth, &found)?,
+            nmi: metrics::normalized_mutual_information(&truth, &found)?,
+            ari: metrics::adjusted_rand_index(&truth, &found)?,
+            initial_ari: metrics::adjusted_rand_index(&truth, &initial)?,
+            clusters,
+            epochs,
+            converged,
+            seconds: start.elapsed().as_secs_f64(),
+            cpu_seconds: cpu_seconds() - cpu_start,
+            peak_rss_mb: peak_rss_mb(),
+        })
+    };
+
+    let rows = match method {
+        Method::Scdcc => {
+            let clusters = arguments.clusters.unwrap_or(types);
+            let config = match arguments.preset {
+                Preset::Default => ScdccConfig::new(clusters),
+                Preset::Reference => ScdccConfig::reference(clusters),
+            };
+            let fit = config
+                .with_seed(seed)
+                .init(&device)?
+                .with_constraints(constraints)
+                .fit(&cells)?;
+            let name = match arguments.pairs {
+                0 => "scdcc".to_string(),
+                pairs => format!("scdcc {pairs} pairs"),
+            };
+            let status = fit.status();
+            vec![score(
+                fit.clusters().labels(),
+                name,
+                status.converged,
+                status.self_training_epochs,
+                fit.initial_labels(),
+            )?]
+        }
+        Method::Desc => {
+            let config = match arguments.preset {
+                Preset::Default => DescConfig::new(),
+                Preset::Reference => DescConfig::reference(),
+            };
+            config
+                .with_seed(seed)
+                .with_resolutions(arguments.resolutions.clone())
+                .init(&device)?
+                .fit(&cells)?
+                .iter()
+                .map(|run| {
+                    let status = run.fit.status();
+                    score(
+                        run.fit.clusters().labels(),
+                        format!("desc {}", run.resolution.unwrap_or_default()),
+                        status.converged,
+                        status.self_training_epochs,
+                        run.fit.initial_labels(),
+                    )
+                })
+                .collect::<celldec::Result<_>>()?
+        }
+    };
+    Ok(rows)
+}
+
+/// Labels as numbers, and how many there are.
+fn encode(names: &[&String]) -> (Vec<usize>, usize) {
+    let mut known: Vec<&String> = names.to_vec();
+    known.sort_unstable();
+    known.dedup();
+    let codes = names
+        .iter()
+        .map(|name| known.partition_point(|other| other < name))
+        .collect();
+    (codes, known.len())
+}
+
+/// Which cells are labelled, and constraint pairs drawn from them.
+fn constraints(
+    arguments: &Arguments,
+    truth: &[usize],
+    seed: u64,
+) -> celldec::Result<(Vec<bool>, ConstraintPairs)> {
+    use celldec::random::{Purpose, stream};
+
+    let mut labelled = vec![false; truth.len()];
+    if arguments.pairs == 0 {
+        return Ok((labelled, ConstraintPairs::default()));
+    }
+    let count = (truth.len() as f64 * arguments.labelled).round() as usize;
+    let mut rng = stream(seed, Purpose::Subsample, 1, 0);
+    for cell in rand::seq::index::sample(&mut rng, truth.len(), count.min(truth.len())) {
+        labelled[cell] = true;
+    }
+    let known: Vec<Option<usize>> = truth
+        .iter()
+        .zip(&labelled)
+        .map(|(&label, &known)| known.then_some(label))
+        .collect();
+    let pairs = ConstraintPairs::from_labels(&known, arguments.pairs, seed)?;
+    Ok((labelled, pairs))
+}
+
+/// CPU seconds of this process so far; 0 where the system does not tell.
+fn cpu_seconds() -> f64 {
+    let ticks = || -> Option<f64> {
+        let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+        let mut fields = stat.rsplit(')').next()?.split_whitespace().skip(11);
+        let user: f64 = fields.next()?.parse().ok()?;
+        let system: f64 = fields.next()?.parse().ok()?;
+        Some((user + system) / 100.0)
+    };
+    ticks().unwrap_or_default()
+}
+
+/// Largest resident memory of this process so far in MB; 0 where the system does not tell.
+fn peak_rss_mb() -> f64 {
+    let read = || -> Option<f64> {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+        let kilobytes: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+        Some(kilobytes / 1024.0)
+    };
+    read().unwrap_or_default()
+}
