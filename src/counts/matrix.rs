@@ -466,3 +466,6 @@ fn check_offsets(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! Raw counts: the matrix that everything starts from, and simulated ones.
 
 mod matrix;
+mod simulate;
 
 pub use matrix::CountMatrix;
+pub use simulate::{Dropout, Simulation, SimulationConfig};

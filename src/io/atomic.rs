@@ -1,0 +1,105 @@
+//! Files that appear complete or not at all.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::error::{Error, Result};
+
+/// Writes `path` through a temporary file in the same folder that is renamed when everything is
+/// on disk; a failure leaves an existing file untouched. Compresses when the path ends in `.gz`.
+pub(super) fn write_atomically(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<()> {
+    let temporary = temporary_path(path);
+    let written = write_to(&temporary, is_gzip(path), write)
+        .and_then(|()| fs::rename(&temporary, path))
+        .map_err(|source| Error::io(path, source));
+    if written.is_err() {
+        // The first failure is the one to report; the temporary file may not even exist.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// Whether the path says gzip.
+pub(super) fn is_gzip(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("gz"))
+}
+
+fn write_to(
+    path: &Path,
+    gzip: bool,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    let buffered = BufWriter::with_capacity(1 << 16, file);
+    let file = if gzip {
+        let mut encoder = GzEncoder::new(buffered, Compression::default());
+        write(&mut encoder)?;
+        into_file(encoder.finish()?)?
+    } else {
+        let mut buffered = buffered;
+        write(&mut buffered)?;
+        into_file(buffered)?
+    };
+    file.sync_all()
+}
+
+fn into_file(buffered: BufWriter<File>) -> io::Result<File> {
+    buffered.into_inner().map_err(|error| error.into_error())
+}
+
+fn temporary_path(path: &Path) -> PathBuf {
+    // Two writers of one process must not share a temporary file, nor must two processes.
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    path.with_file_name(format!(".{name}.{}-{number}.partial", std::process::id()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(folder: &Path) -> Vec<String> {
+        fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .collect()
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("result.csv.gz");
+        write_atomically(&path, |out| out.write_all(b"old")).unwrap();
+        let old = fs::read(&path).unwrap();
+        let failed = write_atomically(&path, |out| {
+            out.write_all(&[b'x'; 1 << 18])?;
+            Err(io::Error::new(io::ErrorKind::StorageFull, "disk full"))
+        });
+        assert!(
+            matches!(failed, Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::StorageFull)
+        );
+        assert_eq!(fs::read(&path).unwrap(), old);
+        assert_eq!(entries(folder.path()), ["result.csv.gz"]);
+    }
+
+    #[test]
+    fn a_missing_folder_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("absent/result.csv");
+        let error = write_atomically(&path, |out| out.write_all(b"x")).unwrap_err();
+        assert!(error.to_string().contains("absent"), "{error}");
+    }
+}

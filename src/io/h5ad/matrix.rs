@@ -1,0 +1,204 @@
+//! Matrices: CSR, CSC and dense.
+
+use hdf5_pure::{DType, Dataset};
+
+use super::H5adMatrix;
+use super::store::{Node, Store};
+use crate::counts::CountMatrix;
+use crate::error::Result;
+
+/// Elements of a dense matrix held in memory at a time.
+const DENSE_WINDOW: usize = 1 << 22;
+
+/// The HDF5 paths of the chosen matrix and of the frame that names its genes.
+pub(super) fn locate(store: &Store, matrix: &H5adMatrix) -> Result<(String, &'static str)> {
+    let (at, genes_at) = match matrix {
+        H5adMatrix::X => ("/X".to_string(), "/var"),
+        H5adMatrix::Layer(name) => (format!("/layers/{name}"), "/var"),
+        H5adMatrix::Raw => ("/raw/X".to_string(), "/raw/var"),
+    };
+    let missing = match store.find(&at)? {
+        None => true,
+        Some(node) => store.attributes(&at, &node)?.text("encoding-type") == Some("null"),
+    };
+    if missing {
+        let there = available(store)?;
+        let there = if there.is_empty() {
+            "the file holds no matrix".to_string()
+        } else {
+            format!("choose one of: {}", there.join(", "))
+        };
+        return Err(store.error(&at, format!("the file has no such matrix; {there}")));
+    }
+    Ok((at, genes_at))
+}
+
+/// The matrices of the file, as the options that choose them.
+fn available(store: &Store) -> Result<Vec<String>> {
+    let mut there = Vec::new();
+    if let Some(node) = store.find("/X")?
+        && store.attributes("/X", &node)?.text("encoding-type") != Some("null")
+    {
+        there.push("X (the default)".to_string());
+    }
+    if let Some(Node::Group(layers)) = store.find("/layers")? {
+        let damaged = |error| store.damaged("/layers", error);
+        let mut names = layers.groups().map_err(damaged)?;
+        names.extend(layers.datasets().map_err(damaged)?);
+        names.sort_unstable();
+        there.extend(
+            names
+                .iter()
+                .map(|name| format!("`H5adOptions::with_layer({name:?})`")),
+        );
+    }
+    if store.find("/raw/X")?.is_some() {
+        there.push("`H5adOptions::with_raw()`".to_string());
+    }
+    Ok(there)
+}
+
+/// Reads a matrix of cells × genes; its dimensions must be those of the names.
+pub(super) fn read(store: &Store, at: &str, cells: usize, genes: usize) -> Result<CountMatrix> {
+    let node = store.node(at)?;
+    let attributes = store.attributes(at, &node)?;
+    if attributes.contains("h5sparse_format") {
+        return Err(legacy(store, at));
+    }
+    match node {
+        Node::Dataset(dataset) => {
+            let encoding = attributes.text("encoding-type").unwrap_or("array");
+            if encoding != "array" {
+                return Err(store.unsupported(at, encoding));
+            }
+            read_dense(store, at, &dataset, cells, genes)
+        }
+        Node::Group(_) => {
+            let by_cells = match attributes.text("encoding-type") {
+                Some("csr_matrix") => true,
+                Some("csc_matrix") => false,
+                other => return Err(store.unsupported(at, other.unwrap_or("none"))),
+            };
+            let shape = attributes.numbers("shape").unwrap_or_default();
+            check_shape(store, at, &shape, cells, genes)?;
+            read_sparse(store, at, by_cells, cells, genes)
+        }
+    }
+}
+
+/// The refusal of files older than anndata 0.7.
+pub(super) fn legacy(store: &Store, at: &str) -> crate::Error {
+    store.error(
+        at,
+        "the file was written by anndata before 0.7; load it in Python with a current anndata and \
+         write it again",
+    )
+}
+
+fn check_shape(store: &Store, at: &str, shape: &[u64], cells: usize, genes: usize) -> Result<()> {
+    if shape == [cells as u64, genes as u64] {
+        return Ok(());
+    }
+    Err(store.error(
+        at,
+        format!("has the shape {shape:?}, but there are names of {cells} cells and {genes} genes"),
+    ))
+}
+
+fn read_sparse(
+    store: &Store,
+    at: &str,
+    by_cells: bool,
+    cells: usize,
+    genes: usize,
+) -> Result<CountMatrix> {
+    let [values_at, indices_at, offsets_at] =
+        ["data", "indices", "indptr"].map(|part| format!("{at}/{part}"));
+    let values = store.dataset(&values_at)?;
+    let indices = store.dataset(&indices_at)?;
+    let offsets = store.dataset(&offsets_at)?;
+    check_numeric(store, &values_at, &values)?;
+    // Lengths are compared before anything is read, so that a lie costs no memory.
+    let lines = if by_cells { cells } else { genes };
+    let stored = store.length(&values_at, &values)?;
+    for (part_at, part, expected) in [
+        (&indices_at, &indices, stored),
+        (&offsets_at, &offsets, lines + 1),
+    ] {
+        let found = store.length(part_at, part)?;
+        if found != expected {
+            return Err(store.error(
+                part_at,
+                format!("has {found} elements, expected {expected}; the file is damaged"),
+            ));
+        }
+    }
+    let offsets: Vec<usize> = store.read_indices(&offsets_at, &offsets)?;
+    let indices: Vec<u32> = store.read_indices(&indices_at, &indices)?;
+    let values = values
+        .read_f32()
+        .map_err(|error| store.damaged(&values_at, error))?;
+    let matrix = if by_cells {
+        CountMatrix::from_csr(cells, genes, offsets, indices, values)
+    } else {
+        CountMatrix::from_csc(cells, genes, &offsets, &indices, &values)
+    };
+    matrix.map_err(|error| match error {
+        crate::Error::InvalidSparse { reason } => store.error(at, reason),
+        other => other,
+    })
+}
+
+fn read_dense(
+    store: &Store,
+    at: &str,
+    dataset: &Dataset,
+    cells: usize,
+    genes: usize,
+) -> Result<CountMatrix> {
+    let shape: [usize; 2] = store.shape(at, dataset)?;
+    check_shape(store, at, &shape.map(|axis| axis as u64), cells, genes)?;
+    store.check_extent(at, dataset, &shape)?;
+    check_numeric(store, at, dataset)?;
+    let mut offsets = Vec::with_capacity(cells + 1);
+    offsets.push(0);
+    let mut indices = Vec::new();
+    let mut values = Vec::new();
+    let window = (DENSE_WINDOW / genes.max(1)).max(1);
+    for start in (0..cells).step_by(window) {
+        let rows = window.min(cells - start);
+        let dense = dataset
+            .read_f32_rows(start as u64, rows as u64)
+            .map_err(|error| store.damaged(at, error))?;
+        if dense.len() != rows * genes {
+            return Err(store.error(at, "rows are missing; the file is damaged"));
+        }
+        for row in 0..rows {
+            for (gene, &value) in dense[row * genes..(row + 1) * genes].iter().enumerate() {
+                if value != 0.0 {
+                    indices.push(gene as u32);
+                    values.push(value);
+                }
+            }
+            offsets.push(indices.len());
+        }
+    }
+    CountMatrix::from_csr(cells, genes, offsets, indices, values)
+}
+
+fn check_numeric(store: &Store, at: &str, dataset: &Dataset) -> Result<()> {
+    match store.dtype(at, dataset)? {
+        DType::F32
+        | DType::F64
+        | DType::I8
+        | DType::I16
+        | DType::I32
+        | DType::I64
+        | DType::U8
+        | DType::U16
+        | DType::U32
+        | DType::U64
+        | DType::Enum(_) => Ok(()),
+        other => Err(store.unsupported(at, &format!("values of type {other}"))),
+    }
+}

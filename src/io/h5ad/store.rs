@@ -1,0 +1,246 @@
+//! Guarded access to an HDF5 file: every read is bounded by the size of the file.
+
+use std::path::{Path, PathBuf};
+
+use hdf5_pure::{AttrValue, DType, Dataset, File, FormatError, Group, VlenStringReadOptions};
+
+use crate::error::{Error, Result};
+
+/// Deflate cannot expand further than this; what claims more is not in the file.
+const MAX_EXPANSION: u64 = 1032;
+/// Small datasets may be filled by a fill value alone, up to this many bytes.
+const FREE_BYTES: u64 = 1 << 20;
+
+/// An open file and how much memory it may ask for.
+pub(super) struct Store {
+    path: PathBuf,
+    file: File,
+    file_bytes: u64,
+}
+
+/// What an HDF5 path leads to.
+pub(super) enum Node {
+    Group(Group),
+    Dataset(Dataset),
+}
+
+impl Node {
+    /// The attributes; those of types without a use here are left out.
+    pub(super) fn attributes(&self) -> Result<Attributes, hdf5_pure::Error> {
+        match self {
+            Self::Group(group) => group.attrs(),
+            Self::Dataset(dataset) => dataset.attrs(),
+        }
+        .map(Attributes)
+    }
+}
+
+/// Attributes of a group or dataset.
+pub(super) struct Attributes(std::collections::HashMap<String, AttrValue>);
+
+impl Attributes {
+    /// The attribute when it is one string.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.as_str()
+    }
+
+    /// The attribute when it is a list of strings; an empty list may have any type.
+    pub(super) fn texts(&self, name: &str) -> Option<&[String]> {
+        let value = self.0.get(name)?;
+        let empty = value.to_f64s().is_some_and(|list| list.is_empty());
+        value.as_strings().or(empty.then_some(&[]))
+    }
+
+    /// The attribute when it is a list of non-negative integers.
+    pub(super) fn numbers(&self, name: &str) -> Option<Vec<u64>> {
+        self.0.get(name)?.to_u64s()
+    }
+
+    /// Whether there is such an attribute.
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+}
+
+impl Store {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let is_hdf5 = hdf5_pure::is_hdf5(path).map_err(|source| Error::io(path, source))?;
+        if !is_hdf5 {
+            return Err(Error::format(
+                path,
+                None,
+                "not an HDF5 file; AnnData .h5ad files are (decompress it first when it is \
+                 compressed as a whole)",
+            ));
+        }
+        let file = File::open(path).map_err(|error| match error {
+            hdf5_pure::Error::Io(source) => Error::io(path, source),
+            other => Error::format(
+                path,
+                None,
+                format!("the HDF5 file is damaged or truncated: {other}"),
+            ),
+        })?;
+        let file_bytes = file.file_size();
+        Ok(Self {
+            path: path.to_path_buf(),
+            file,
+            file_bytes,
+        })
+    }
+
+    /// An error at an HDF5 path.
+    pub(super) fn error(&self, at: &str, reason: impl std::fmt::Display) -> Error {
+        Error::format(&self.path, None, format!("at {at}: {reason}"))
+    }
+
+    /// The refusal of what this reader does not know.
+    pub(super) fn unsupported(&self, at: &str, encoding: &str) -> Error {
+        Error::format(
+            &self.path,
+            None,
+            format!("unsupported encoding `{encoding}` at {at}"),
+        )
+    }
+
+    /// An error of the HDF5 layer at an HDF5 path.
+    pub(super) fn damaged(&self, at: &str, error: hdf5_pure::Error) -> Error {
+        match error {
+            hdf5_pure::Error::Io(source) => Error::io(&self.path, source),
+            other => self.error(at, other),
+        }
+    }
+
+    /// What is at the path, `None` when there is nothing.
+    pub(super) fn find(&self, at: &str) -> Result<Option<Node>> {
+        match self.file.group(at) {
+            Ok(group) => Ok(Some(Node::Group(group))),
+            Err(hdf5_pure::Error::NotAGroup(_)) => match self.file.dataset(at) {
+                Ok(dataset) => Ok(Some(Node::Dataset(dataset))),
+                Err(error) => Err(self.damaged(at, error)),
+            },
+            Err(hdf5_pure::Error::Format(FormatError::PathNotFound(_))) => Ok(None),
+            Err(error) => Err(self.damaged(at, error)),
+        }
+    }
+
+    /// What is at the path.
+    pub(super) fn node(&self, at: &str) -> Result<Node> {
+        self.find(at)?
+            .ok_or_else(|| self.error(at, "missing; the file is not a complete AnnData file"))
+    }
+
+    /// The dataset at the path.
+    pub(super) fn dataset(&self, at: &str) -> Result<Dataset> {
+        match self.node(at)? {
+            Node::Dataset(dataset) => Ok(dataset),
+            Node::Group(_) => Err(self.error(at, "is a group, expected a dataset")),
+        }
+    }
+
+    /// The attributes of a node.
+    pub(super) fn attributes(&self, at: &str, node: &Node) -> Result<Attributes> {
+        node.attributes().map_err(|error| self.damaged(at, error))
+    }
+
+    /// The element type of a dataset.
+    pub(super) fn dtype(&self, at: &str, dataset: &Dataset) -> Result<DType> {
+        dataset.dtype().map_err(|error| self.damaged(at, error))
+    }
+
+    /// The shape of a dataset of `N` axes.
+    pub(super) fn shape<const N: usize>(&self, at: &str, dataset: &Dataset) -> Result<[usize; N]> {
+        let shape = dataset.shape().map_err(|error| self.damaged(at, error))?;
+        let axes: Option<Vec<usize>> = shape
+            .iter()
+            .map(|&axis| usize::try_from(axis).ok())
+            .collect();
+        axes.and_then(|axes| axes.try_into().ok())
+            .ok_or_else(|| self.error(at, format!("has the shape {shape:?}, expected {N} axes")))
+    }
+
+    /// The length of a one-dimensional dataset, refused when the file cannot hold so many
+    /// elements.
+    pub(super) fn length(&self, at: &str, dataset: &Dataset) -> Result<usize> {
+        let [length] = self.shape(at, dataset)?;
+        self.check_extent(at, dataset, &[length])?;
+        Ok(length)
+    }
+
+    /// Refuses a dataset that claims more elements than the file can hold.
+    pub(super) fn check_extent(&self, at: &str, dataset: &Dataset, shape: &[usize]) -> Result<()> {
+        let element = dataset
+            .element_size()
+            .map_err(|error| self.damaged(at, error))?;
+        let limit = FREE_BYTES.max(self.file_bytes.saturating_mul(MAX_EXPANSION));
+        shape
+            .iter()
+            .try_fold(element, |bytes, &axis| bytes.checked_mul(axis as u64))
+            .filter(|&bytes| bytes <= limit)
+            .map(|_| ())
+            .ok_or_else(|| {
+                self.error(
+                    at,
+                    format!(
+                        "claims the shape {shape:?}, more than a file of {} bytes can hold; it is \
+                         damaged",
+                        self.file_bytes
+                    ),
+                )
+            })
+    }
+
+    /// A one-dimensional dataset of integers that must not be negative.
+    pub(super) fn read_indices<T>(&self, at: &str, dataset: &Dataset) -> Result<Vec<T>>
+    where
+        T: TryFrom<i64> + TryFrom<u64> + TryFrom<i32> + TryFrom<u32>,
+    {
+        self.length(at, dataset)?;
+        let read = |result: Result<Option<Vec<T>>, hdf5_pure::Error>| {
+            result
+                .map_err(|error| self.damaged(at, error))?
+                .ok_or_else(|| {
+                    self.error(at, "an index is negative or too large; the file is damaged")
+                })
+        };
+        match self.dtype(at, dataset)? {
+            DType::I32 => read(dataset.read_i32().map(converted)),
+            DType::U32 => read(dataset.read_u32().map(converted)),
+            DType::U64 => read(dataset.read_u64().map(converted)),
+            DType::I8 | DType::I16 | DType::I64 | DType::U8 | DType::U16 => {
+                read(dataset.read_i64().map(converted))
+            }
+            other => Err(self.unsupported(at, &format!("index type {other}"))),
+        }
+    }
+
+    /// A one-dimensional dataset of text.
+    pub(super) fn read_text(&self, at: &str, dataset: &Dataset) -> Result<Vec<String>> {
+        self.length(at, dataset)?;
+        let read = match self.dtype(at, dataset)? {
+            DType::VariableLengthString => {
+                // Strings lie uncompressed in the file, each once.
+                let limit = usize::try_from(self.file_bytes).unwrap_or(usize::MAX);
+                dataset
+                    .read_vlen_strings(VlenStringReadOptions::new().with_max_payload_bytes(limit))
+            }
+            DType::String => dataset.read_string(),
+            other => return Err(self.unsupported(at, &format!("text of type {other}"))),
+        };
+        read.map_err(|error| self.damaged(at, error))
+    }
+
+    /// A one-dimensional dataset of truth values.
+    pub(super) fn read_flags(&self, at: &str, dataset: &Dataset) -> Result<Vec<bool>> {
+        self.length(at, dataset)?;
+        let flags = dataset.read_u8().map_err(|error| self.damaged(at, error))?;
+        Ok(flags.into_iter().map(|flag| flag != 0).collect())
+    }
+}
+
+fn converted<S, T: TryFrom<S>>(values: Vec<S>) -> Option<Vec<T>> {
+    values
+        .into_iter()
+        .map(|value| T::try_from(value).ok())
+        .collect()
+}

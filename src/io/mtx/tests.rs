@@ -1,0 +1,243 @@
+use super::*;
+use flate2::{Compression, write::GzEncoder};
+use proptest::prelude::*;
+use std::fs;
+use std::io::Write;
+
+const HEADER: &str = "%%MatrixMarket matrix coordinate integer general\n";
+
+fn folder_with(matrix: &[u8], matrix_name: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(matrix_name), matrix).unwrap();
+    fs::write(
+        folder.path().join("genes.tsv"),
+        "ENSG1\tA\nENSG2\tB\nENSG3\tA\n",
+    )
+    .unwrap();
+    fs::write(folder.path().join("barcodes.tsv"), "AAA-1\r\nCCC-1\r\n").unwrap();
+    folder
+}
+
+fn read(matrix: &str) -> Result<CountMatrix> {
+    read_10x_mtx(folder_with(matrix.as_bytes(), "matrix.mtx").path())
+}
+
+fn refusal(matrix: &str) -> String {
+    read(matrix).unwrap_err().to_string()
+}
+
+#[test]
+fn a_plain_cell_ranger_2_folder_is_read() {
+    let text = format!("{HEADER}%metadata_json: {{}}\n3 2 4\n3 1 5\n1 1 2\n2 2 7\n1 2 1\n");
+    let folder = folder_with(text.as_bytes(), "matrix.mtx");
+    let counts = read_10x_mtx(folder.path()).unwrap();
+    assert_eq!(counts.row(0), (&[0u32, 2][..], &[2.0f32, 5.0][..]));
+    assert_eq!(counts.row(1), (&[0u32, 1][..], &[1.0f32, 7.0][..]));
+    assert_eq!(counts.cell_names(), ["AAA-1", "CCC-1"]);
+    assert_eq!(counts.gene_names(), ["A", "B", "A-1"]);
+    let ids = MtxOptions::new()
+        .with_gene_names(GeneNames::Ids)
+        .read(folder.path())
+        .unwrap();
+    assert_eq!(ids.gene_names(), ["ENSG1", "ENSG2", "ENSG3"]);
+}
+
+#[test]
+fn entries_in_any_order_and_duplicates_are_read() {
+    let sorted = read(&format!("{HEADER}3 2 3\n1 1 2\n3 1 5\n2 2 7\n")).unwrap();
+    let shuffled = read(&format!("{HEADER}3 2 4\n2 2 3\n3 1 5\n1 1 2\n2 2 4\n")).unwrap();
+    assert_eq!(sorted, shuffled);
+}
+
+#[test]
+fn pattern_and_real_fields_are_read() {
+    let pattern = read("%%MatrixMarket matrix coordinate pattern general\n3 2 1\n2 1\n").unwrap();
+    assert_eq!(pattern.row(0), (&[1u32][..], &[1.0f32][..]));
+    let real = read("%%matrixmarket MATRIX coordinate real general\n3 2 1\n2 1 2.5e0\n").unwrap();
+    assert_eq!(real.values(), [2.5]);
+}
+
+#[test]
+fn only_gene_expression_is_kept_unless_asked() {
+    let text = format!("{HEADER}3 2 3\n1 1 2\n2 1 5\n3 2 7\n");
+    let folder = folder_with(text.as_bytes(), "matrix.mtx");
+    fs::remove_file(folder.path().join("genes.tsv")).unwrap();
+    let features = "E1\tA\tGene Expression\nP1\tCD3\tAntibody Capture\nE3\tA\tGene Expression\n";
+    fs::write(folder.path().join("features.tsv"), features).unwrap();
+    let counts = read_10x_mtx(folder.path()).unwrap();
+    assert_eq!(counts.gene_names(), ["A", "A-1"]);
+    assert_eq!(counts.values(), [2.0, 7.0]);
+    let options = MtxOptions::new().with_all_feature_types(true);
+    assert_eq!(options.read(folder.path()).unwrap().genes(), 3);
+    fs::write(
+        folder.path().join("features.tsv"),
+        "P1\tp\tPeaks\nP2\tq\tPeaks\nP3\tr\tPeaks\n",
+    )
+    .unwrap();
+    let message = read_10x_mtx(folder.path()).unwrap_err().to_string();
+    assert!(message.contains("with_all_feature_types"), "{message}");
+}
+
+#[test]
+fn malformed_files_are_refused_with_file_and_line() {
+    let long = "9".repeat(30);
+    for (text, expected) in [
+        (String::new(), "line 1: the file is empty"),
+        ("1 1 1\n".into(), "line 1: not a MatrixMarket file"),
+        (
+            "%%MatrixMarket matrix array real general\n3 2\n".into(),
+            "\"matrix array real general\"",
+        ),
+        (
+            "%%MatrixMarket matrix coordinate complex general\n".into(),
+            "line 1: unsupported",
+        ),
+        (
+            "%%MatrixMarket matrix coordinate integer symmetric\n".into(),
+            "line 1: unsupported",
+        ),
+        (HEADER.into(), "line 2: expected the size line"),
+        (
+            format!("{HEADER}% c\n3 2\n"),
+            "line 3: expected the size line",
+        ),
+        (
+            format!("{HEADER}3 2 {long}\n"),
+            "line 2: expected the size line",
+        ),
+        (format!("{HEADER}4 2 0\n"), "genes.tsv names 3"),
+        (format!("{HEADER}3 5 0\n"), "barcodes.tsv names 2"),
+        (format!("{HEADER}2 3 0\n"), "transpose"),
+        (
+            format!("{HEADER}3 2 1\n0 1 1\n"),
+            "line 3: the entry names gene 0",
+        ),
+        (format!("{HEADER}3 2 1\n1 3 1\n"), "outside 1..=3 and 1..=2"),
+        (
+            format!("{HEADER}3 2 1\n1 1\n"),
+            "line 3: malformed entry \"1 1\"",
+        ),
+        (format!("{HEADER}3 2 1\n1 1 1 1\n"), "line 3: malformed"),
+        (format!("{HEADER}3 2 1\n1 1 x\n"), "line 3: malformed"),
+        (format!("{HEADER}3 2 1\n-1 1 2\n"), "line 3: malformed"),
+        (format!("{HEADER}3 2 2\n1 1 1\n"), "ends after 1 of the 2"),
+        (
+            format!("{HEADER}3 2 1\n1 1 1\n2 1 1\n"),
+            "line 4: the file holds more",
+        ),
+        (
+            format!("{HEADER}3 2 1\n1 1 -4\n"),
+            "negative count -4 at cell 0 (\"AAA-1\"), gene 0 (\"A\")",
+        ),
+        (
+            format!("{HEADER}3 2 1\n3 2 nan\n"),
+            "cell 1 (\"CCC-1\"), gene 2 (\"A-1\")",
+        ),
+    ] {
+        let message = refusal(&text);
+        assert!(message.contains(expected), "{text:?}: {message}");
+    }
+}
+
+#[test]
+fn headers_that_lie_reserve_no_memory() {
+    // 2^60 entries would be 12 EiB: reaching the message proves that they were not reserved.
+    let message = refusal(&format!("{HEADER}3 2 1152921504606846976\n1 1 1\n"));
+    assert!(message.contains("ends after 1 of"), "{message}");
+    let message = refusal(&format!("{HEADER}1152921504606846976 2 1\n1 1 1\n"));
+    assert!(message.contains("names 3"), "{message}");
+}
+
+#[test]
+fn truncated_and_damaged_gzip_is_refused() {
+    let mut text = format!("{HEADER}3 2 6000\n").into_bytes();
+    for entry in 0..6000u32 {
+        text.extend(format!("{} {} {}\n", entry % 3 + 1, entry % 2 + 1, entry).bytes());
+    }
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(&text).unwrap();
+    let whole = encoder.finish().unwrap();
+    assert!(read_10x_mtx(folder_with(&whole, "matrix.mtx.gz").path()).is_ok());
+    for cut in [0, 5, whole.len() / 2, whole.len() - 9, whole.len() - 1] {
+        let folder = folder_with(&whole[..cut], "matrix.mtx.gz");
+        let message = read_10x_mtx(folder.path()).unwrap_err().to_string();
+        assert!(message.contains("matrix.mtx.gz, line"), "{cut}: {message}");
+    }
+    let mut damaged = whole.clone();
+    damaged[whole.len() / 2] ^= 0x55;
+    assert!(read_10x_mtx(folder_with(&damaged, "matrix.mtx.gz").path()).is_err());
+}
+
+#[test]
+fn a_stream_with_more_entries_than_announced_is_stopped() {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder
+        .write_all(format!("{HEADER}3 2 2\n").as_bytes())
+        .unwrap();
+    let endless = "1 1 1\n".repeat(1 << 16);
+    for _ in 0..64 {
+        encoder.write_all(endless.as_bytes()).unwrap();
+    }
+    let folder = folder_with(&encoder.finish().unwrap(), "matrix.mtx.gz");
+    let message = read_10x_mtx(folder.path()).unwrap_err().to_string();
+    assert!(message.contains("line 5: the file holds more"), "{message}");
+}
+
+#[test]
+fn missing_files_are_named() {
+    let folder = folder_with(b"", "matrix.mtx");
+    fs::remove_file(folder.path().join("barcodes.tsv")).unwrap();
+    let message = read_10x_mtx(folder.path()).unwrap_err().to_string();
+    assert!(message.contains("barcodes.tsv.gz"), "{message}");
+    let message = MtxOptions::new()
+        .with_prefix("GSM1_")
+        .read(folder.path())
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("GSM1_features.tsv.gz"), "{message}");
+}
+
+#[test]
+fn names_the_format_cannot_express_are_refused() {
+    let counts = CountMatrix::from_csr(1, 1, vec![0, 0], vec![], vec![])
+        .unwrap()
+        .with_names(vec!["a\tb".into()], vec!["g".into()])
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("out");
+    assert!(write_10x_mtx(&target, &counts).is_err());
+    assert!(!target.exists());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn writing_and_reading_gives_the_same_matrix(
+        (cells, genes, entries) in (1usize..7, 1usize..7).prop_flat_map(|(cells, genes)| {
+            let value = prop_oneof![
+                (1u32..2_000_000).prop_map(|v| v as f32),
+                (1u32..u32::MAX).prop_map(|bits| f32::from_bits(bits % 0x7f80_0000).max(1e-40)),
+            ];
+            let entry = (0..cells as u32, 0..genes as u32, value);
+            (Just(cells), Just(genes), prop::collection::vec(entry, 0..30))
+        }),
+    ) {
+        let mut unique: std::collections::BTreeMap<(u32, u32), f32> = Default::default();
+        unique.extend(entries.into_iter().map(|(cell, gene, value)| ((cell, gene), value)));
+        let mut list = Entries::default();
+        for (&(cell, gene), &value) in &unique {
+            list.push(cell, gene, value);
+        }
+        let counts = list
+            .into_matrix(cells, genes)
+            .unwrap()
+            .with_names(
+                (0..cells).map(|cell| format!("cell {cell}")).collect(),
+                (0..genes).map(|gene| format!("gene\"{gene},")).collect(),
+            )
+            .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        write_10x_mtx(folder.path(), &counts).unwrap();
+        prop_assert_eq!(read_10x_mtx(folder.path()).unwrap(), counts);
+    }
+}
