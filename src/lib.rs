@@ -5,6 +5,7 @@ pub use burn;
 
 pub mod counts;
 pub mod error;
+pub mod preprocess;
 pub mod random;
 
 pub use error::{Error, Result};
