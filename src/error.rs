@@ -111,7 +111,7 @@ pub enum Error {
     /// A cell has no counts, so it has no size factor.
     #[error(
         "{count} cells have no counts in the genes used, the first is cell {cell}; \
-         drop them with the filter `min_counts_per_cell(1.0)`"
+         drop them with `with_min_counts_per_cell(1.0)`"
     )]
     EmptyCell {
         /// First such cell.

@@ -1,0 +1,131 @@
+//! Which cells and genes are dropped, and the record of it.
+
+use serde::{Deserialize, Serialize};
+
+use super::Preprocess;
+use crate::counts::CountMatrix;
+use crate::error::{Error, Result};
+
+/// How many cells and genes preprocessing dropped, and why.
+///
+/// Each dropped cell or gene is counted once, under the first reason that applies, in the order
+/// of the fields.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct FilterReport {
+    /// Cells in the input.
+    pub cells_before: usize,
+    /// Genes in the input.
+    pub genes_before: usize,
+    /// Genes with a total count below `min_counts_per_gene` (only when fitting).
+    pub genes_with_few_counts: usize,
+    /// Genes with a count in fewer than `min_cells_per_gene` cells (only when fitting).
+    pub genes_in_few_cells: usize,
+    /// Genes that passed the filters but are not among the most variable (only when fitting).
+    pub genes_not_variable: usize,
+    /// Genes of new data that the fitted preprocessing does not use (only when transforming).
+    pub genes_not_in_model: usize,
+    /// Cells with a total count below `min_counts_per_cell`.
+    pub cells_with_few_counts: usize,
+    /// Cells with counts in fewer than `min_genes_per_cell` genes.
+    pub cells_with_few_genes: usize,
+    /// Names of the model's genes that new data lacks; they were filled with zeros (only when
+    /// transforming).
+    pub missing_genes: Vec<String>,
+    /// How many of the genes whose counts make up a cell's total are missing from new data (only
+    /// when transforming; includes genes that are not among the most variable).
+    pub missing_total_genes: usize,
+}
+
+impl FilterReport {
+    pub(super) fn new(counts: &CountMatrix) -> Self {
+        Self {
+            cells_before: counts.cells(),
+            genes_before: counts.genes(),
+            ..Self::default()
+        }
+    }
+
+    /// Number of cells dropped.
+    pub fn cells_dropped(&self) -> usize {
+        self.cells_with_few_counts + self.cells_with_few_genes
+    }
+
+    /// Number of genes dropped.
+    pub fn genes_dropped(&self) -> usize {
+        self.genes_with_few_counts
+            + self.genes_in_few_cells
+            + self.genes_not_variable
+            + self.genes_not_in_model
+    }
+
+    pub(super) fn refuse_nothing_left(&self, cells: usize, genes: usize) -> Result<()> {
+        if cells > 0 && genes > 0 {
+            return Ok(());
+        }
+        Err(Error::AllFiltered {
+            cells,
+            genes,
+            cells_before: self.cells_before,
+            genes_before: self.genes_before,
+        })
+    }
+
+    pub(super) fn log(&self) {
+        tracing::info!(
+            cells_before = self.cells_before,
+            genes_before = self.genes_before,
+            cells_dropped = self.cells_dropped(),
+            genes_dropped = self.genes_dropped(),
+            missing_genes = self.missing_genes.len(),
+            "preprocessed counts"
+        );
+    }
+}
+
+/// The cells that pass the filters, with their total counts.
+pub(super) struct CellFilter {
+    pub kept: Vec<usize>,
+    pub totals: Vec<f64>,
+}
+
+/// Applies the cell thresholds to `passed`, the counts of the genes that passed theirs.
+pub(super) fn filter_cells(
+    settings: &Preprocess,
+    passed: &CountMatrix,
+    report: &mut FilterReport,
+) -> CellFilter {
+    let mut kept = Vec::with_capacity(passed.cells());
+    let mut kept_totals = Vec::with_capacity(passed.cells());
+    let totals = passed.cell_totals();
+    let genes = passed.genes_per_cell();
+    for cell in 0..passed.cells() {
+        if totals[cell] < settings.min_counts_per_cell {
+            report.cells_with_few_counts += 1;
+        } else if genes[cell] < settings.min_genes_per_cell {
+            report.cells_with_few_genes += 1;
+        } else {
+            kept.push(cell);
+            kept_totals.push(totals[cell]);
+        }
+    }
+    CellFilter {
+        kept,
+        totals: kept_totals,
+    }
+}
+
+/// Refuses kept cells without counts: their size factor would be zero.
+pub(super) fn refuse_empty_cells(counts: &CountMatrix, filter: &CellFilter) -> Result<()> {
+    let is_empty = |total: &f64| *total <= 0.0;
+    match filter.totals.iter().position(is_empty) {
+        None => Ok(()),
+        Some(first) => Err(Error::EmptyCell {
+            cell: counts.cell_place(filter.kept[first]),
+            count: filter
+                .totals
+                .iter()
+                .filter(|&total| is_empty(total))
+                .count(),
+        }),
+    }
+}

@@ -1,0 +1,393 @@
+//! Preprocessing learned from training cells, applied to new ones.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+
+use serde::{Deserialize, Serialize};
+
+use super::exact;
+use super::filter::{FilterReport, filter_cells, refuse_empty_cells};
+use super::genes::GeneList;
+use super::normalize::Moments;
+use super::{Cells, Preprocess};
+use crate::counts::CountMatrix;
+use crate::error::{Error, Result};
+
+/// Least share of a model's genes that new data must have, in percent.
+const MIN_OVERLAP_PERCENT: usize = 80;
+
+/// Mean and standard deviation of each gene's log-normalised values.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GeneStatistics {
+    /// Mean `[genes]`.
+    #[serde(with = "exact::list")]
+    pub mean: Vec<f64>,
+    /// Standard deviation `[genes]`, `n − 1` in the denominator; 0 for a constant gene.
+    #[serde(with = "exact::list")]
+    pub sd: Vec<f64>,
+}
+
+impl From<Moments> for GeneStatistics {
+    fn from(moments: Moments) -> Self {
+        Self {
+            mean: moments.mean,
+            sd: moments.variance.into_iter().map(f64::sqrt).collect(),
+        }
+    }
+}
+
+/// The gene statistics of one batch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BatchStatistics {
+    /// The batch's label.
+    pub batch: String,
+    /// Mean and standard deviation over its cells.
+    pub statistics: GeneStatistics,
+}
+
+/// Preprocessing with everything it learned from the training cells, ready for new cells.
+///
+/// Genes are found in new data **by name**, in any order. Where a name occurs more than once, its
+/// first occurrence stands for the first occurrence in the training data, and so on. Genes that
+/// new data lacks are filled with zeros and listed in [`FilterReport::missing_genes`].
+///
+/// A cell's total, and with it the size factor, is taken over the genes that passed the *gene
+/// filter* when fitting ([`total_genes`](Self::total_genes)), also those that are not among the
+/// most variable, as far as new data has them. New data that was already reduced to the variable
+/// genes gets totals that are too small; [`FilterReport::missing_total_genes`] tells.
+///
+/// Stored with serde it gives, once read back, the same values bit for bit; contradictory contents
+/// are refused on reading.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Learned", into = "Learned")]
+pub struct FittedPreprocess {
+    learned: Learned,
+    gene_names: Vec<String>,
+}
+
+/// What fitting found, and what is stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Learned {
+    pub settings: Preprocess,
+    pub total_genes: GeneList,
+    /// Positions of the used genes in `total_genes`, rising.
+    pub selected: Vec<usize>,
+    pub overall: GeneStatistics,
+    pub batches: Vec<BatchStatistics>,
+    #[serde(with = "exact::number")]
+    pub target_total: f64,
+    #[serde(with = "exact::number")]
+    pub median_total: f64,
+}
+
+impl From<FittedPreprocess> for Learned {
+    fn from(fitted: FittedPreprocess) -> Self {
+        fitted.learned
+    }
+}
+
+impl TryFrom<Learned> for FittedPreprocess {
+    type Error = String;
+
+    fn try_from(learned: Learned) -> Result<Self, String> {
+        learned.check()?;
+        Ok(Self::new(learned))
+    }
+}
+
+impl Learned {
+    fn check(&self) -> Result<(), String> {
+        self.settings
+            .validate()
+            .map_err(|error| error.to_string())?;
+        let genes = self.selected.len();
+        let rising = self.selected.windows(2).all(|pair| pair[0] < pair[1]);
+        let in_range = self
+            .selected
+            .last()
+            .is_some_and(|&last| last < self.total_genes.names().len());
+        if !self.total_genes.is_consistent() || !rising || !in_range {
+            return Err("preprocessing: the lists of genes contradict each other".into());
+        }
+        let overall = std::iter::once(&self.overall);
+        for statistics in overall.chain(self.batches.iter().map(|batch| &batch.statistics)) {
+            let lengths_fit = statistics.mean.len() == genes && statistics.sd.len() == genes;
+            let sane = statistics.mean.iter().all(|mean| mean.is_finite())
+                && statistics.sd.iter().all(|sd| sd.is_finite() && *sd >= 0.0);
+            if !lengths_fit || !sane {
+                return Err(format!(
+                    "preprocessing: gene means and standard deviations must be {genes} finite \
+                     numbers each"
+                ));
+            }
+        }
+        for (name, total) in [("target", self.target_total), ("median", self.median_total)] {
+            if !(total.is_finite() && total > 0.0) {
+                return Err(format!(
+                    "preprocessing: the {name} total {total} is not positive"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FittedPreprocess {
+    pub(super) fn new(learned: Learned) -> Self {
+        let gene_names = learned
+            .selected
+            .iter()
+            .map(|&gene| learned.total_genes.names()[gene].clone())
+            .collect();
+        Self {
+            learned,
+            gene_names,
+        }
+    }
+
+    /// The settings this was fitted with.
+    pub fn settings(&self) -> &Preprocess {
+        &self.learned.settings
+    }
+
+    /// Names of the genes the network sees, in its order.
+    pub fn gene_names(&self) -> &[String] {
+        &self.gene_names
+    }
+
+    /// Names of the genes whose counts make up a cell's total: all that passed the gene filter.
+    pub fn total_genes(&self) -> &[String] {
+        self.learned.total_genes.names()
+    }
+
+    /// Gene statistics over all training cells.
+    pub fn statistics(&self) -> &GeneStatistics {
+        &self.learned.overall
+    }
+
+    /// Gene statistics of each training batch; empty when fitted without batches.
+    pub fn batch_statistics(&self) -> &[BatchStatistics] {
+        &self.learned.batches
+    }
+
+    /// The total that the counts of each cell are normalised to before log1p.
+    pub fn target_total(&self) -> f64 {
+        self.learned.target_total
+    }
+
+    /// The median total count of the training cells: the total of a cell with size factor 1.
+    pub fn median_total(&self) -> f64 {
+        self.learned.median_total
+    }
+
+    /// Prepares new cells exactly as the training cells were prepared.
+    ///
+    /// Size factors are relative to the *training* median. The cell filters apply, the gene
+    /// filters do not. Cells are scaled by the statistics of all training cells.
+    ///
+    /// ```
+    /// use celldec::counts::CountMatrix;
+    /// use celldec::preprocess::Preprocess;
+    /// use ndarray::array;
+    ///
+    /// let names = |genes: [&str; 2]| genes.map(String::from).to_vec();
+    /// let training = CountMatrix::from_dense(array![[1.0, 3.0], [2.0, 0.0], [0.0, 8.0]].view())?
+    ///     .with_names((0..3).map(|i| i.to_string()).collect(), names(["CD3E", "LYZ"]))?;
+    /// let cells = Preprocess::scdcc().fit(&training)?;
+    ///
+    /// // The same genes in another order: values arrive where the model expects them.
+    /// let new = CountMatrix::from_dense(array![[3.0, 1.0]].view())?
+    ///     .with_names(vec!["new".into()], names(["LYZ", "CD3E"]))?;
+    /// let new_cells = cells.preprocessing().transform(&new)?;
+    /// assert_eq!(new_cells.to_dense_input().row(0), cells.to_dense_input().row(0));
+    /// # Ok::<(), celldec::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// - [`Error::EmptyMatrix`], [`Error::AllFiltered`] when there is nothing (left),
+    /// - [`Error::FractionalCount`] for values that are not integers, unless allowed,
+    /// - [`Error::GeneOverlap`] when fewer than 80 % of the network's genes are present,
+    /// - [`Error::EmptyCell`] for a cell without counts in the model's genes that the filters do
+    ///   not drop.
+    pub fn transform(&self, counts: &CountMatrix) -> Result<Cells> {
+        self.transform_labelled(counts, None)
+    }
+
+    /// As [`transform`](Self::transform), for cells of named batches: cells of a batch that was
+    /// seen when fitting are scaled by its statistics, others by those of all training cells.
+    ///
+    /// # Errors
+    /// As [`transform`](Self::transform), and [`Error::LengthMismatch`] when `batches` does not
+    /// have one label per cell.
+    pub fn transform_with_batches<L: Display>(
+        &self,
+        counts: &CountMatrix,
+        batches: &[L],
+    ) -> Result<Cells> {
+        let labels = BatchLabels::new(counts, batches)?;
+        self.transform_labelled(counts, Some(labels))
+    }
+
+    fn transform_labelled(
+        &self,
+        counts: &CountMatrix,
+        labels: Option<BatchLabels>,
+    ) -> Result<Cells> {
+        self.learned.settings.check_counts(counts)?;
+        let mut report = FilterReport::new(counts);
+
+        let positions = self.learned.total_genes.locate(counts.gene_names());
+        self.record_overlap(&positions, &mut report)?;
+        let aligned = counts.align_genes(&positions, self.learned.total_genes.names().to_vec())?;
+
+        let cell_filter = filter_cells(&self.learned.settings, &aligned, &mut report);
+        report.refuse_nothing_left(cell_filter.kept.len(), self.learned.selected.len())?;
+        refuse_empty_cells(counts, &cell_filter)?;
+        let used = aligned
+            .select_cells(&cell_filter.kept)?
+            .select_genes(&self.learned.selected)?;
+
+        let kept_genes = self
+            .learned
+            .selected
+            .iter()
+            .map(|&gene| positions[gene])
+            .collect();
+        let labels = labels.map(|labels| labels.select(&cell_filter.kept));
+        report.log();
+        Ok(Cells::assemble(
+            self.clone(),
+            used,
+            &cell_filter.totals,
+            cell_filter.kept,
+            kept_genes,
+            labels,
+            report,
+        ))
+    }
+
+    fn record_overlap(&self, positions: &[Option<usize>], report: &mut FilterReport) -> Result<()> {
+        let missing: Vec<String> = self
+            .learned
+            .selected
+            .iter()
+            .filter(|&&gene| positions[gene].is_none())
+            .map(|&gene| self.learned.total_genes.names()[gene].clone())
+            .collect();
+        let expected = self.learned.selected.len();
+        let found = expected - missing.len();
+        if found * 100 < expected * MIN_OVERLAP_PERCENT {
+            return Err(Error::GeneOverlap {
+                found,
+                expected,
+                examples: missing
+                    .iter()
+                    .take(5)
+                    .map(String::as_str)
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            });
+        }
+        report.genes_not_in_model = report.genes_before - found;
+        report.missing_genes = missing;
+        report.missing_total_genes = positions.iter().filter(|gene| gene.is_none()).count();
+        if report.missing_total_genes * 100 > positions.len() * (100 - MIN_OVERLAP_PERCENT) {
+            tracing::warn!(
+                missing = report.missing_total_genes,
+                expected = positions.len(),
+                "new data lacks many of the genes that cell totals were taken over when fitting; \
+                 size factors will be too small: pass the counts of all genes"
+            );
+        }
+        Ok(())
+    }
+
+    /// The statistics that cells of a batch are scaled by.
+    pub(super) fn statistics_of(&self, batch: &str) -> &GeneStatistics {
+        self.learned
+            .batches
+            .iter()
+            .find(|statistics| statistics.batch == batch)
+            .map_or(&self.learned.overall, |found| &found.statistics)
+    }
+}
+
+/// The batch of every cell.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct BatchLabels {
+    /// Labels that occur, sorted (numbers by value).
+    names: Vec<String>,
+    /// Position in `names` of every cell's label.
+    codes: Vec<usize>,
+}
+
+impl BatchLabels {
+    pub fn new<L: Display>(counts: &CountMatrix, batches: &[L]) -> Result<Self> {
+        if batches.len() != counts.cells() {
+            return Err(Error::LengthMismatch {
+                what: "the list of batch labels".into(),
+                expected: counts.cells(),
+                found: batches.len(),
+            });
+        }
+        Ok(Self::from_names(
+            batches.iter().map(ToString::to_string).collect(),
+        ))
+    }
+
+    fn from_names(labels: Vec<String>) -> Self {
+        let mut names = labels.clone();
+        // Integers sort by value, before other labels, so that the codes of batches numbered from
+        // zero are their numbers.
+        names.sort_by_cached_key(|name| {
+            let number = name.parse::<u64>().ok();
+            (number.is_none(), number, name.clone())
+        });
+        names.dedup();
+        let code: HashMap<&str, usize> = names
+            .iter()
+            .enumerate()
+            .map(|(code, name)| (name.as_str(), code))
+            .collect();
+        let codes = labels.iter().map(|label| code[label.as_str()]).collect();
+        Self { names, codes }
+    }
+
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    pub fn codes(&self) -> &[usize] {
+        &self.codes
+    }
+
+    /// The cells of a batch, rising.
+    pub fn members(&self, code: usize) -> Vec<usize> {
+        (0..self.codes.len())
+            .filter(|&cell| self.codes[cell] == code)
+            .collect()
+    }
+
+    /// The labels of some cells; batches without any of them are forgotten.
+    pub fn select(&self, cells: &[usize]) -> Self {
+        Self::from_names(
+            cells
+                .iter()
+                .map(|&cell| self.names[self.codes[cell]].clone())
+                .collect(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbered_batches_keep_their_numbers() {
+        let labels: Vec<String> = (0..12).rev().map(|i| i.to_string()).collect();
+        let labels = BatchLabels::from_names(labels);
+        assert_eq!(labels.codes()[0], 11);
+        assert_eq!(labels.names()[10], "10");
+    }
+}
