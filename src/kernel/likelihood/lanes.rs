@@ -41,7 +41,7 @@ pub(super) fn ln(x: f32) -> f32 {
     const SQRT_HALF: u32 = 0x3f35_04f3;
     let shifted = x.to_bits().wrapping_add(0x3f80_0000 - SQRT_HALF);
     let exponent = (shifted >> 23) as i32 as f32 - 127.0;
-    let mantissa = f32::from_bits((shifted & 0x007f_ffff) + SQRT_HALF);
+    let mantissa = f32::from_bits((shifted & 0x007f_ffff).wrapping_add(SQRT_HALF));
     let f = mantissa - 1.0;
     let s = f / (2.0 + f);
     let z = s * s;
