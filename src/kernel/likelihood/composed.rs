@@ -18,6 +18,9 @@ use crate::kernel::special::{
 /// Below this |u|, u − ln(1 + u) is summed as a series instead of subtracted.
 const EXCESS_SERIES_MAX: f64 = 0.3;
 
+/// Below this dispersion, its derivative at a positive count is formed relative to a count of one.
+const SMALL_THETA: f64 = 100.0;
+
 /// 1/3, 1/5, …: the coefficients of artanh(k)/k − 1 in k², divided by k².
 const ARTANH: [f64; 10] = [
     1.0 / 3.0,
@@ -126,13 +129,16 @@ impl Terms {
         let ratio = Logistic::new(log_mean.clone() - ln_theta.clone());
 
         let zero = counts.clone().equal_elem(0.0);
-        let at_zero = ZeroCount::new(&theta, &ratio, dropout_logits.clone());
+        // The derivative of θ ln(1 + μ/θ) by θ.
+        let by_theta = excess(-ratio.sigmoid.clone(), -ratio.softplus.clone());
+        let at_zero = ZeroCount::new(&theta, &ratio, by_theta.clone(), dropout_logits.clone());
         let at_count = PositiveCount::new(
             counts.mask_fill(zero.clone(), 1.0),
             log_mean,
             theta,
             ln_theta,
             ratio,
+            by_theta,
         );
 
         let (value, by_dropout) = match (dropout_logits.map(Logistic::new), at_zero.by_dropout) {
@@ -168,11 +174,15 @@ struct ZeroCount {
 }
 
 impl ZeroCount {
-    fn new(theta: &Tensor<2>, ratio: &Logistic, dropout_logits: Option<Tensor<2>>) -> Self {
+    fn new(
+        theta: &Tensor<2>,
+        ratio: &Logistic,
+        by_theta: Tensor<2>,
+        dropout_logits: Option<Tensor<2>>,
+    ) -> Self {
         // z = −ln of the negative binomial's own probability of zero, θ ln(1 + μ/θ).
         let z = theta.clone() * ratio.softplus.clone();
         let by_log_mean = theta.clone() * ratio.sigmoid.clone();
-        let by_theta = excess(-ratio.sigmoid.clone(), -ratio.softplus.clone());
         let Some(logits) = dropout_logits else {
             return Self {
                 value: z,
@@ -216,6 +226,7 @@ impl PositiveCount {
         theta: Tensor<2>,
         ln_theta: Tensor<2>,
         ratio: Logistic,
+        zero_by_theta: Tensor<2>,
     ) -> Self {
         let mean = log_mean.clone().exp();
         let ln_x = x.clone().log();
@@ -225,20 +236,29 @@ impl PositiveCount {
         let difference = x.clone() - mean.clone();
 
         let u = difference.clone() / scale.clone();
-        let ln_ratio = ln_1p_or(u.clone(), ln_total.clone() - scale.log());
+        let ln_ratio = ln_1p_or(u.clone(), ln_total.clone() - scale.clone().log());
         let v = theta.clone() / mean * (difference.clone() / total.clone());
         let ln_count_ratio = ln_1p_or(v, ln_x.clone() - log_mean - ln_ratio.clone());
 
         let value = x.clone() * ln_count_ratio - theta.clone() * ln_ratio.clone()
             + (ln_x + ln_total - ln_theta) * 0.5
             + stirling_error_tensor(theta.clone())
-            + (stirling_error_tensor(x) - stirling_error_tensor(total.clone()))
+            + (stirling_error_tensor(x.clone()) - stirling_error_tensor(total.clone()))
             + HALF_LN_TWO_PI;
+
+        // ψ(θ) − ψ(θ + x) + ln(1 + μ/θ) + (x − μ) / (θ + μ). For a small dispersion −1/θ in the
+        // first term cancels against the last; it is taken out by ψ(θ) = ψ(θ + 1) − 1/θ, after
+        // which a count of one leaves nothing to cancel.
+        let small = theta.clone().lower_elem(SMALL_THETA);
+        let from_one = (x.clone() - 1.0) / scale - ratio.sigmoid / theta.clone() + zero_by_theta
+            - ((x - 1.0) / (theta.clone() + 1.0)).log1p();
+        let start = theta.clone().mask_where(small.clone(), theta + 1.0);
+        let by_theta = (digamma_minus_ln_tensor(start) - digamma_minus_ln_tensor(total))
+            + excess(u, ln_ratio).mask_where(small, from_one);
         Self {
             value,
             by_log_mean: -difference * ratio.complement,
-            by_theta: digamma_minus_ln_tensor(theta) - digamma_minus_ln_tensor(total)
-                + excess(u, ln_ratio),
+            by_theta,
         }
     }
 }

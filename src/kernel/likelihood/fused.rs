@@ -9,9 +9,8 @@ use std::sync::LazyLock;
 
 use rayon::prelude::*;
 
-use super::lanes::{self, double};
-use super::{DISPERSION_MAX, DISPERSION_MIN, ln_mean_bounds};
-use crate::kernel::special::{STIRLING, STIRLING_DIGAMMA, STIRLING_SHIFT, ln_gamma, polynomial};
+use super::{entry, ln_mean_bounds};
+use crate::kernel::special::ln_gamma;
 
 /// Cells a task handles; part of the definition of the result, because sums are formed per block.
 const BLOCK_CELLS: usize = 8;
@@ -114,7 +113,8 @@ struct Block<'a> {
 }
 
 impl Block<'_> {
-    /// Compiled once for every vector width; the arithmetic, and so the result, is the same.
+    /// Compiled once for every vector width; with equal multiply-add, the arithmetic and so the
+    /// result is the same.
     fn run<const INFLATED: bool>(self, inputs: Inputs<'_>) -> (f64, Option<Vec<f64>>) {
         #[cfg(target_arch = "x86_64")]
         {
@@ -126,19 +126,22 @@ impl Block<'_> {
                 // SAFETY: the CPU has just been found to have these features.
                 return unsafe { run_avx512::<INFLATED>(self, inputs) };
             }
-            if std::is_x86_feature_detected!("avx2") {
-                // SAFETY: the CPU has just been found to have this feature.
+            if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
+                // SAFETY: the CPU has just been found to have these features.
                 return unsafe { run_avx2::<INFLATED>(self, inputs) };
             }
         }
-        self.sweep::<INFLATED>(inputs)
+        self.sweep::<INFLATED, { cfg!(target_arch = "aarch64") }>(inputs)
     }
 
     #[inline(always)]
-    fn sweep<const INFLATED: bool>(mut self, inputs: Inputs<'_>) -> (f64, Option<Vec<f64>>) {
+    fn sweep<const INFLATED: bool, const FMA: bool>(
+        mut self,
+        inputs: Inputs<'_>,
+    ) -> (f64, Option<Vec<f64>>) {
         let genes = inputs.genes;
         let mut sum = 0.0;
-        let mut found = Vec::with_capacity(genes);
+        let mut found = vec![0u32; genes];
         let mut scratch = [const { Vec::new() }; 3];
         for cell in 0..self.cells {
             let within = cell * genes..(cell + 1) * genes;
@@ -165,9 +168,8 @@ impl Block<'_> {
                 dropout: destination(&mut self.by_dropout, within, scratch_dropout),
                 scale: self.scale,
             };
-            found.clear();
-            sum += row.as_zeros::<INFLATED>(&mut out, &mut found);
-            sum += row.positive::<INFLATED>(&mut out, &found);
+            let (zeros, positives) = row.as_zeros::<INFLATED, FMA>(&mut out, &mut found);
+            sum += zeros + row.positive::<INFLATED, FMA>(&mut out, &found[..positives]);
             if let Some(by_gene) = &mut self.by_gene {
                 for (sum, &part) in by_gene.iter_mut().zip(out.dispersion.iter()) {
                     *sum += f64::from(part);
@@ -184,13 +186,13 @@ fn run_avx512<const INFLATED: bool>(
     block: Block<'_>,
     inputs: Inputs<'_>,
 ) -> (f64, Option<Vec<f64>>) {
-    block.sweep::<INFLATED>(inputs)
+    block.sweep::<INFLATED, true>(inputs)
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,fma")]
 fn run_avx2<const INFLATED: bool>(block: Block<'_>, inputs: Inputs<'_>) -> (f64, Option<Vec<f64>>) {
-    block.sweep::<INFLATED>(inputs)
+    block.sweep::<INFLATED, true>(inputs)
 }
 
 /// The part of a gradient that belongs to a row, or a scratch row where nobody wants it.
@@ -205,6 +207,27 @@ fn destination<'a>(
             scratch.resize(within.len(), 0.0);
             scratch
         }
+    }
+}
+
+/// A chunk of a row, padded with zeros at the row's end.
+#[inline(always)]
+fn load(values: &[f32]) -> [f32; WIDTH] {
+    if let Ok(full) = values.try_into() {
+        return full;
+    }
+    let mut padded = [0.0; WIDTH];
+    padded[..values.len()].copy_from_slice(values);
+    padded
+}
+
+/// The inverse of [`load`].
+#[inline(always)]
+fn store(values: &[f32; WIDTH], into: &mut [f32]) {
+    if let Ok(full) = <&mut [f32; WIDTH]>::try_from(&mut *into) {
+        *full = *values;
+    } else {
+        into.copy_from_slice(&values[..into.len()]);
     }
 }
 
@@ -227,40 +250,42 @@ struct RowGradients<'a> {
 }
 
 impl Row<'_> {
-    /// First sweep: gradients as if every count were zero, the sum over those that are, and the
-    /// positions of those that are not.
+    /// First sweep: gradients as if every count were zero. Returns the sum over those that are and
+    /// the number of those that are not, whose positions are put into `found`.
     #[inline(always)]
-    fn as_zeros<const INFLATED: bool>(
+    fn as_zeros<const INFLATED: bool, const FMA: bool>(
         &self,
         out: &mut RowGradients<'_>,
-        found: &mut Vec<u32>,
-    ) -> f64 {
+        found: &mut [u32],
+    ) -> (f64, usize) {
         let (ln_min, ln_max) = ln_mean_bounds();
         let (ln_min, ln_max) = (ln_min as f32, ln_max as f32);
         let ln_size_factor = f64::from(self.size_factor).ln() as f32;
         let genes = self.counts.len();
         let mut sums = [0.0f64; PARTIAL_SUMS];
+        let mut positives = 0;
         let mut start = 0;
         while start < genes {
             let length = WIDTH.min(genes - start);
             let chunk = start..start + length;
             // Copies in local arrays: a fixed length and no aliasing let the loop vectorise.
-            let mut counts = [0.0f32; WIDTH];
-            let mut mean = [0.0f32; WIDTH];
-            let mut dispersion = [0.0f32; WIDTH];
+            let counts = load(&self.counts[chunk.clone()]);
+            let mut mean = load(&self.mean[chunk.clone()]);
+            let mut dispersion = load(&self.dispersion[chunk.clone()]);
             let mut dropout = [0.0f32; WIDTH];
-            counts[..length].copy_from_slice(&self.counts[chunk.clone()]);
-            mean[..length].copy_from_slice(&self.mean[chunk.clone()]);
-            dispersion[..length].copy_from_slice(&self.dispersion[chunk.clone()]);
             if INFLATED {
-                dropout[..length].copy_from_slice(&self.dropout[chunk.clone()]);
+                dropout = load(&self.dropout[chunk.clone()]);
             }
             let mut values = [0.0f32; WIDTH];
             for i in 0..WIDTH {
                 let clamped = if mean[i] < ln_min { ln_min } else { mean[i] };
                 let clamped = if clamped > ln_max { ln_max } else { clamped };
                 let inside = if clamped == mean[i] { out.scale } else { 0.0 };
-                let entry = zero::<INFLATED>(clamped + ln_size_factor, dispersion[i], dropout[i]);
+                let entry = entry::zero::<INFLATED, FMA>(
+                    clamped + ln_size_factor,
+                    dispersion[i],
+                    dropout[i],
+                );
                 values[i] = entry.value;
                 mean[i] = entry.by_log_mean * inside;
                 dispersion[i] = entry.by_dispersion * out.scale;
@@ -276,24 +301,29 @@ impl Row<'_> {
                     sums[i] += f64::from(if counts[i] == 0.0 { values[i] } else { 0.0 });
                 }
             }
-            out.mean[chunk.clone()].copy_from_slice(&mean[..length]);
-            out.dispersion[chunk.clone()].copy_from_slice(&dispersion[..length]);
+            store(&mean, &mut out.mean[chunk.clone()]);
+            store(&dispersion, &mut out.dispersion[chunk.clone()]);
             if INFLATED {
-                out.dropout[chunk].copy_from_slice(&dropout[..length]);
+                store(&dropout, &mut out.dropout[chunk]);
             }
+            // Every position is written and the next one overwrites it unless it counts, because
+            // where the counts lie cannot be predicted.
             for (i, &count) in counts[..length].iter().enumerate() {
-                if count != 0.0 {
-                    found.push((start + i) as u32);
-                }
+                found[positives] = (start + i) as u32;
+                positives += usize::from(count != 0.0);
             }
             start += length;
         }
-        sums.iter().sum()
+        (sums.iter().sum(), positives)
     }
 
     /// Second sweep: the entries that are not zero.
     #[inline(always)]
-    fn positive<const INFLATED: bool>(&self, out: &mut RowGradients<'_>, found: &[u32]) -> f64 {
+    fn positive<const INFLATED: bool, const FMA: bool>(
+        &self,
+        out: &mut RowGradients<'_>,
+        found: &[u32],
+    ) -> f64 {
         let (ln_min, ln_max) = ln_mean_bounds();
         let (narrow_min, narrow_max) = (ln_min as f32, ln_max as f32);
         let ln_size_factor = f64::from(self.size_factor).ln();
@@ -326,7 +356,7 @@ impl Row<'_> {
             }
             let mut values = [0.0f64; GROUP];
             for i in 0..GROUP {
-                let entry = count::<INFLATED>(
+                let entry = entry::positive::<INFLATED, FMA>(
                     x[i],
                     ln_factorial[i],
                     log_mean[i],
@@ -354,178 +384,4 @@ impl Row<'_> {
         }
         sum
     }
-}
-
-/// The likelihood of one entry and its derivatives.
-struct Entry<T> {
-    value: T,
-    by_log_mean: T,
-    by_dispersion: T,
-    by_dropout: T,
-}
-
-/// A count of zero, in `f32`. The forms are those of `point.rs`, with the exponentials shared.
-#[inline(always)]
-fn zero<const INFLATED: bool>(log_mean: f32, dispersion: f32, dropout: f32) -> Entry<f32> {
-    let tail = lanes::exp(-dispersion.abs());
-    let raw = positive_part(dispersion) + lanes::ln_1p(tail);
-    let theta = if raw < DISPERSION_MIN as f32 {
-        DISPERSION_MIN as f32
-    } else {
-        raw
-    };
-    let theta = if theta > DISPERSION_MAX as f32 {
-        DISPERSION_MAX as f32
-    } else {
-        theta
-    };
-    let slope = (if dispersion > 0.0 { 1.0 } else { tail }) / (1.0 + tail);
-    let slope = if theta == raw { slope } else { 0.0 };
-
-    let t = log_mean - lanes::ln(theta);
-    let tail = lanes::exp(-t.abs());
-    let log1p_ratio = positive_part(t) + lanes::ln_1p(tail);
-    let share = (if t > 0.0 { 1.0 } else { tail }) / (1.0 + tail);
-    let z = theta * log1p_ratio;
-    let by_log_mean = theta * share;
-    // −ln(1 − w) − w with w = μ / (θ + μ), as a series where the subtraction would cancel.
-    let w = share;
-    let high = 1.0 / 5.0 + w * (1.0 / 6.0 + w * (1.0 / 7.0 + w * (1.0 / 8.0)));
-    let series = w * w * (0.5 + w * (1.0 / 3.0 + w * (0.25 + w * high)));
-    let by_theta = if w < 0.1 { series } else { log1p_ratio - w };
-    if !INFLATED {
-        return Entry {
-            value: z,
-            by_log_mean,
-            by_dispersion: by_theta * slope,
-            by_dropout: 0.0,
-        };
-    }
-
-    let (scale, rest) = lanes::exp_parts(-z);
-    let lost = (1.0 - scale) - scale * rest;
-    let prior_tail = lanes::exp(-dropout.abs());
-    let kept = (if dropout > 0.0 { prior_tail } else { 1.0 }) / (1.0 + prior_tail);
-    let posterior = dropout + z;
-    let posterior_tail = lanes::exp(-posterior.abs());
-    let posterior_inverse = 1.0 / (1.0 + posterior_tail);
-    let posterior_minor = posterior_tail * posterior_inverse;
-    let (from_dropout, from_counts) = if posterior > 0.0 {
-        (posterior_inverse, posterior_minor)
-    } else {
-        (posterior_minor, posterior_inverse)
-    };
-    let near = z <= std::f32::consts::LN_2;
-    let kept_lost = kept * lost;
-    let base = if near {
-        0.0
-    } else {
-        let head = positive_part(-dropout);
-        if z < head { z } else { head }
-    };
-    let numerator = if near {
-        kept_lost
-    } else {
-        prior_tail - posterior_tail
-    };
-    let denominator = if near {
-        1.0 - kept_lost
-    } else {
-        1.0 + posterior_tail
-    };
-    Entry {
-        value: base + lanes::ln_1p(numerator / denominator),
-        by_log_mean: from_counts * by_log_mean,
-        by_dispersion: from_counts * by_theta * slope,
-        by_dropout: -kept_lost * from_dropout,
-    }
-}
-
-/// max(x, 0), NaN for NaN.
-#[inline(always)]
-fn positive_part(x: f32) -> f32 {
-    if x < 0.0 { 0.0 } else { x }
-}
-
-/// A positive count, in `f64`.
-#[inline(always)]
-fn count<const INFLATED: bool>(
-    x: f64,
-    ln_factorial: f64,
-    log_mean: f64,
-    dispersion: f64,
-    dropout: f64,
-) -> Entry<f64> {
-    let (raw, slope, _) = logistic(dispersion);
-    let theta = if raw < DISPERSION_MIN {
-        DISPERSION_MIN
-    } else {
-        raw
-    };
-    let theta = if theta > DISPERSION_MAX {
-        DISPERSION_MAX
-    } else {
-        theta
-    };
-    let slope = if theta == raw { slope } else { 0.0 };
-
-    let t = log_mean - double::ln(theta);
-    let (log1p_ratio, share, complement) = logistic(t);
-    let (ln_gamma_theta, digamma_theta) = ln_gamma_and_digamma(theta);
-    let (ln_gamma_total, digamma_total) = ln_gamma_and_digamma(theta + x);
-    // softplus(−t) = softplus(t) − t.
-    let value = (ln_gamma_theta - ln_gamma_total)
-        + ln_factorial
-        + theta * log1p_ratio
-        + x * (log1p_ratio - t);
-    let by_theta = (digamma_theta - digamma_total) + log1p_ratio + (x * complement / theta - share);
-    let (dropout_value, by_dropout) = if INFLATED {
-        let (softplus, sigmoid, _) = logistic(dropout);
-        (softplus, sigmoid)
-    } else {
-        (0.0, 0.0)
-    };
-    Entry {
-        value: value + dropout_value,
-        by_log_mean: theta * share - x * complement,
-        by_dispersion: by_theta * slope,
-        by_dropout,
-    }
-}
-
-/// ln(1 + eʸ), σ(y) and σ(−y).
-#[inline(always)]
-fn logistic(y: f64) -> (f64, f64, f64) {
-    let tail = double::exp(-y.abs());
-    let inverse = 1.0 / (1.0 + tail);
-    let minor = tail * inverse;
-    let head = if y < 0.0 { 0.0 } else { y };
-    let (sigmoid, complement) = if y > 0.0 {
-        (inverse, minor)
-    } else {
-        (minor, inverse)
-    };
-    (head + double::ln_1p(tail), sigmoid, complement)
-}
-
-/// ln Γ and ψ of a positive argument, always shifted, so that there is no branch.
-#[inline(always)]
-fn ln_gamma_and_digamma(z: f64) -> (f64, f64) {
-    let mut product = z;
-    let mut derivative = 1.0;
-    for j in 1..STIRLING_SHIFT {
-        let factor = z + j as f64;
-        derivative = derivative * factor + product;
-        product *= factor;
-    }
-    let w = z + STIRLING_SHIFT as f64;
-    let inverse = 1.0 / w;
-    let square = inverse * inverse;
-    let ln_w = double::ln(w);
-    // Without ½ ln 2π, which the difference of two loses again.
-    let ln_gamma =
-        (w - 0.5) * ln_w - w + inverse * polynomial(square, &STIRLING) - double::ln(product);
-    let digamma = ln_w - 0.5 * inverse + square * polynomial(square, &STIRLING_DIGAMMA)
-        - derivative / product;
-    (ln_gamma, digamma)
 }

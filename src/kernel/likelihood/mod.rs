@@ -27,8 +27,8 @@
 //! backend. The `_mean` functions take one fused pass over the entries on the default CPU backend
 //! (cargo feature `flex`) in `f32`: value and gradient together, zero counts in vectorised `f32`
 //! arithmetic, the others in `f64`, rows in parallel. The sums are formed in fixed blocks of
-//! cells, so the result does not depend on the number of threads, nor on the vector width of the
-//! CPU. Elsewhere `_mean` is the mean of the composed form.
+//! cells, so the result does not depend on the number of threads. Elsewhere `_mean` is the mean of
+//! the composed form.
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
@@ -49,6 +49,8 @@
 //! ```
 
 mod composed;
+#[cfg(feature = "flex")]
+mod entry;
 #[cfg(feature = "flex")]
 mod flex;
 #[cfg(feature = "flex")]
