@@ -226,13 +226,14 @@ fn read(arguments: &Arguments) -> std::result::Result<(CountMatrix, Vec<String>)
                 arguments.label
             )
         })?
-        .to_strings();
+        .labels()
+        .into_iter()
+        .map(Option::unwrap_or_default)
+        .collect();
     Ok((data.counts, labels))
 }
 
-fn run_single(
-    arguments: &Arguments,
-) -> std::result::Result<Vec<Row>, Box<dyn std::error::Error>> {
+fn run_single(arguments: &Arguments) -> std::result::Result<Vec<Row>, Box<dyn std::error::Error>> {
     let (counts, names) = read(arguments)?;
     let device = celldec::device::by_name(&arguments.device)?;
     let seed = arguments.first_seed;
@@ -246,35 +247,44 @@ fn run_single(
         Method::Desc => Preprocess::desc(),
     };
     let cells = preprocess.fit(&counts)?;
-    let truth: Vec<&String> = cells.kept_cells().iter().map(|&cell| &names[cell]).collect();
+    let truth: Vec<&String> = cells
+        .kept_cells()
+        .iter()
+        .map(|&cell| &names[cell])
+        .collect();
     let (truth, types) = encode(&truth);
 
     let (labelled, constraints) = constraints(arguments, &truth, seed)?;
     let scored: Vec<usize> = (0..truth.len()).filter(|&cell| !labelled[cell]).collect();
-    let score = |labels: &[usize], name: String, converged: bool, epochs: usize, initial: &[usize]| {
-        let pick = |labels: &[usize]| -> Vec<usize> { scored.iter().map(|&c| labels[c]).collect() };
-        let (truth, found, initial) = (pick(&truth), pick(labels), pick(initial));
-        let clusters = found.iter().collect::<std::collections::BTreeSet<_>>().len();
-        celldec::Result::Ok(Row {
-            method: name,
-            set: arguments.files[0]
-                .file_stem()
-                .map(|stem| stem.to_string_lossy().into_owned())
-                .unwrap_or_default(),
-            seed,
-            preset: format!("{:?}", arguments.preset).to_lowercase(),
-            acc: metrics::clustering_accuracy(&truth, &found)?,
-            nmi: metrics::normalized_mutual_information(&truth, &found)?,
-            ari: metrics::adjusted_rand_index(&truth, &found)?,
-            initial_ari: metrics::adjusted_rand_index(&truth, &initial)?,
-            clusters,
-            epochs,
-            converged,
-            seconds: start.elapsed().as_secs_f64(),
-            cpu_seconds: cpu_seconds() - cpu_start,
-            peak_rss_mb: peak_rss_mb(),
-        })
-    };
+    let score =
+        |labels: &[usize], name: String, converged: bool, epochs: usize, initial: &[usize]| {
+            let pick =
+                |labels: &[usize]| -> Vec<usize> { scored.iter().map(|&c| labels[c]).collect() };
+            let (truth, found, initial) = (pick(&truth), pick(labels), pick(initial));
+            let clusters = found
+                .iter()
+                .collect::<std::collections::BTreeSet<_>>()
+                .len();
+            celldec::Result::Ok(Row {
+                method: name,
+                set: arguments.files[0]
+                    .file_stem()
+                    .map(|stem| stem.to_string_lossy().into_owned())
+                    .unwrap_or_default(),
+                seed,
+                preset: format!("{:?}", arguments.preset).to_lowercase(),
+                acc: metrics::clustering_accuracy(&truth, &found)?,
+                nmi: metrics::normalized_mutual_information(&truth, &found)?,
+                ari: metrics::adjusted_rand_index(&truth, &found)?,
+                initial_ari: metrics::adjusted_rand_index(&truth, &initial)?,
+                clusters,
+                epochs,
+                converged,
+                seconds: start.elapsed().as_secs_f64(),
+                cpu_seconds: cpu_seconds() - cpu_start,
+                peak_rss_mb: peak_rss_mb(),
+            })
+        };
 
     let rows = match method {
         Method::Scdcc => {

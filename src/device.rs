@@ -39,7 +39,11 @@ pub fn available() -> Vec<&'static str> {
 /// [`Error::Device`] when the name is unknown, the feature is off, or there is no GPU; the
 /// message names what can be used instead.
 pub fn by_name(name: &str) -> Result<Device> {
-    let cpu = if cfg!(feature = "flex") { "flex" } else { "ndarray" };
+    let cpu = if cfg!(feature = "flex") {
+        "flex"
+    } else {
+        "ndarray"
+    };
     match if name == "cpu" { cpu } else { name } {
         #[cfg(feature = "flex")]
         "flex" => Ok(Device::flex()),

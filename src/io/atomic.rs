@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 
 /// Writes `path` through a temporary file in the same folder that is renamed when everything is
 /// on disk; a failure leaves an existing file untouched. Compresses when the path ends in `.gz`.
-pub(super) fn write_atomically(
+pub(crate) fn write_atomically(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<()> {

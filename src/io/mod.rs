@@ -7,7 +7,7 @@
 //! appears under its name only when it is complete.
 
 mod annotations;
-mod atomic;
+pub(crate) mod atomic;
 #[cfg(feature = "h5ad")]
 mod h5ad;
 mod labels;

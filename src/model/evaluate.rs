@@ -62,11 +62,11 @@ pub fn evaluate(
         let z = encoder.forward(batches.input(block));
         if let Some(clustering) = clustering {
             let q = tensor_to_array(clustering.forward(z.clone()));
-            soft_assignments
-                .slice_mut(s![range.clone(), ..])
-                .assign(&q);
+            soft_assignments.slice_mut(s![range.clone(), ..]).assign(&q);
         }
-        embedding.slice_mut(s![range, ..]).assign(&tensor_to_array(z));
+        embedding
+            .slice_mut(s![range, ..])
+            .assign(&tensor_to_array(z));
     }
     Evaluation {
         embedding,
@@ -82,5 +82,6 @@ pub fn tensor_to_array(tensor: Tensor<2>) -> Array2<f32> {
         .as_slice::<f32>()
         .expect("data converted to f32 is f32")
         .to_vec();
-    Array2::from_shape_vec((rows, columns), values).expect("a tensor holds as many values as its shape")
+    Array2::from_shape_vec((rows, columns), values)
+        .expect("a tensor holds as many values as its shape")
 }

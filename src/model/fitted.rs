@@ -51,12 +51,9 @@ impl<H: ReconstructionHead> Architecture<H> {
     pub fn init(&self, device: &Device) -> ClusteringNetwork<H> {
         ClusteringNetwork {
             encoder: self.encoder.init(device),
-            clustering: crate::nn::ClusteringLayerConfig::new(
-                self.clusters,
-                self.encoder.latent(),
-            )
-            .with_kernel(self.kernel.clone())
-            .init(device),
+            clustering: crate::nn::ClusteringLayerConfig::new(self.clusters, self.encoder.latent())
+                .with_kernel(self.kernel.clone())
+                .init(device),
             reconstruction: self.decoder.as_ref().map(|(decoder, head)| Reconstruction {
                 decoder: decoder.init(device),
                 head: H::init(head, decoder.features(), self.encoder.genes, device),

@@ -119,7 +119,10 @@ impl Reader<'_> {
             return Err(Error::format(
                 self.path,
                 None,
-                format!("tensor \"{name}\" has {} dimensions, expected {D}", data.rank()),
+                format!(
+                    "tensor \"{name}\" has {} dimensions, expected {D}",
+                    data.rank()
+                ),
             ));
         }
         Ok(Tensor::from_data(data.clone(), self.device))

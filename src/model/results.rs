@@ -119,9 +119,8 @@ impl Status {
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
-        let is_self_training = |record: &&EpochRecord| {
-            record.phase == super::history::Phase::SelfTraining
-        };
+        let is_self_training =
+            |record: &&EpochRecord| record.phase == super::history::Phase::SelfTraining;
         let self_training_epochs = history.iter().filter(is_self_training).count();
         Self {
             converged: matches!(stop_reason, StopReason::LabelsStable { .. }),

@@ -5,7 +5,6 @@
 //! the key `celldec`. Python reads both with `safetensors.safe_open`.
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use burn::store::{ModuleSnapshot, SafetensorsStore};
@@ -136,7 +135,5 @@ fn read_metadata(bytes: &[u8]) -> Result<String, String> {
         .and_then(|metadata| metadata.get(METADATA_KEY))
         .and_then(|text| text.as_str())
         .map(str::to_string)
-        .ok_or_else(|| {
-            "it has no celldec metadata; was it saved by FittedModel::save?".to_string()
-        })
+        .ok_or_else(|| "it has no celldec metadata; was it saved by FittedModel::save?".to_string())
 }

@@ -37,10 +37,7 @@ impl ConstraintPairs {
     /// [`ConstraintError::SelfPair`] for a pair of a cell with itself,
     /// [`ConstraintError::Contradiction`] when a cannot-link pair lies within cells that
     /// must-link pairs connect, directly or through others.
-    pub fn new(
-        must_link: Vec<(usize, usize)>,
-        cannot_link: Vec<(usize, usize)>,
-    ) -> Result<Self> {
+    pub fn new(must_link: Vec<(usize, usize)>, cannot_link: Vec<(usize, usize)>) -> Result<Self> {
         for (kind, pairs) in [("must-link", &must_link), ("cannot-link", &cannot_link)] {
             if let Some((pair, &(cell, _))) =
                 pairs.iter().enumerate().find(|(_, pair)| pair.0 == pair.1)

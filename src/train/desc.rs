@@ -153,12 +153,7 @@ impl DescConfig {
     fn layerwise_pretraining(&self) -> PretrainConfig {
         let epochs = (self.pretraining_epochs / 2).div_ceil(3);
         let stages = (1..=3)
-            .map(|stage| {
-                Stage::new(
-                    self.pretraining_learning_rate * 0.1f64.powi(stage),
-                    epochs,
-                )
-            })
+            .map(|stage| Stage::new(self.pretraining_learning_rate * 0.1f64.powi(stage), epochs))
             .collect();
         PretrainConfig::new(stages, self.sgd())
             .with_batch_size(self.batch_size)
@@ -383,11 +378,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
         Ok(runs)
     }
 
-    fn run(
-        &self,
-        cells: &Cells,
-        mut run: TrainingRun<'_>,
-    ) -> Result<Vec<DescRun<R::Head>>> {
+    fn run(&self, cells: &Cells, mut run: TrainingRun<'_>) -> Result<Vec<DescRun<R::Head>>> {
         let autoencoder = self.pretrain(cells, &mut run)?;
         self.cluster(autoencoder, cells, run)
     }

@@ -35,7 +35,9 @@ impl MeanLosses {
                 *sum += value * rows as f64;
                 *total += rows;
             }
-            None => self.sums.push((name.to_string(), value * rows as f64, rows)),
+            None => self
+                .sums
+                .push((name.to_string(), value * rows as f64, rows)),
         }
     }
 

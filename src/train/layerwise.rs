@@ -65,11 +65,13 @@ pub fn pretrain_layers<R: ReconstructionLoss>(
         let input = batches.corrupted_input(rows, config.corruption, seed, at.stream());
         let hidden = hidden_dropout.apply(pair.encode.forward(input), rows, at);
         let output = pair.head.forward(hidden);
-        vec![Term::new(&name, loss.forward(&output, &batches.batch(rows)))]
+        vec![Term::new(
+            &name,
+            loss.forward(&output, &batches.batch(rows)),
+        )]
     })?;
-    let mut features = (layers > 1).then(|| {
-        forward_all(&pair.encode, count, |rows| batches.input(rows))
-    });
+    let mut features =
+        (layers > 1).then(|| forward_all(&pair.encode, count, |rows| batches.input(rows)));
     autoencoder.encoder.layers[0] = pair.encode;
     autoencoder.head = pair.head;
 
@@ -140,11 +142,7 @@ fn feature_rows(
 }
 
 /// The output of a layer for all rows, in blocks.
-fn forward_all(
-    layer: &Dense,
-    count: usize,
-    input: impl Fn(&[usize]) -> Tensor<2>,
-) -> Array2<f32> {
+fn forward_all(layer: &Dense, count: usize, input: impl Fn(&[usize]) -> Tensor<2>) -> Array2<f32> {
     let layer = layer.valid();
     let rows: Vec<usize> = (0..count).collect();
     let mut outputs = Array2::zeros((count, layer.outputs()));
@@ -162,9 +160,12 @@ fn check_symmetric<H: ReconstructionHead>(autoencoder: &Autoencoder<H>) -> Resul
     let encoder = &autoencoder.encoder.layers;
     let decoder = &autoencoder.decoder.layers;
     let mirrors = encoder.len() == decoder.len() + 1
-        && encoder.iter().skip(1).rev().zip(decoder).all(|(e, d)| {
-            e.inputs() == d.outputs() && e.outputs() == d.inputs()
-        });
+        && encoder
+            .iter()
+            .skip(1)
+            .rev()
+            .zip(decoder)
+            .all(|(e, d)| e.inputs() == d.outputs() && e.outputs() == d.inputs());
     if mirrors {
         Ok(())
     } else {

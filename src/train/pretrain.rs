@@ -63,9 +63,7 @@ impl PretrainConfig {
                 deviation,
                 deviation >= 0.0 && deviation.is_finite(),
             ),
-            Corruption::Dropout(rate) => {
-                ("the input dropout", rate, (0.0..1.0).contains(&rate))
-            }
+            Corruption::Dropout(rate) => ("the input dropout", rate, (0.0..1.0).contains(&rate)),
         };
         if valid {
             Ok(())
@@ -116,11 +114,21 @@ pub fn pretrain<R: ReconstructionLoss>(
 ) -> Result<Autoencoder<R::Head>> {
     let (name, seed) = (loss.name(), run.seed());
     let cells = batches.cells().cells();
-    run_stages(autoencoder, config, cells, Phase::Pretraining, run, |model, rows, at| {
-        let input = batches.corrupted_input(rows, config.corruption, seed, at.stream());
-        let output = model.forward(input);
-        vec![Term::new(&name, loss.forward(&output, &batches.batch(rows)))]
-    })
+    run_stages(
+        autoencoder,
+        config,
+        cells,
+        Phase::Pretraining,
+        run,
+        |model, rows, at| {
+            let input = batches.corrupted_input(rows, config.corruption, seed, at.stream());
+            let output = model.forward(input);
+            vec![Term::new(
+                &name,
+                loss.forward(&output, &batches.batch(rows)),
+            )]
+        },
+    )
 }
 
 /// Runs the stages of a schedule over `count` rows.

@@ -146,7 +146,10 @@ impl ScdccConfig {
         for (name, value) in [
             ("the weight of the clustering loss", self.clustering_weight),
             ("the weight of the must-link loss", self.must_link_weight),
-            ("the weight of the cannot-link loss", self.cannot_link_weight),
+            (
+                "the weight of the cannot-link loss",
+                self.cannot_link_weight,
+            ),
             ("the assignment offset", self.assignment_offset),
         ] {
             check_weight(name, value)?;
@@ -263,11 +266,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
     ///
     /// # Errors
     /// As [`fit`](Self::fit).
-    pub fn fit_observed(
-        &self,
-        cells: &Cells,
-        observer: &mut dyn Observer,
-    ) -> Result<Fit<R::Head>> {
+    pub fn fit_observed(&self, cells: &Cells, observer: &mut dyn Observer) -> Result<Fit<R::Head>> {
         self.run(cells, TrainingRun::observed(self.config.seed, observer))
     }
 
@@ -311,12 +310,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
         let device = self.device.clone().autodiff();
         let batches = Batches::new(cells, &device);
         let autoencoder = autoencoder.to_device(&device).train();
-        let initial = initial_clusters(
-            &autoencoder.encoder,
-            &batches,
-            &config.start(),
-            &mut run,
-        )?;
+        let initial = initial_clusters(&autoencoder.encoder, &batches, &config.start(), &mut run)?;
         let clustering = ClusteringLayer::from_centroids(
             initial.centroids.view(),
             config.kernel.clone(),

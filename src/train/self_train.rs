@@ -243,13 +243,19 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
     ) -> Result<ClusteringNetwork<R::Head>> {
         let (batches, seed, address) = (pass.batches, pass.seed, pass.at.stream());
         let name = self.clustering.name();
-        pass.steps(network, batches.cells().cells(), address, self.config, |network, rows| {
-            let q = network.assign(network.encode(batches.input(rows)));
-            let p = rows_to_tensor(target, rows, &q.device());
-            let mut terms = vec![Term::new(&name, self.clustering.forward(q, p))];
-            terms.extend(self.reconstruction_term(network, batches, rows, seed, address));
-            terms
-        })
+        pass.steps(
+            network,
+            batches.cells().cells(),
+            address,
+            self.config,
+            |network, rows| {
+                let q = network.assign(network.encode(batches.input(rows)));
+                let p = rows_to_tensor(target, rows, &q.device());
+                let mut terms = vec![Term::new(&name, self.clustering.forward(q, p))];
+                terms.extend(self.reconstruction_term(network, batches, rows, seed, address));
+                terms
+            },
+        )
     }
 
     fn pair_steps(
@@ -266,29 +272,41 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
         let pairs = constraints.pairs.must_link();
         let address = pass.at.stream() | MUST_LINK_STREAM;
         let name = constraints.must_link.name();
-        let network = pass.steps(network, pairs.len(), address, self.config, |network, rows| {
-            let (first, second) = sides(pairs, rows);
-            let (q_first, q_second) = (assign(network, &first), assign(network, &second));
-            let loss = constraints.must_link.forward(q_first, q_second);
-            let mut terms = vec![Term::new(&name, loss)];
-            for side in [&first, &second] {
-                terms.extend(
-                    self.reconstruction_term(network, batches, side, seed, address)
-                        .map(|term| Term::new(format!("{name} {}", term.name), term.loss)),
-                );
-            }
-            terms
-        })?;
+        let network = pass.steps(
+            network,
+            pairs.len(),
+            address,
+            self.config,
+            |network, rows| {
+                let (first, second) = sides(pairs, rows);
+                let (q_first, q_second) = (assign(network, &first), assign(network, &second));
+                let loss = constraints.must_link.forward(q_first, q_second);
+                let mut terms = vec![Term::new(&name, loss)];
+                for side in [&first, &second] {
+                    terms.extend(
+                        self.reconstruction_term(network, batches, side, seed, address)
+                            .map(|term| Term::new(format!("{name} {}", term.name), term.loss)),
+                    );
+                }
+                terms
+            },
+        )?;
 
         let pairs = constraints.pairs.cannot_link();
         let address = pass.at.stream() | CANNOT_LINK_STREAM;
         let name = constraints.cannot_link.name();
-        pass.steps(network, pairs.len(), address, self.config, |network, rows| {
-            let (first, second) = sides(pairs, rows);
-            let (q_first, q_second) = (assign(network, &first), assign(network, &second));
-            let loss = constraints.cannot_link.forward(q_first, q_second);
-            vec![Term::new(&name, loss)]
-        })
+        pass.steps(
+            network,
+            pairs.len(),
+            address,
+            self.config,
+            |network, rows| {
+                let (first, second) = sides(pairs, rows);
+                let (q_first, q_second) = (assign(network, &first), assign(network, &second));
+                let loss = constraints.cannot_link.forward(q_first, q_second);
+                vec![Term::new(&name, loss)]
+            },
+        )
     }
 }
 
@@ -337,11 +355,7 @@ fn array_to_tensor(array: &Array2<f32>, device: &burn::tensor::Device) -> Tensor
     Tensor::from_data(TensorData::new(values, [rows, columns]), device)
 }
 
-fn rows_to_tensor(
-    array: &Array2<f32>,
-    rows: &[usize],
-    device: &burn::tensor::Device,
-) -> Tensor<2> {
+fn rows_to_tensor(array: &Array2<f32>, rows: &[usize], device: &burn::tensor::Device) -> Tensor<2> {
     let values: Vec<f32> = rows
         .iter()
         .flat_map(|&row| array.row(row).to_vec())

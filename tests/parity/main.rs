@@ -8,3 +8,4 @@ mod likelihood;
 mod metrics;
 mod preprocessing;
 mod special_functions;
+mod variable_genes;
