@@ -1,11 +1,10 @@
 //! scDCC: joint reconstruction and clustering, with optional constraint pairs.
 
 use burn::config::Config;
-use burn::module::Module;
 use burn::tensor::Device;
 
 use super::constraints::ConstraintPairs;
-use super::fitting::{check_weight, check_widths, initial_clusters, model_info};
+use super::fitting::{check_weight, check_widths, for_training, initial_clusters, model_info};
 use super::observer::{Observer, TrainingRun};
 use super::pretrain::{PretrainConfig, Stage, pretrain};
 use super::self_train::{Constraints, SelfTrainConfig, SelfTraining};
@@ -309,7 +308,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
         let config = &self.config;
         let device = self.device.clone().autodiff();
         let batches = Batches::new(cells, &device);
-        let autoencoder = autoencoder.to_device(&device).train();
+        let autoencoder = for_training(autoencoder, &device);
         let initial = initial_clusters(&autoencoder.encoder, &batches, &config.start(), &mut run)?;
         let clustering = ClusteringLayer::from_centroids(
             initial.centroids.view(),
