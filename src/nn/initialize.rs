@@ -80,6 +80,13 @@ impl ModuleMapper for WeightDrawer {
         };
         let device = param.lazy_device();
         let tensor = Tensor::from_data(TensorData::new(values, shape), &device);
-        Param::initialized(param.id, tensor.require_grad())
+        Param::initialized(
+            param.id,
+            if device.is_autodiff() {
+                tensor.require_grad()
+            } else {
+                tensor
+            },
+        )
     }
 }

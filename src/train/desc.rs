@@ -9,9 +9,7 @@ use super::fitting::{
 use super::layerwise::pretrain_layers;
 use super::observer::{Observer, TrainingRun};
 use super::pretrain::{EarlyStopping, PretrainConfig, Stage, pretrain};
-use super::self_train::{
-    SelfTrainConfig, SelfTraining, SelfTrainingOutcome, last_good_evaluation,
-};
+use super::self_train::{SelfTrainConfig, SelfTraining, SelfTrainingOutcome, last_good_evaluation};
 use crate::batches::{Batches, Corruption};
 use crate::cluster::{CentroidStart, CommunityMethod, GraphConfig};
 use crate::error::{LastGood, ParameterError, Result};

@@ -361,14 +361,16 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
                 evaluation,
                 stop_reason,
             }) => Ok(finish(network, evaluation, stop_reason)),
-            Err(error) => Err(error.map_last_good(|state| {
-                match last_good_evaluation(state, &batches) {
-                    Some((network, evaluation)) => {
-                        LastGood::new(finish(network, evaluation, StopReason::Diverged))
-                    }
-                    None => LastGood::default(),
-                }
-            })),
+            Err(error) => {
+                Err(
+                    error.map_last_good(|state| match last_good_evaluation(state, &batches) {
+                        Some((network, evaluation)) => {
+                            LastGood::new(finish(network, evaluation, StopReason::Diverged))
+                        }
+                        None => LastGood::default(),
+                    }),
+                )
+            }
         }
     }
 

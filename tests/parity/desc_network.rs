@@ -15,7 +15,8 @@ use celldec::optim::OptimizerConfig;
 
 use crate::fixtures::Fixture;
 use crate::tensors::{
-    Layout, absolute, autodiff, check, linear, number, numbers, relative_to_largest, tensor,
+    Layout, absolute, autodiff, check, largest, linear, number, numbers, relative_to_largest,
+    tensor,
 };
 
 /// The required agreement: absolute for outputs, losses and weights after steps; relative to a
@@ -87,10 +88,9 @@ impl Case {
 
     fn check_weights(&self, prefix: &str, weights: &[(String, Vec<f64>)], count: usize) {
         assert_eq!(weights.len(), count);
-        let error = weights
-            .iter()
-            .map(|(name, found)| absolute(found, &self.fixture.values(&format!("{prefix}.{name}"))))
-            .fold(0.0, f64::max);
+        let error = largest(weights.iter().map(|(name, found)| {
+            absolute(found, &self.fixture.values(&format!("{prefix}.{name}")))
+        }));
         check(&self.title(prefix), error, BOUND);
     }
 }
@@ -118,7 +118,10 @@ fn named(layers: &[(&str, &Linear)], gradients: Option<&Gradients>) -> Vec<(Stri
         .flat_map(|(name, layer)| {
             let bias = layer.bias.as_ref().expect("a bias").val();
             [
-                (format!("{name}.kernel"), values(layer.weight.val(), gradients)),
+                (
+                    format!("{name}.kernel"),
+                    values(layer.weight.val(), gradients),
+                ),
                 (format!("{name}.bias"), values(bias, gradients)),
             ]
         })
@@ -149,13 +152,10 @@ fn the_reconstruction_loss_and_its_gradients_match_the_reference() {
         case.check_values("mse", &[number(loss.inner())]);
         let found = named(&layers(&autoencoder), Some(&gradients));
         assert_eq!(found.len(), 8);
-        let error = found
-            .iter()
-            .map(|(name, gradient)| {
-                let expected = case.fixture.values(&format!("grad_mse.{name}"));
-                relative_to_largest(gradient, &expected)
-            })
-            .fold(0.0, f64::max);
+        let error = largest(found.iter().map(|(name, gradient)| {
+            let expected = case.fixture.values(&format!("grad_mse.{name}"));
+            relative_to_largest(gradient, &expected)
+        }));
         check(&case.title("gradients of mse"), error, GRADIENT_BOUND);
     }
 }

@@ -3,9 +3,7 @@
 
 use burn::module::Param;
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use celldec::loss::{
-    CannotLinkLoss, ClusteringLoss, ConstraintLoss, KlSelfTraining, MustLinkLoss,
-};
+use celldec::loss::{CannotLinkLoss, ClusteringLoss, ConstraintLoss, KlSelfTraining, MustLinkLoss};
 use celldec::nn::{ClusteringLayer, SimilarityKernel};
 use celldec::random::{Purpose, stream};
 use proptest::prelude::*;
@@ -146,9 +144,7 @@ fn the_exact_divergence_matches_keras() {
     for case in Case::all() {
         let p = case.target();
         assert!(numbers(p.clone().inner()).iter().all(|&p| p > 1e-7));
-        case.compare_loss("kl_keras", |q| {
-            KlSelfTraining::new().forward(q, p.clone())
-        });
+        case.compare_loss("kl_keras", |q| KlSelfTraining::new().forward(q, p.clone()));
     }
 }
 
@@ -178,8 +174,11 @@ fn the_gaussian_kernel_matches_its_formula() {
             let similarity: Vec<f64> = mu
                 .chunks(32)
                 .map(|centroid| {
-                    let distance: f64 =
-                        cell.iter().zip(centroid).map(|(a, b)| (a - b).powi(2)).sum();
+                    let distance: f64 = cell
+                        .iter()
+                        .zip(centroid)
+                        .map(|(a, b)| (a - b).powi(2))
+                        .sum();
                     (-distance / (2.0 * bandwidth * bandwidth)).exp()
                 })
                 .collect();
@@ -210,9 +209,8 @@ fn gradients_match_finite_differences() {
     const LATENT: usize = 4;
     const STEP: f64 = 1e-5;
     let mut random = stream(11, Purpose::Simulation, 0, 0);
-    let mut draw = |count: usize| -> Vec<f64> {
-        (0..count).map(|_| random.random_range(-1.5..1.5)).collect()
-    };
+    let mut draw =
+        |count: usize| -> Vec<f64> { (0..count).map(|_| random.random_range(-1.5..1.5)).collect() };
     let (z, centroids) = (draw(CELLS * LATENT), draw(CLUSTERS * LATENT));
     let device = autodiff();
     let matrix = |values: &[f64]| -> Tensor<2> {
@@ -225,7 +223,9 @@ fn gradients_match_finite_differences() {
         SimilarityKernel::Gaussian { bandwidth: 0.8 },
     ];
     for kernel in kernels {
-        let q = layer(matrix(&centroids), &kernel).forward(matrix(&z)).inner();
+        let q = layer(matrix(&centroids), &kernel)
+            .forward(matrix(&z))
+            .inner();
         let target = Tensor::from_inner(KlSelfTraining::new().target(q));
         let offset_target = target.clone();
         let (first, second) = (vec![0, 2, 4], vec![1, 3, 4]);
@@ -244,9 +244,7 @@ fn gradients_match_finite_differences() {
             ),
             (
                 "must-link",
-                Box::new(move |q| {
-                    MustLinkLoss::new().forward(rows(&q, &first), rows(&q, &second))
-                }),
+                Box::new(move |q| MustLinkLoss::new().forward(rows(&q, &first), rows(&q, &second))),
             ),
             (
                 "cannot-link",
@@ -262,9 +260,7 @@ fn gradients_match_finite_differences() {
                 number(loss(q).inner())
             };
             let by_z: Vec<f64> = (0..z.len())
-                .map(|i| {
-                    central(STEP, &z, i, |moved| value(moved, &centroids))
-                })
+                .map(|i| central(STEP, &z, i, |moved| value(moved, &centroids)))
                 .collect();
             let by_centroids: Vec<f64> = (0..centroids.len())
                 .map(|i| central(STEP, &centroids, i, |moved| value(&z, moved)))
@@ -316,9 +312,7 @@ fn losses_of_one_hot_assignments_are_finite() {
             ),
             (
                 "must-link",
-                Box::new(move |q| {
-                    MustLinkLoss::new().forward(q, single(&second, 2, &autodiff()))
-                }),
+                Box::new(move |q| MustLinkLoss::new().forward(q, single(&second, 2, &autodiff()))),
             ),
             (
                 "cannot-link",
@@ -334,7 +328,10 @@ fn losses_of_one_hot_assignments_are_finite() {
             let gradient = numbers(q.grad(&gradients).expect("a gradient"));
             let value = number(value.inner());
             assert!(value.is_finite(), "{name}: {value}");
-            assert!(gradient.iter().all(|g| g.is_finite()), "{name}: {gradient:?}");
+            assert!(
+                gradient.iter().all(|g| g.is_finite()),
+                "{name}: {gradient:?}"
+            );
         }
     }
     let target = KlSelfTraining::new().target(single(&certain, 2, &Device::default()));
@@ -363,7 +360,10 @@ fn gradients_through_saturated_assignments_are_finite() {
         );
         assert!(found.value.is_finite(), "{kernel:?}: {}", found.value);
         for gradient in [&found.by_z, &found.by_centroids] {
-            assert!(gradient.iter().all(|g| g.is_finite()), "{kernel:?}: {gradient:?}");
+            assert!(
+                gradient.iter().all(|g| g.is_finite()),
+                "{kernel:?}: {gradient:?}"
+            );
         }
     }
 }

@@ -12,7 +12,12 @@ pub fn autodiff() -> Device {
 }
 
 /// A tensor of the fixture.
-pub fn tensor<const D: usize>(fixture: &Fixture, key: &str, device: &Device, dtype: DType) -> Tensor<D> {
+pub fn tensor<const D: usize>(
+    fixture: &Fixture,
+    key: &str,
+    device: &Device,
+    dtype: DType,
+) -> Tensor<D> {
     let data = TensorData::new(fixture.values(key), fixture.shape(key));
     Tensor::from_data(data, (device, dtype))
 }
@@ -57,8 +62,19 @@ impl Layout {
 }
 
 /// A linear layer with the fixture's weights.
-pub fn linear(fixture: &Fixture, name: &str, layout: Layout, device: &Device, dtype: DType) -> Linear {
-    let weight = tensor(fixture, &format!("{name}.{}", layout.weight()), device, dtype);
+pub fn linear(
+    fixture: &Fixture,
+    name: &str,
+    layout: Layout,
+    device: &Device,
+    dtype: DType,
+) -> Linear {
+    let weight = tensor(
+        fixture,
+        &format!("{name}.{}", layout.weight()),
+        device,
+        dtype,
+    );
     let bias = tensor(fixture, &format!("{name}.bias"), device, dtype);
     Linear {
         weight: Param::from_tensor(layout.turn(weight)),
@@ -66,15 +82,21 @@ pub fn linear(fixture: &Fixture, name: &str, layout: Layout, device: &Device, dt
     }
 }
 
+/// The largest of some errors; NaN when one is.
+pub fn largest(errors: impl Iterator<Item = f64>) -> f64 {
+    errors.fold(0.0, |worst, error| {
+        if error > worst || error.is_nan() {
+            error
+        } else {
+            worst
+        }
+    })
+}
+
 /// The largest absolute difference.
 pub fn absolute(found: &[f64], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
-    found
-        .iter()
-        .zip(expected)
-        .map(|(f, e)| (f - e).abs())
-        // `max` would forget a NaN.
-        .fold(0.0, |worst, error| if error <= worst { worst } else { error })
+    largest(found.iter().zip(expected).map(|(f, e)| (f - e).abs()))
 }
 
 /// The largest absolute difference, relative to the largest expected entry.

@@ -1,0 +1,280 @@
+//! Saved models: loading gives the same bits, damaged files give typed errors and stay untouched.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use celldec::model::{FittedModel, read_scdcc_weights};
+use celldec::nn::{Dispersion, NbHead, NbHeadConfig, ReconstructionHead};
+use celldec::prelude::*;
+use tempfile::TempDir;
+
+use crate::{cpu, desc, scdcc, simulated};
+
+fn saved_scdcc(folder: &TempDir) -> (PathBuf, ScdccModel, Cells) {
+    let (cells, _) = simulated(40, 20, 1);
+    let config = scdcc(3).with_pretraining_epochs(2).with_max_epochs(1);
+    let model = config
+        .init(&cpu())
+        .unwrap()
+        .fit(&cells)
+        .unwrap()
+        .into_model();
+    let path = folder.path().join("model.celldec");
+    model.save(&path).unwrap();
+    (path, model, cells)
+}
+
+fn check_round_trip<H: ReconstructionHead>(model: &FittedModel<H>, cells: &Cells) {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("model.celldec");
+    model.save(&path).unwrap();
+    let loaded = FittedModel::<H>::load(&path, &cpu()).unwrap();
+    assert_eq!(loaded.embed(cells).unwrap(), model.embed(cells).unwrap());
+    assert_eq!(loaded.assign(cells).unwrap(), model.assign(cells).unwrap());
+    assert_eq!(loaded.denoise(cells).ok(), model.denoise(cells).ok());
+    assert_eq!(loaded.info(), model.info());
+    assert_eq!(loaded.preprocessing(), model.preprocessing());
+    assert_eq!(loaded.centroids(), model.centroids());
+    // A second save replaces the file; nothing else is left in the folder.
+    loaded.save(&path).unwrap();
+    FittedModel::<H>::load(&path, &cpu()).unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn loading_gives_the_same_bits() {
+    let folder = TempDir::new().unwrap();
+    let (_, model, cells) = saved_scdcc(&folder);
+    check_round_trip(&model, &cells);
+    let runs = desc().init(&cpu()).unwrap().fit(&cells).unwrap();
+    check_round_trip(runs[0].fit.model(), &cells);
+    for dispersion in [Dispersion::PerGene, Dispersion::PerCellAndGene] {
+        let head = NbHeadConfig::new().with_dispersion(dispersion);
+        let fit = scdcc(3)
+            .with_max_epochs(1)
+            .init(&cpu())
+            .unwrap()
+            .with_reconstruction_loss(NbLoss::new(), head)
+            .fit(&cells)
+            .unwrap();
+        check_round_trip(fit.model(), &cells);
+    }
+}
+
+fn load_error(path: &Path) -> Error {
+    let before = fs::read(path).ok();
+    let error = ScdccModel::load(path, &cpu()).expect_err("a damaged file");
+    assert_eq!(fs::read(path).ok(), before, "the file is not touched");
+    error
+}
+
+#[test]
+fn a_missing_file_is_an_io_error_with_its_path() {
+    let error = load_error(Path::new("/nowhere/model.celldec"));
+    assert!(matches!(error, Error::Io { .. }), "{error}");
+    assert!(error.to_string().contains("/nowhere/model.celldec"));
+}
+
+/// Fault 29: a file cut anywhere.
+#[test]
+fn truncated_files_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let (path, ..) = saved_scdcc(&folder);
+    let whole = fs::read(&path).unwrap();
+    let header = 8 + usize::try_from(u64::from_le_bytes(whole[..8].try_into().unwrap())).unwrap();
+    for length in [
+        0,
+        1,
+        7,
+        8,
+        9,
+        header / 2,
+        header - 1,
+        header,
+        whole.len() / 2,
+        whole.len() - 1,
+    ] {
+        fs::write(&path, &whole[..length]).unwrap();
+        let error = load_error(&path);
+        assert!(matches!(error, Error::Model { .. }), "{length}: {error}");
+    }
+}
+
+#[test]
+fn files_of_another_kind_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("model.celldec");
+    let garbage: Vec<u8> = (0..4096u32)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect();
+    let tensors =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/g_tiny_desc.safetensors");
+    for content in [
+        garbage,
+        b"{}".to_vec(),
+        vec![0xff; 64],
+        fs::read(tensors).unwrap(),
+    ] {
+        fs::write(&path, content).unwrap();
+        let error = load_error(&path);
+        assert!(matches!(error, Error::Model { .. }), "{error}");
+    }
+}
+
+/// Replaces text of the file's header by text of the same length.
+fn replace(bytes: &[u8], old: &str, new: &str) -> Vec<u8> {
+    assert_eq!(old.len(), new.len());
+    let place = bytes
+        .windows(old.len())
+        .position(|window| window == old.as_bytes())
+        .unwrap_or_else(|| panic!("no {old} in the file"));
+    let mut changed = bytes.to_vec();
+    changed[place..place + old.len()].copy_from_slice(new.as_bytes());
+    changed
+}
+
+#[test]
+fn descriptions_that_cannot_be_used_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let (path, ..) = saved_scdcc(&folder);
+    let whole = fs::read(&path).unwrap();
+    let q = "\\\"";
+    for (old, new, reason) in [
+        (
+            format!("{q}format{q}:1"),
+            format!("{q}format{q}:7"),
+            "newer version",
+        ),
+        (format!("{q}zinb{q}"), format!("{q}zonk{q}"), "zonk"),
+        (
+            format!("{q}clusters{q}:3"),
+            format!("{q}clusters{q}:0"),
+            "impossible network",
+        ),
+        (
+            format!("{q}clusters{q}:3"),
+            format!("{q}clusters{q}:4"),
+            "clustering.centroids",
+        ),
+        (
+            format!("{q}widths{q}:[16,6]"),
+            format!("{q}widths{q}:[16,0]"),
+            "impossible network",
+        ),
+        (
+            format!("{q}widths{q}:[16,6]"),
+            format!("{q}widths{q}:[16,7]"),
+            "impossible decoder",
+        ),
+        (
+            format!("{q}widths{q}:[16,6]"),
+            format!("{q}widths{q}:[99,6]"),
+            "encoder.layers.0",
+        ),
+        (
+            format!("{q}genes{q}:20"),
+            format!("{q}genes{q}:21"),
+            "its preprocessing returns 20",
+        ),
+        (
+            format!("{q}architecture{q}"),
+            format!("{q}architectura{q}"),
+            "architecture",
+        ),
+        (
+            "centroids".into(),
+            "centroidz".into(),
+            "clustering.centroids",
+        ),
+    ] {
+        fs::write(&path, replace(&whole, &old, &new)).unwrap();
+        let error = load_error(&path);
+        assert!(matches!(error, Error::Model { .. }), "{new}: {error}");
+        assert!(error.to_string().contains(reason), "{new}: {error}");
+    }
+}
+
+#[test]
+fn a_model_of_another_head_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let (path, ..) = saved_scdcc(&folder);
+    let error = FittedModel::<NbHead>::load(&path, &cpu()).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, Error::Model { .. }), "{text}");
+    assert!(text.contains("zinb") && text.contains("nb"), "{text}");
+    DescModel::load(&path, &cpu()).expect_err("a DESC model has another head");
+}
+
+#[test]
+fn weights_that_are_not_numbers_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let (path, ..) = saved_scdcc(&folder);
+    let mut bytes = fs::read(&path).unwrap();
+    let end = bytes.len();
+    bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+    fs::write(&path, bytes).unwrap();
+    let error = load_error(&path);
+    assert!(error.to_string().contains("NaN"), "{error}");
+}
+
+/// Whatever byte of the header is damaged: a model or a typed error, never a panic.
+#[test]
+fn damaged_headers_never_panic() {
+    let folder = TempDir::new().unwrap();
+    let (path, ..) = saved_scdcc(&folder);
+    let whole = fs::read(&path).unwrap();
+    let header = 8 + usize::try_from(u64::from_le_bytes(whole[..8].try_into().unwrap())).unwrap();
+    let step = (header / 250).max(1);
+    for place in (0..header).step_by(step) {
+        for flip in [0x01, 0x10] {
+            let mut bytes = whole.clone();
+            bytes[place] ^= flip;
+            fs::write(&path, bytes).unwrap();
+            match ScdccModel::load(&path, &cpu()) {
+                Ok(model) => drop(model),
+                Err(error) => assert!(matches!(error, Error::Model { .. }), "{place}: {error}"),
+            }
+        }
+    }
+}
+
+/// Fault 32 where a test can make it: no folder to write to. The old file stays.
+#[test]
+fn saving_where_one_cannot_is_an_io_error() {
+    let folder = TempDir::new().unwrap();
+    let (path, model, _) = saved_scdcc(&folder);
+    let before = fs::read(&path).unwrap();
+    let error = model
+        .save(folder.path().join("missing/model.celldec"))
+        .unwrap_err();
+    assert!(matches!(error, Error::Io { .. }), "{error}");
+    let error = model.save(folder.path()).unwrap_err();
+    assert!(matches!(error, Error::Io { .. }), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), before);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+/// Weight files of the original, cut or damaged anywhere: an error with the path, never a panic.
+#[test]
+fn damaged_weight_files_of_the_original_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("weights.pth.tar");
+    let source =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/d_tiny_FTcheckpoint_1.pth.tar");
+    let whole = fs::read(source).unwrap();
+    for length in (0..whole.len()).step_by(whole.len() / 40) {
+        fs::write(&path, &whole[..length]).unwrap();
+        let error = read_scdcc_weights(&path, &cpu()).unwrap_err();
+        assert!(matches!(error, Error::Format { .. }), "{length}: {error}");
+    }
+    for place in (0..whole.len()).step_by(whole.len() / 150) {
+        let mut bytes = whole.clone();
+        bytes[place] ^= 0x55;
+        fs::write(&path, bytes).unwrap();
+        if let Err(error) = read_scdcc_weights(&path, &cpu()) {
+            assert!(matches!(error, Error::Format { .. }), "{place}: {error}");
+        }
+    }
+    let error = read_scdcc_weights(folder.path(), &cpu()).unwrap_err();
+    assert!(matches!(error, Error::Io { .. }), "{error}");
+}
