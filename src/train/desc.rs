@@ -378,6 +378,9 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
     }
 
     fn run(&self, cells: &Cells, mut run: TrainingRun<'_>) -> Result<Vec<DescRun<R::Head>>> {
+        for (_, start) in self.config.starts() {
+            start.validate(cells.cells())?;
+        }
         let autoencoder = self.pretrain(cells, &mut run)?;
         self.cluster(autoencoder, cells, run)
     }

@@ -136,9 +136,8 @@ impl ScdccConfig {
 
     fn check(&self) -> Result<(), ParameterError> {
         if self.start.is_none() && self.clusters < 2 {
-            return Err(ParameterError::Clusters {
+            return Err(ParameterError::TooFewClusters {
                 clusters: self.clusters,
-                cells: usize::MAX,
             });
         }
         check_widths("the widths of the encoder", &self.widths)?;
@@ -357,14 +356,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
     }
 
     fn check_cells(&self, cells: &Cells) -> Result<()> {
-        let clusters = self.config.clusters;
-        if self.config.start.is_none() && clusters > cells.cells() {
-            return Err(ParameterError::Clusters {
-                clusters,
-                cells: cells.cells(),
-            }
-            .into());
-        }
+        self.config.start().validate(cells.cells())?;
         self.constraints.check_range(cells.cells())?;
         Ok(())
     }
