@@ -3,7 +3,7 @@
 use burn::config::Config;
 use burn::tensor::Device;
 
-use super::fitting::{check_widths, for_training, initial_clusters, model_info};
+use super::fitting::{check_widths, for_training, initial_clusters, keep_freed_memory, model_info};
 use super::layerwise::pretrain_layers;
 use super::observer::{Observer, TrainingRun};
 use super::pretrain::{EarlyStopping, PretrainConfig, Stage, pretrain};
@@ -291,6 +291,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
         cells: &Cells,
         run: &mut TrainingRun<'_>,
     ) -> Result<Autoencoder<R::Head>> {
+        keep_freed_memory();
         let config = &self.config;
         let device = self.device.clone().autodiff();
         let batches = Batches::new(cells, &device);

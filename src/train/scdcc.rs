@@ -4,7 +4,9 @@ use burn::config::Config;
 use burn::tensor::Device;
 
 use super::constraints::ConstraintPairs;
-use super::fitting::{check_weight, check_widths, for_training, initial_clusters, model_info};
+use super::fitting::{
+    check_weight, check_widths, for_training, initial_clusters, keep_freed_memory, model_info,
+};
 use super::observer::{Observer, TrainingRun};
 use super::pretrain::{PretrainConfig, Stage, pretrain};
 use super::self_train::{Constraints, SelfTrainConfig, SelfTraining};
@@ -277,6 +279,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
         cells: &Cells,
         run: &mut TrainingRun<'_>,
     ) -> Result<Autoencoder<R::Head>> {
+        keep_freed_memory();
         let device = self.device.clone().autodiff();
         let autoencoder =
             AutoencoderConfig::symmetric(cells.genes(), &self.config.widths, Activation::Linear)
