@@ -19,6 +19,7 @@
 //! let simulation = SimulationConfig::new(300, 200)
 //!     .with_groups(3)
 //!     .with_differential_expression(0.3, 0.5, 0.5)
+//!     .with_library_size(1000.0, 0.2)
 //!     .with_seed(1)
 //!     .simulate()?;
 //!
@@ -39,6 +40,7 @@
 //! assert_eq!(fit.embedding().dim(), (300, 16));
 //! let agreement = adjusted_rand_index(&simulation.groups, fit.clusters().labels())?;
 //! println!("sizes {:?}, agreement {agreement:.2}", fit.clusters().sizes());
+//! assert!(agreement > 0.7);
 //!
 //! // The model repeats preprocessing and embedding on new cells, also after save and load.
 //! let new_cells = fit.model().prepare(&simulation.counts)?;
