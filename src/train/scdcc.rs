@@ -40,7 +40,7 @@ use crate::preprocess::Cells;
 /// ```
 #[derive(Config, Debug)]
 pub struct ScdccConfig {
-    /// Number of clusters. With a graph [`start`](Self::start) the number comes from the
+    /// Number of clusters. With a graph [`start`](field@Self::start) the number comes from the
     /// resolution and this one is not used.
     pub clusters: usize,
     /// Where centroids come from; `None`: k-means with [`clusters`](Self::clusters) clusters and
