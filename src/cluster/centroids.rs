@@ -21,6 +21,19 @@ pub enum CentroidStart {
     Graph(GraphConfig),
 }
 
+impl CentroidStart {
+    /// Checks the settings for data of `cells` cells.
+    ///
+    /// # Errors
+    /// As [`KMeansConfig::validate`] and [`GraphConfig::validate`].
+    pub fn validate(&self, cells: usize) -> Result<()> {
+        match self {
+            Self::KMeans(config) => config.validate(cells),
+            Self::Graph(config) => config.validate(cells),
+        }
+    }
+}
+
 /// Settings of the graph start: nearest neighbours, UMAP connectivities, communities, means.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GraphConfig {
@@ -119,9 +132,9 @@ pub struct InitialCentroids {
 /// use ndarray::Array2;
 ///
 /// // Two groups of 20 cells, far apart.
-/// let cells = Array2::from_shape_fn((40, 2), |(cell, dimension)| {
+/// let cells = Array2::from_shape_fn((40, 2), |(cell, _)| {
 ///     let group = if cell < 20 { 0.0 } else { 50.0 };
-///     group + ((cell * 7 + dimension * 3) % 11) as f32 * 0.1
+///     group + 0.1 * (cell % 20) as f32
 /// });
 /// let start = CentroidStart::Graph(GraphConfig::new(0.1));
 /// let found = initial_centroids(cells.view(), &start, 7)?;

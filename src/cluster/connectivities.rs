@@ -311,7 +311,7 @@ mod tests {
             for cell in 0..cells {
                 let (others, weights) = graph.row(cell);
                 prop_assert!(others.windows(2).all(|pair| pair[0] < pair[1]));
-                prop_assert!(weights.iter().any(|&weight| weight == 1.0));
+                prop_assert!(weights.contains(&1.0));
                 for (&other, &weight) in others.iter().zip(weights) {
                     prop_assert!(weight > 0.0 && weight <= 1.0);
                     prop_assert_ne!(other as usize, cell);

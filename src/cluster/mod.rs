@@ -1,8 +1,8 @@
 //! Where clusters begin: the centroids that deep embedded clustering refines.
 //!
-//! Two starts are offered by [`CentroidStart`]: [k-means](kmeans), as in scDCC, when the number
-//! of clusters is known, and [communities](communities) of the cells'
-//! [nearest-neighbour](neighbors) [graph](connectivities), as in DESC, when it is not.
+//! Two starts are offered by [`CentroidStart`]: [k-means](mod@kmeans), as in scDCC, when the number
+//! of clusters is known, and [communities](mod@communities) of the cells'
+//! [nearest-neighbour](mod@neighbors) [graph](mod@connectivities), as in DESC, when it is not.
 //!
 //! Everything here works on a plain embedding `[cells, dimensions]`, gives the same bits for the
 //! same seed, and does not depend on the number of threads.

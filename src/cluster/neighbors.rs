@@ -178,6 +178,10 @@ impl Search {
     /// Measures the candidates from `start` on whose scores could place them among the nearest.
     fn scan(&self, query: usize, start: usize, scores: &[f32], slack: f64, nearest: &mut Nearest) {
         let threshold = |nearest: &Nearest| {
+            if nearest.worst() == 0.0 {
+                // With k duplicates found, no later candidate can be nearer.
+                return f32::NEG_INFINITY;
+            }
             let worst = nearest.worst() * self.scale * self.scale;
             (worst - self.norms[query] + slack) as f32
         };

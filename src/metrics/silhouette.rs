@@ -1,6 +1,6 @@
 //! The silhouette: how much nearer cells are to their own cluster than to the next.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::ArrayView2;
 use rayon::prelude::*;
 
 use super::encode_labels;
@@ -8,6 +8,8 @@ use crate::error::{Error, ParameterError, Result};
 
 /// Cells whose distances to one cell are computed at once.
 const BLOCK: usize = 1024;
+/// Dimensions added to these distances at once.
+const DIMENSIONS: usize = 4;
 
 /// The mean silhouette of all cells: between −1 and 1, higher is better separated. See
 /// [`silhouette_samples`].
@@ -80,22 +82,31 @@ where
     }
     // Clusters lie side by side and each dimension is one row, so that the sums below run over
     // neighbouring numbers.
-    let columns = Array2::from_shape_fn((dimensions, cells), |(dimension, place)| -> f64 {
-        embedding[[order[place], dimension]].into()
-    });
-    if let Some(((column, place), _)) = columns.indexed_iter().find(|(_, value)| !value.is_finite())
-    {
+    let mut columns = Vec::with_capacity(dimensions * cells);
+    for column in embedding.columns() {
+        columns.extend(order.iter().map(|&cell| -> f64 { column[cell].into() }));
+    }
+    if let Some(position) = columns.iter().position(|value| !value.is_finite()) {
         return Err(Error::NonFiniteValue {
             what: "the embedding".into(),
-            row: order[place],
-            column,
+            row: order[position % cells],
+            column: position / cells,
         });
     }
     let sorted: Vec<f64> = (0..cells)
         .into_par_iter()
         .map_init(
             || vec![0.0f64; BLOCK],
-            |squared, place| of_cell(&columns, &starts, labels[order[place]], place, squared),
+            |squared, place| {
+                of_cell(
+                    &columns,
+                    cells,
+                    &starts,
+                    labels[order[place]],
+                    place,
+                    squared,
+                )
+            },
         )
         .collect();
     let mut samples = vec![0.0f64; cells];
@@ -105,9 +116,34 @@ where
     Ok(samples)
 }
 
+/// Adds the squared differences between the cell at `place` and those from `start` on, over the
+/// dimensions whose `rows` of `cells` values are given.
+fn add_squares(rows: &[f64], cells: usize, place: usize, start: usize, squared: &mut [f64]) {
+    let end = start + squared.len();
+    let row = |dimension: usize| {
+        let row = &rows[dimension * cells..(dimension + 1) * cells];
+        (row[place], &row[start..end])
+    };
+    if rows.len() == DIMENSIONS * cells {
+        let [(own_a, a), (own_b, b), (own_c, c), (own_d, d)] = [row(0), row(1), row(2), row(3)];
+        for ((((squared, a), b), c), d) in squared.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+            let [a, b, c, d] = [a - own_a, b - own_b, c - own_c, d - own_d];
+            *squared += (a * a + b * b) + (c * c + d * d);
+        }
+    } else {
+        for dimension in 0..rows.len() / cells {
+            let (own, others) = row(dimension);
+            for (squared, other) in squared.iter_mut().zip(others) {
+                *squared += (other - own) * (other - own);
+            }
+        }
+    }
+}
+
 /// The silhouette of the cell at `place`, a member of cluster `own`.
 fn of_cell(
-    columns: &Array2<f64>,
+    columns: &[f64],
+    cells: usize,
     starts: &[usize],
     own: usize,
     place: usize,
@@ -123,15 +159,8 @@ fn of_cell(
             let end = bounds[1].min(start + BLOCK);
             let squared = &mut squared[..end - start];
             squared.fill(0.0);
-            for column in columns.rows() {
-                let own = column[place];
-                for (squared, value) in squared
-                    .iter_mut()
-                    .zip(column.slice(ndarray::s![start..end]))
-                {
-                    let difference = value - own;
-                    *squared += difference * difference;
-                }
+            for rows in columns.chunks(DIMENSIONS * cells) {
+                add_squares(rows, cells, place, start, squared);
             }
             sum += squared.iter().map(|squared| squared.sqrt()).sum::<f64>();
         }
@@ -152,7 +181,7 @@ fn of_cell(
 
 #[cfg(test)]
 mod tests {
-    use ndarray::array;
+    use ndarray::{Array2, array};
     use proptest::prelude::*;
     use rand::RngExt;
 

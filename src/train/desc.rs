@@ -1,10 +1,9 @@
 //! DESC: an autoencoder, then the encoder alone on the clustering loss.
 
 use burn::config::Config;
-use burn::module::Module;
 use burn::tensor::Device;
 
-use super::fitting::{check_widths, initial_clusters, model_info};
+use super::fitting::{check_widths, for_training, initial_clusters, model_info};
 use super::layerwise::pretrain_layers;
 use super::observer::{Observer, TrainingRun};
 use super::pretrain::{EarlyStopping, PretrainConfig, Stage, pretrain};
@@ -334,7 +333,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
         let config = &self.config;
         let device = self.device.clone().autodiff();
         let batches = Batches::new(cells, &device);
-        let encoder = autoencoder.encoder.to_device(&device).train();
+        let encoder = for_training(autoencoder.encoder, &device);
         let pretraining_epochs = run.history().len();
         let mut runs = Vec::new();
         for (resolution, start) in config.starts() {
@@ -379,6 +378,9 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
     }
 
     fn run(&self, cells: &Cells, mut run: TrainingRun<'_>) -> Result<Vec<DescRun<R::Head>>> {
+        for (_, start) in self.config.starts() {
+            start.validate(cells.cells())?;
+        }
         let autoencoder = self.pretrain(cells, &mut run)?;
         self.cluster(autoencoder, cells, run)
     }

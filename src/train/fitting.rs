@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use burn::module::Module;
+use burn::tensor::Device;
 use serde::Serialize;
 
 use super::observer::{Event, TrainingRun};
@@ -12,6 +13,13 @@ use crate::error::{ParameterError, Result};
 use crate::model::{ModelInfo, evaluate};
 use crate::nn::Encoder;
 use crate::preprocess::Cells;
+
+/// A module's weights on `device` with automatic differentiation, wherever they were.
+pub(super) fn for_training<M: Module>(module: M, device: &Device) -> M {
+    let tracked = module.devices().iter().any(Device::is_autodiff);
+    let module = if tracked { module.valid() } else { module };
+    module.to_device(&device.clone().inner()).train()
+}
 
 /// Centroids from the clean embedding of all cells.
 pub(super) fn initial_clusters(

@@ -1,11 +1,10 @@
 //! scDCC: joint reconstruction and clustering, with optional constraint pairs.
 
 use burn::config::Config;
-use burn::module::Module;
 use burn::tensor::Device;
 
 use super::constraints::ConstraintPairs;
-use super::fitting::{check_weight, check_widths, initial_clusters, model_info};
+use super::fitting::{check_weight, check_widths, for_training, initial_clusters, model_info};
 use super::observer::{Observer, TrainingRun};
 use super::pretrain::{PretrainConfig, Stage, pretrain};
 use super::self_train::{Constraints, SelfTrainConfig, SelfTraining};
@@ -137,9 +136,8 @@ impl ScdccConfig {
 
     fn check(&self) -> Result<(), ParameterError> {
         if self.start.is_none() && self.clusters < 2 {
-            return Err(ParameterError::Clusters {
+            return Err(ParameterError::TooFewClusters {
                 clusters: self.clusters,
-                cells: usize::MAX,
             });
         }
         check_widths("the widths of the encoder", &self.widths)?;
@@ -309,7 +307,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
         let config = &self.config;
         let device = self.device.clone().autodiff();
         let batches = Batches::new(cells, &device);
-        let autoencoder = autoencoder.to_device(&device).train();
+        let autoencoder = for_training(autoencoder, &device);
         let initial = initial_clusters(&autoencoder.encoder, &batches, &config.start(), &mut run)?;
         let clustering = ClusteringLayer::from_centroids(
             initial.centroids.view(),
@@ -358,14 +356,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
     }
 
     fn check_cells(&self, cells: &Cells) -> Result<()> {
-        let clusters = self.config.clusters;
-        if self.config.start.is_none() && clusters > cells.cells() {
-            return Err(ParameterError::Clusters {
-                clusters,
-                cells: cells.cells(),
-            }
-            .into());
-        }
+        self.config.start().validate(cells.cells())?;
         self.constraints.check_range(cells.cells())?;
         Ok(())
     }

@@ -13,6 +13,7 @@ use crate::fixtures::Fixture;
 const WEIGHT_TOLERANCE: f64 = 1e-5;
 
 fn points(fixture: &Fixture) -> Array2<f32> {
+    assert_eq!(fixture.shape("points"), [200, 10]);
     Array2::from_shape_vec((200, 10), fixture.values_f32("points")).expect("200 × 10")
 }
 

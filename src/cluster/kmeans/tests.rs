@@ -75,11 +75,11 @@ fn inertia_is_not_above_a_naive_lloyd_from_the_same_start() {
         } else {
             blobs(300, 5, 6, seed)
         };
-        let centred = CentredPoints::new(points.view()).points;
+        let centred = lloyd::on_grid(&CentredPoints::new(points.view()).points);
         let mut random = stream(seed, Purpose::KMeans, 0, 0);
-        let start = greedy_start(&centred, 6, &mut random);
+        let start = start::greedy(&centred, 6, &mut random);
         let naive = naive_inertia(&centred, &start);
-        let ours = lloyd(&centred, start, 0.0, 1000);
+        let ours = lloyd::run(&centred, start, 0.0, 1000);
         assert!(ours.converged);
         assert!(
             ours.inertia <= naive * (1.0 + 1e-6),
@@ -188,7 +188,7 @@ fn an_empty_cluster_takes_the_farthest_cell() {
     let points = ndarray::array![[0.0f32], [0.1], [0.2], [10.0]];
     // The third centroid is nearest to no cell.
     let start = ndarray::array![[0.0f32], [0.2], [100.0]];
-    let run = lloyd(&points, start, 0.0, 100);
+    let run = lloyd::run(&points, start, 0.0, 100);
     assert!(run.converged);
     assert_eq!(run.labels[3], 2);
     assert_eq!(run.centroids[[2, 0]], 10.0);
@@ -250,17 +250,5 @@ proptest! {
             found.distinct_clusters,
             found.labels.iter().collect::<BTreeSet<_>>().len()
         );
-    }
-
-    #[test]
-    fn draws_follow_the_weights(weights in prop::collection::vec(0u8..3, 1..60), seed: u64) {
-        let weights: Vec<f32> = weights.into_iter().map(f32::from).collect();
-        let mass: Vec<f64> = weights
-            .chunks(BLOCK)
-            .map(|block| block.iter().map(|&weight| f64::from(weight)).sum())
-            .collect();
-        let cell = draw(&weights, &mass, &mut stream(seed, Purpose::KMeans, 0, 0));
-        prop_assert!(cell < weights.len());
-        prop_assert!(weights[cell] > 0.0 || mass.iter().sum::<f64>() == 0.0);
     }
 }

@@ -10,16 +10,13 @@ use std::f64::consts::LN_2;
 
 use burn::tensor::{Bool, Tensor};
 
-use super::{DISPERSION_MAX, DISPERSION_MIN, ln_mean_bounds};
+use super::{DISPERSION_MAX, DISPERSION_MIN, SMALL_THETA, ln_mean_bounds};
 use crate::kernel::special::{
     HALF_LN_TWO_PI, digamma_minus_ln_tensor, horner, stirling_error_tensor,
 };
 
 /// Below this |u|, u − ln(1 + u) is summed as a series instead of subtracted.
 const EXCESS_SERIES_MAX: f64 = 0.3;
-
-/// Below this dispersion, its derivative at a positive count is formed relative to a count of one.
-const SMALL_THETA: f64 = 100.0;
 
 /// 1/3, 1/5, …: the coefficients of artanh(k)/k − 1 in k², divided by k².
 const ARTANH: [f64; 10] = [

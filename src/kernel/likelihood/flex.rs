@@ -130,13 +130,12 @@ impl Primitives {
 }
 
 /// Puts the mean into the graph of its logits.
-fn differentiable<C: CheckpointStrategy, const N: usize>(
+fn differentiable<C: Strategy, const N: usize>(
     primitives: &Primitives,
     logits: [&Tensor<2>; N],
 ) -> Option<Tensor<1>>
 where
     DispatchTensor: DispatchKindConversion<Autodiff<Flex, C>>,
-    C: Strategy,
 {
     let mut nodes = Vec::with_capacity(N);
     for &logits in &logits {
@@ -165,8 +164,8 @@ where
     Some(Tensor::from_primitive::<Autodiff<Flex, C>>(output))
 }
 
-/// The run-time name of a checkpointing strategy.
-trait Strategy {
+/// A checkpointing strategy and its run-time name.
+trait Strategy: CheckpointStrategy {
     const VALUE: GradientCheckpointingStrategy;
 }
 
@@ -207,5 +206,98 @@ impl<const N: usize> Backward<Flex, N> for LikelihoodMean {
                 grads.register::<Flex>(parent.id, gradient);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+
+    const CELLS: usize = 19;
+    const GENES: usize = 70;
+
+    fn matrix(rows: usize, seed: usize, device: &Device) -> Tensor<2> {
+        let values: Vec<f32> = (0..rows * GENES)
+            .map(|i| ((i * 31 + seed * 17) % 101) as f32 / 20.0 - 2.5)
+            .collect();
+        Tensor::from_data(TensorData::new(values, [rows, GENES]), device)
+    }
+
+    fn counts(device: &Device) -> Tensor<2> {
+        matrix(CELLS, 1, device).clamp_min(0.0).floor()
+    }
+
+    fn size_factors(device: &Device) -> Tensor<1> {
+        Tensor::from_data(TensorData::new(vec![0.7f32; CELLS], [CELLS]), device)
+    }
+
+    fn number(tensor: Tensor<1>) -> f32 {
+        tensor.into_scalar::<f32>()
+    }
+
+    #[test]
+    fn taken_with_and_without_gradients_and_under_both_checkpointing_strategies() {
+        let plain = Device::default();
+        let devices = [
+            plain.clone(),
+            plain.clone().autodiff(),
+            plain.clone().autodiff().gradient_checkpointing(),
+        ];
+        let means = devices.map(|device| {
+            let [m, d, l] = [2, 3, 4].map(|seed| matrix(CELLS, seed, &device));
+            let (counts, size_factors) = (counts(&plain), size_factors(&plain));
+            let m = if device.is_autodiff() {
+                m.require_grad()
+            } else {
+                m
+            };
+            let mean = mean(&counts, &size_factors, &m, &d, Some(&l)).expect("the fused pass");
+            if device.is_autodiff() {
+                // A later operation on the same device accepts the result.
+                let gradients = (mean.clone() * m.clone().sum()).backward();
+                assert!(m.grad(&gradients).is_some());
+            }
+            number(mean.inner())
+        });
+        assert_eq!(means[0].to_bits(), means[1].to_bits());
+        assert_eq!(means[0].to_bits(), means[2].to_bits());
+    }
+
+    #[test]
+    fn left_to_the_composed_form_where_it_does_not_apply() {
+        let plain = Device::default();
+        let [m, d] = [2, 3].map(|seed| matrix(CELLS, seed, &plain));
+        let (x, s) = (counts(&plain), size_factors(&plain));
+        assert!(mean(&x, &s, &m, &d, None).is_some());
+        assert!(mean(&x, &s, &m.clone().cast(DType::F64), &d, None).is_none());
+        let tracked = s.clone().autodiff().require_grad();
+        assert!(mean(&x, &tracked, &m, &d, None).is_none());
+        let empty = Tensor::<2>::zeros([0, GENES], &plain);
+        let none = Tensor::<1>::zeros([0], &plain);
+        assert!(mean(&empty, &none, &empty, &empty, None).is_none());
+    }
+
+    #[test]
+    fn reads_views_and_scales_by_the_gradient_from_above() {
+        let plain = Device::default();
+        let device = plain.clone().autodiff();
+        let gradient = |m: Tensor<2>, weight: f32| {
+            let d = matrix(CELLS, 3, &device);
+            let loss = mean(&counts(&plain), &size_factors(&plain), &m, &d, None);
+            let gradients = (loss.expect("the fused pass") * weight).backward();
+            m.grad(&gradients).expect("a gradient")
+        };
+        let m = matrix(CELLS, 2, &plain);
+        let view = m.clone().transpose().to_data();
+        let view = Tensor::<2>::from_data(view, &plain).transpose();
+        let by_copy = gradient(m.autodiff().require_grad(), 1.0);
+        let by_view = gradient(view.autodiff().require_grad(), 1.0);
+        by_copy.to_data().assert_eq(&by_view.to_data(), true);
+        let weighted = gradient(matrix(CELLS, 2, &device).require_grad(), 4.0);
+        (by_copy * 4.0)
+            .to_data()
+            .assert_eq(&weighted.to_data(), true);
     }
 }

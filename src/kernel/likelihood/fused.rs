@@ -385,3 +385,70 @@ impl Row<'_> {
         sum
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(length: usize, seed: usize, width: f32) -> Vec<f32> {
+        (0..length)
+            .map(|i| ((i * 7919 + seed * 104_729) % 10_007) as f32 / 10_007.0 * width - width / 2.0)
+            .collect()
+    }
+
+    /// The gradients and the sum of one block by one instruction set.
+    fn block(
+        run: impl FnOnce(Block<'_>, Inputs<'_>) -> (f64, Option<Vec<f64>>),
+    ) -> (f64, Vec<f32>) {
+        let (cells, genes) = (BLOCK_CELLS, 203);
+        let entries = cells * genes;
+        let counts: Vec<f32> = values(entries, 1, 30.0)
+            .into_iter()
+            .map(|x| x.max(0.0).floor())
+            .collect();
+        let [mean, dispersion, dropout] = [2, 3, 4].map(|seed| values(entries, seed, 20.0));
+        let inputs = Inputs {
+            counts: &counts,
+            size_factors: &[0.5; BLOCK_CELLS],
+            mean_logits: &mean,
+            dispersion_logits: &dispersion,
+            dropout_logits: Some(&dropout),
+            cells,
+            genes,
+        };
+        let mut gradients = vec![0.0; 3 * entries];
+        let (by_mean, rest) = gradients.split_at_mut(entries);
+        let (by_dispersion, by_dropout) = rest.split_at_mut(entries);
+        let block = Block {
+            first: 0,
+            cells,
+            by_mean: Some(by_mean),
+            by_dispersion: Some(by_dispersion),
+            by_dropout: Some(by_dropout),
+            by_gene: None,
+            scale: 1.0,
+        };
+        let (sum, _) = run(block, inputs);
+        (sum, gradients)
+    }
+
+    #[test]
+    fn the_vector_width_does_not_change_a_bit() {
+        let reference = block(|block, inputs| block.sweep::<true, true>(inputs));
+        let dispatched = block(|block, inputs| block.run::<true>(inputs));
+        #[cfg(target_arch = "x86_64")]
+        if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
+            // SAFETY: the CPU has just been found to have these features.
+            let narrow = block(|block, inputs| unsafe { run_avx2::<true>(block, inputs) });
+            assert_eq!(reference, narrow);
+            assert_eq!(reference, dispatched);
+        }
+        // Without fused multiply-add only the rounding differs.
+        let plain = block(|block, inputs| block.sweep::<true, false>(inputs));
+        assert!((plain.0 / reference.0 - 1.0).abs() < 1e-6);
+        assert!((dispatched.0 / reference.0 - 1.0).abs() < 1e-6);
+        for (a, b) in plain.1.iter().zip(&reference.1) {
+            assert!((a - b).abs() <= 1e-5 * b.abs().max(1e-3), "{a} {b}");
+        }
+    }
+}

@@ -7,7 +7,7 @@
 /// Double-double ln 2 for the `f32` reduction; the high part has trailing zeros, so that its
 /// products with exponents are exact.
 const LN_2_HI: f32 = 0.693_138_1;
-const LN_2_LO: f32 = 9.058_000_6e-6;
+const LN_2_LO: f32 = 9.058_001e-6;
 /// 1.5 · 2²³: adding it rounds to an integer, held in the low bits.
 const ROUND: f32 = 12_582_912.0;
 /// (eʳ − 1 − r) / r² on |r| ≤ ½ ln 2, within 8e-9 of eʳ.

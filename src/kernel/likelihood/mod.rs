@@ -72,6 +72,9 @@ pub const DISPERSION_MIN: f64 = 1e-4;
 /// Largest dispersion θ.
 pub const DISPERSION_MAX: f64 = 1e4;
 
+/// Below this dispersion, its derivative at a positive count is formed relative to a count of one.
+const SMALL_THETA: f64 = 100.0;
+
 /// The clamp of the mean logit.
 fn ln_mean_bounds() -> (f64, f64) {
     (MEAN_MIN.ln(), MEAN_MAX.ln())

@@ -1,6 +1,6 @@
 //! One entry of the likelihoods in `f64`: the definition the fast paths are measured against.
 
-use super::{DISPERSION_MAX, DISPERSION_MIN};
+use super::{DISPERSION_MAX, DISPERSION_MIN, SMALL_THETA};
 use crate::kernel::special::{HALF_LN_TWO_PI, digamma_minus_ln, sigmoid, softplus, stirling_error};
 
 /// Negative log-likelihood of one count under the negative binomial, and its gradient.
@@ -137,10 +137,21 @@ impl NegativeBinomial {
             + stirling_error(x)
             - stirling_error(total)
             + HALF_LN_TWO_PI;
+        // ψ(θ) − ψ(θ + x) + ln(1 + μ/θ) + (x − μ) / (θ + μ). For a small dispersion −1/θ in the
+        // first term cancels against the last; it is taken out by ψ(θ) = ψ(θ + 1) − 1/θ, after
+        // which a count of one leaves nothing to cancel.
+        let by_theta = if theta < SMALL_THETA {
+            let (log1p_ratio, share) = (softplus(t), sigmoid(t));
+            digamma_minus_ln(theta + 1.0) - digamma_minus_ln(total)
+                + ((x - 1.0) / scale - share / theta + excess(-share, -log1p_ratio)
+                    - ((x - 1.0) / (theta + 1.0)).ln_1p())
+        } else {
+            digamma_minus_ln(theta) - digamma_minus_ln(total) + excess(u, ln_ratio)
+        };
         Self {
             value,
             by_log_mean: (mean - x) * sigmoid(-t),
-            by_theta: digamma_minus_ln(theta) - digamma_minus_ln(total) + excess(u, ln_ratio),
+            by_theta,
         }
     }
 }
