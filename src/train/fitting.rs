@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::observer::{Event, TrainingRun};
 use crate::batches::Batches;
 use crate::cluster::{CentroidStart, InitialCentroids, initial_centroids};
-use crate::error::{ParameterError, Result};
+use crate::error::{Error, ParameterError, Result};
 use crate::model::{ModelInfo, evaluate};
 use crate::nn::Encoder;
 use crate::preprocess::Cells;
@@ -65,6 +65,30 @@ pub(super) fn model_info(
         // Settings are plain numbers, strings and lists, all of which JSON can hold.
         settings: serde_json::to_value(settings).unwrap_or_default(),
     }
+}
+
+/// Refuses an encoder that cannot read the cells: one that was made for other data, or by hand
+/// from layers that do not fit together.
+pub(super) fn check_encoder(encoder: &Encoder, cells: &Cells) -> Result<()> {
+    let mut width = cells.genes();
+    for (number, layer) in encoder.layers.iter().enumerate() {
+        if layer.inputs() != width {
+            return Err(Error::LengthMismatch {
+                what: format!("the input of layer {number} of the encoder"),
+                expected: width,
+                found: layer.inputs(),
+            });
+        }
+        width = layer.outputs();
+    }
+    if encoder.layers.is_empty() {
+        return Err(ParameterError::LayerWidths {
+            name: "the widths of the encoder",
+            value: Vec::new(),
+        }
+        .into());
+    }
+    Ok(())
 }
 
 pub(super) fn check_widths(name: &'static str, value: &[usize]) -> Result<(), ParameterError> {
