@@ -14,9 +14,26 @@ pub(crate) trait UpdateRule<const N: usize>: Sync {
     fn apply(&self, weights: &mut [f32], gradient: &[f32], state: [&mut [f32]; N]);
 }
 
-/// Updated weights and state; or, where no such pass exists, both back as they were.
-pub(crate) type Updated<const D: usize, const N: usize> =
-    Result<(Tensor<D>, [Tensor<D>; N]), (Tensor<D>, [Tensor<D>; N])>;
+/// Weights and state, updated where a pass in place exists.
+pub(crate) struct Updated<const D: usize, const N: usize> {
+    weights: Tensor<D>,
+    state: [Tensor<D>; N],
+    done: bool,
+}
+
+impl<const D: usize, const N: usize> Updated<D, N> {
+    /// Weights and state, by the composed twin if they are not updated yet.
+    pub(crate) fn or_composed(
+        self,
+        composed: impl FnOnce(Tensor<D>, [Tensor<D>; N]) -> (Tensor<D>, [Tensor<D>; N]),
+    ) -> (Tensor<D>, [Tensor<D>; N]) {
+        if self.done {
+            (self.weights, self.state)
+        } else {
+            composed(self.weights, self.state)
+        }
+    }
+}
 
 /// Updates in place where the tensors allow it: `f32` on the backend `flex`.
 #[cfg(feature = "flex")]
@@ -37,7 +54,11 @@ pub(crate) fn in_place<const D: usize, const N: usize>(
     _gradient: &Tensor<D>,
     state: [Tensor<D>; N],
 ) -> Updated<D, N> {
-    Err((weights, state))
+    Updated {
+        weights,
+        state,
+        done: false,
+    }
 }
 
 #[cfg(feature = "flex")]
@@ -64,7 +85,11 @@ mod flex {
                 && matches!(tensor.device().as_dispatch(), DispatchDevice::Flex(_))
         };
         if !fits(&weights) || !fits(gradient) || !state.iter().all(fits) {
-            return Err((weights, state));
+            return Updated {
+                weights,
+                state,
+                done: false,
+            };
         }
         let mut weight_storage = storage(weights);
         let mut state_storage = state.map(storage);
@@ -75,10 +100,11 @@ mod flex {
             gradient_storage.storage(),
             state_storage.each_mut().map(|tensor| tensor.storage_mut()),
         );
-        Ok((
-            Tensor::from_primitive::<Flex>(weight_storage),
-            state_storage.map(Tensor::from_primitive::<Flex>),
-        ))
+        Updated {
+            weights: Tensor::from_primitive::<Flex>(weight_storage),
+            state: state_storage.map(Tensor::from_primitive::<Flex>),
+            done: true,
+        }
     }
 
     /// The contiguous storage of a tensor that is known to be on the backend.

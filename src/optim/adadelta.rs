@@ -55,7 +55,7 @@ impl Optimizer for Adadelta {
         let arrays = [state.squared_gradient, state.squared_update];
         let (tensor, [squared_gradient, squared_update]) =
             in_place(&rule, tensor, &gradient, arrays)
-                .unwrap_or_else(|(w, [v, u])| rule.composed(w, gradient, v, u));
+                .or_composed(|w, [v, u]| rule.composed(w, gradient, v, u));
         (
             tensor,
             Some(AdadeltaState {

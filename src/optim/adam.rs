@@ -94,8 +94,8 @@ impl Optimizer for Adam {
             match state.largest_second_moment {
                 Some(largest) => {
                     let (w, [m, v, largest]) =
-                        in_place::<D, 3>(&rule, tensor, &gradient, [m, v, largest]).unwrap_or_else(
-                            |(w, [m, v, largest])| {
+                        in_place::<D, 3>(&rule, tensor, &gradient, [m, v, largest]).or_composed(
+                            |w, [m, v, largest]| {
                                 let (m, v) = rule.moments(m, v, gradient);
                                 let largest = largest.max_pair(v.clone());
                                 (rule.weights(w, &m, &largest), [m, v, largest])
@@ -105,7 +105,7 @@ impl Optimizer for Adam {
                 }
                 None => {
                     let (w, [m, v]) = in_place::<D, 2>(&rule, tensor, &gradient, [m, v])
-                        .unwrap_or_else(|(w, [m, v])| {
+                        .or_composed(|w, [m, v]| {
                             let (m, v) = rule.moments(m, v, gradient);
                             (rule.weights(w, &m, &v), [m, v])
                         });

@@ -46,7 +46,7 @@ impl Optimizer for Sgd {
             learning_rate: learning_rate as f32,
         };
         let (tensor, [velocity]) =
-            in_place(&rule, tensor, &gradient, [velocity]).unwrap_or_else(|(w, [b])| {
+            in_place(&rule, tensor, &gradient, [velocity]).or_composed(|w, [b]| {
                 let b = b * rule.momentum + gradient;
                 (w - b.clone() * rule.learning_rate, [b])
             });
