@@ -355,6 +355,12 @@ impl Error {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParameterError {
+    /// Fewer than two clusters.
+    #[error("the number of clusters must be at least 2, got {clusters}")]
+    TooFewClusters {
+        /// Clusters asked for.
+        clusters: usize,
+    },
     /// Number of clusters outside `2..=cells`.
     #[error(
         "the number of clusters must be between 2 and the number of cells ({cells}), got {clusters}"

@@ -21,6 +21,19 @@ pub enum CentroidStart {
     Graph(GraphConfig),
 }
 
+impl CentroidStart {
+    /// Checks the settings for data of `cells` cells.
+    ///
+    /// # Errors
+    /// As [`KMeansConfig::validate`] and [`GraphConfig::validate`].
+    pub fn validate(&self, cells: usize) -> Result<()> {
+        match self {
+            Self::KMeans(config) => config.validate(cells),
+            Self::Graph(config) => config.validate(cells),
+        }
+    }
+}
+
 /// Settings of the graph start: nearest neighbours, UMAP connectivities, communities, means.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GraphConfig {

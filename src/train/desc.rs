@@ -4,7 +4,7 @@ use burn::config::Config;
 use burn::tensor::Device;
 
 use super::fitting::{
-    check_encoder, check_start, check_widths, for_training, initial_clusters, model_info,
+    check_encoder, check_widths, for_training, initial_clusters, keep_freed_memory, model_info,
 };
 use super::layerwise::pretrain_layers;
 use super::observer::{Observer, TrainingRun};
@@ -288,6 +288,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
         cells: &Cells,
         run: &mut TrainingRun<'_>,
     ) -> Result<Autoencoder<R::Head>> {
+        keep_freed_memory();
         let config = &self.config;
         let device = self.device.clone().autodiff();
         let batches = Batches::new(cells, &device);
@@ -400,7 +401,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
         self.config
             .starts()
             .iter()
-            .try_for_each(|(_, start)| check_start(start, cells))
+            .try_for_each(|(_, start)| start.validate(cells.cells()))
     }
 
     fn run(&self, cells: &Cells, mut run: TrainingRun<'_>) -> Result<Vec<DescRun<R::Head>>> {

@@ -5,7 +5,7 @@ use burn::tensor::Device;
 
 use super::constraints::ConstraintPairs;
 use super::fitting::{
-    check_encoder, check_start, check_weight, check_widths, for_training, initial_clusters,
+    check_encoder, check_weight, check_widths, for_training, initial_clusters, keep_freed_memory,
     model_info,
 };
 use super::observer::{Observer, TrainingRun};
@@ -43,7 +43,7 @@ use crate::preprocess::Cells;
 /// ```
 #[derive(Config, Debug)]
 pub struct ScdccConfig {
-    /// Number of clusters. With a graph [`start`](Self::start) the number comes from the
+    /// Number of clusters. With a graph [`start`](field@Self::start) the number comes from the
     /// resolution and this one is not used.
     pub clusters: usize,
     /// Where centroids come from; `None`: k-means with [`clusters`](Self::clusters) clusters and
@@ -141,10 +141,8 @@ impl ScdccConfig {
 
     fn check(&self) -> Result<(), ParameterError> {
         if self.start.is_none() && self.clusters < 2 {
-            return Err(ParameterError::OutOfRange {
-                name: "the number of clusters",
-                requirement: "at least 2",
-                value: self.clusters as f64,
+            return Err(ParameterError::TooFewClusters {
+                clusters: self.clusters,
             });
         }
         check_widths("the widths of the encoder", &self.widths)?;
@@ -286,6 +284,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
         cells: &Cells,
         run: &mut TrainingRun<'_>,
     ) -> Result<Autoencoder<R::Head>> {
+        keep_freed_memory();
         let device = self.device.clone().autodiff();
         let autoencoder =
             AutoencoderConfig::symmetric(cells.genes(), &self.config.widths, Activation::Linear)
@@ -381,7 +380,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
     }
 
     fn check_cells(&self, cells: &Cells) -> Result<()> {
-        check_start(&self.config.start(), cells)?;
+        self.config.start().validate(cells.cells())?;
         self.constraints.check_range(cells.cells())?;
         Ok(())
     }

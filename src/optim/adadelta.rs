@@ -1,0 +1,128 @@
+//! Adadelta.
+
+use burn::optim::{LearningRate, Optimizer, RecordState, StateSink, StateSource};
+use burn::tensor::{Device, Tensor};
+
+use crate::kernel::update::{UpdateRule, in_place};
+
+/// Adadelta (Zeiler, 2012), as PyTorch computes it:
+///
+/// ```text
+/// v ← ρ v + (1−ρ) g²,   Δ = √(u + ε) / √(v + ε) · g,   u ← ρ u + (1−ρ) Δ²,   w ← w − η Δ
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Adadelta {
+    rho: f64,
+    epsilon: f64,
+}
+
+impl Adadelta {
+    /// Running averages with decay `rho`; ε = 1e-6.
+    pub fn new(rho: f64) -> Self {
+        Self { rho, epsilon: 1e-6 }
+    }
+}
+
+/// The state of [`Adadelta`] for one parameter.
+#[derive(Debug, Clone)]
+pub struct AdadeltaState<const D: usize> {
+    /// Running average v of squared gradients.
+    pub squared_gradient: Tensor<D>,
+    /// Running average u of squared updates.
+    pub squared_update: Tensor<D>,
+}
+
+impl Optimizer for Adadelta {
+    type State<const D: usize> = AdadeltaState<D>;
+
+    fn step<const D: usize>(
+        &self,
+        learning_rate: LearningRate,
+        tensor: Tensor<D>,
+        gradient: Tensor<D>,
+        state: Option<Self::State<D>>,
+    ) -> (Tensor<D>, Option<Self::State<D>>) {
+        let state = state.unwrap_or_else(|| AdadeltaState {
+            squared_gradient: gradient.zeros_like(),
+            squared_update: gradient.zeros_like(),
+        });
+        let rule = Rule {
+            rho: self.rho as f32,
+            rest: (1.0 - self.rho) as f32,
+            epsilon: self.epsilon as f32,
+            learning_rate: learning_rate as f32,
+        };
+        let arrays = [state.squared_gradient, state.squared_update];
+        let (tensor, [squared_gradient, squared_update]) =
+            in_place(&rule, tensor, &gradient, arrays)
+                .or_composed(|w, [v, u]| rule.composed(w, gradient, v, u));
+        (
+            tensor,
+            Some(AdadeltaState {
+                squared_gradient,
+                squared_update,
+            }),
+        )
+    }
+
+    fn to_device<const D: usize>(mut state: Self::State<D>, device: &Device) -> Self::State<D> {
+        state.squared_gradient = state.squared_gradient.to_device(device);
+        state.squared_update = state.squared_update.to_device(device);
+        state
+    }
+}
+
+struct Rule {
+    rho: f32,
+    rest: f32,
+    epsilon: f32,
+    learning_rate: f32,
+}
+
+impl Rule {
+    fn composed<const D: usize>(
+        &self,
+        w: Tensor<D>,
+        gradient: Tensor<D>,
+        v: Tensor<D>,
+        u: Tensor<D>,
+    ) -> (Tensor<D>, [Tensor<D>; 2]) {
+        let v = v * self.rho + gradient.clone().square() * self.rest;
+        let update =
+            (u.clone() + self.epsilon).sqrt() / (v.clone() + self.epsilon).sqrt() * gradient;
+        let u = u * self.rho + update.clone().square() * self.rest;
+        (w - update * self.learning_rate, [v, u])
+    }
+}
+
+impl UpdateRule<2> for Rule {
+    #[inline(always)]
+    fn apply(&self, weights: &mut [f32], gradient: &[f32], [v, u]: [&mut [f32]; 2]) {
+        for ((w, &g), (v, u)) in weights.iter_mut().zip(gradient).zip(v.iter_mut().zip(u)) {
+            *v = *v * self.rho + g * g * self.rest;
+            let update = (*u + self.epsilon).sqrt() / (*v + self.epsilon).sqrt() * g;
+            *u = *u * self.rho + update * update * self.rest;
+            *w -= update * self.learning_rate;
+        }
+    }
+}
+
+// burn's derive for this trait names its own crate's path, so it is written out.
+impl<const D: usize> RecordState for AdadeltaState<D> {
+    fn state_flatten(&self, prefix: &str, out: &mut StateSink) {
+        out.push_tensor(prefix, "squared_gradient", self.squared_gradient.to_data());
+        out.push_tensor(prefix, "squared_update", self.squared_update.to_data());
+    }
+
+    fn state_unflatten(prefix: &str, source: &mut StateSource, device: &Device) -> Option<Self> {
+        let mut tensor = |name| {
+            source
+                .take_tensor(prefix, name)
+                .map(|data| Tensor::from_data(data, device))
+        };
+        Some(Self {
+            squared_gradient: tensor("squared_gradient")?,
+            squared_update: tensor("squared_update")?,
+        })
+    }
+}

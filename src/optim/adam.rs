@@ -1,0 +1,215 @@
+//! Adam and its AMSGrad variant.
+
+use burn::optim::{LearningRate, Optimizer, RecordState, StateSink, StateSource};
+use burn::tensor::{Device, Tensor};
+
+use crate::kernel::update::{UpdateRule, in_place};
+
+/// Adam (Kingma and Ba, 2015), optionally AMSGrad (Reddi et al., 2018), as PyTorch computes it:
+///
+/// ```text
+/// m ← β₁ m + (1−β₁) g,   v ← β₂ v + (1−β₂) g²,   v̂ ← max(v̂, v) (AMSGrad) or v
+/// w ← w − η · m/(1−β₁ᵗ) / (√(v̂/(1−β₂ᵗ)) + ε)
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Adam {
+    beta_1: f64,
+    beta_2: f64,
+    epsilon: f64,
+    amsgrad: bool,
+}
+
+impl Adam {
+    /// β = (0.9, 0.999), ε = 1e-8, without AMSGrad.
+    pub fn new() -> Self {
+        Self {
+            beta_1: 0.9,
+            beta_2: 0.999,
+            epsilon: 1e-8,
+            amsgrad: false,
+        }
+    }
+
+    /// Chooses the AMSGrad variant.
+    pub fn with_amsgrad(mut self, amsgrad: bool) -> Self {
+        self.amsgrad = amsgrad;
+        self
+    }
+
+    /// The constants of step `time`, counted from 1.
+    fn rule(&self, learning_rate: f64, time: usize) -> Rule {
+        let time = time as i32;
+        let correction_1 = 1.0 - self.beta_1.powi(time);
+        let correction_2 = (1.0 - self.beta_2.powi(time)).sqrt();
+        Rule {
+            beta_1: self.beta_1 as f32,
+            rest_1: (1.0 - self.beta_1) as f32,
+            beta_2: self.beta_2 as f32,
+            rest_2: (1.0 - self.beta_2) as f32,
+            step: (learning_rate * correction_2 / correction_1) as f32,
+            epsilon: (self.epsilon * correction_2) as f32,
+        }
+    }
+}
+
+impl Default for Adam {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The state of [`Adam`] for one parameter.
+#[derive(Debug, Clone)]
+pub struct AdamState<const D: usize> {
+    /// Steps taken.
+    pub time: usize,
+    /// Running average m of gradients.
+    pub first_moment: Tensor<D>,
+    /// Running average v of squared gradients.
+    pub second_moment: Tensor<D>,
+    /// Largest v so far (AMSGrad).
+    pub largest_second_moment: Option<Tensor<D>>,
+}
+
+impl Optimizer for Adam {
+    type State<const D: usize> = AdamState<D>;
+
+    fn step<const D: usize>(
+        &self,
+        learning_rate: LearningRate,
+        tensor: Tensor<D>,
+        gradient: Tensor<D>,
+        state: Option<Self::State<D>>,
+    ) -> (Tensor<D>, Option<Self::State<D>>) {
+        let state = state.unwrap_or_else(|| AdamState {
+            time: 0,
+            first_moment: gradient.zeros_like(),
+            second_moment: gradient.zeros_like(),
+            largest_second_moment: self.amsgrad.then(|| gradient.zeros_like()),
+        });
+        let time = state.time + 1;
+        let rule = self.rule(learning_rate, time);
+        let (m, v) = (state.first_moment, state.second_moment);
+        let (tensor, first_moment, second_moment, largest_second_moment) =
+            match state.largest_second_moment {
+                Some(largest) => {
+                    let (w, [m, v, largest]) =
+                        in_place::<D, 3>(&rule, tensor, &gradient, [m, v, largest]).or_composed(
+                            |w, [m, v, largest]| {
+                                let (m, v) = rule.moments(m, v, gradient);
+                                let largest = largest.max_pair(v.clone());
+                                (rule.weights(w, &m, &largest), [m, v, largest])
+                            },
+                        );
+                    (w, m, v, Some(largest))
+                }
+                None => {
+                    let (w, [m, v]) = in_place::<D, 2>(&rule, tensor, &gradient, [m, v])
+                        .or_composed(|w, [m, v]| {
+                            let (m, v) = rule.moments(m, v, gradient);
+                            (rule.weights(w, &m, &v), [m, v])
+                        });
+                    (w, m, v, None)
+                }
+            };
+        (
+            tensor,
+            Some(AdamState {
+                time,
+                first_moment,
+                second_moment,
+                largest_second_moment,
+            }),
+        )
+    }
+
+    fn to_device<const D: usize>(mut state: Self::State<D>, device: &Device) -> Self::State<D> {
+        state.first_moment = state.first_moment.to_device(device);
+        state.second_moment = state.second_moment.to_device(device);
+        state.largest_second_moment = state.largest_second_moment.map(|v| v.to_device(device));
+        state
+    }
+}
+
+struct Rule {
+    beta_1: f32,
+    rest_1: f32,
+    beta_2: f32,
+    rest_2: f32,
+    /// Learning rate with both bias corrections.
+    step: f32,
+    epsilon: f32,
+}
+
+impl Rule {
+    fn moments<const D: usize>(
+        &self,
+        m: Tensor<D>,
+        v: Tensor<D>,
+        gradient: Tensor<D>,
+    ) -> (Tensor<D>, Tensor<D>) {
+        (
+            m * self.beta_1 + gradient.clone() * self.rest_1,
+            v * self.beta_2 + gradient.square() * self.rest_2,
+        )
+    }
+
+    fn weights<const D: usize>(&self, w: Tensor<D>, m: &Tensor<D>, v: &Tensor<D>) -> Tensor<D> {
+        w - m.clone() * self.step / (v.clone().sqrt() + self.epsilon)
+    }
+
+    #[inline(always)]
+    fn update_moments(&self, g: f32, m: &mut f32, v: &mut f32) {
+        *m = *m * self.beta_1 + g * self.rest_1;
+        *v = *v * self.beta_2 + g * g * self.rest_2;
+    }
+}
+
+impl UpdateRule<3> for Rule {
+    #[inline(always)]
+    fn apply(&self, weights: &mut [f32], gradient: &[f32], [m, v, largest]: [&mut [f32]; 3]) {
+        let moments = m.iter_mut().zip(v).zip(largest);
+        for ((w, &g), ((m, v), largest)) in weights.iter_mut().zip(gradient).zip(moments) {
+            self.update_moments(g, m, v);
+            *largest = if *v > *largest { *v } else { *largest };
+            *w -= *m * self.step / (largest.sqrt() + self.epsilon);
+        }
+    }
+}
+
+impl UpdateRule<2> for Rule {
+    #[inline(always)]
+    fn apply(&self, weights: &mut [f32], gradient: &[f32], [m, v]: [&mut [f32]; 2]) {
+        for ((w, &g), (m, v)) in weights.iter_mut().zip(gradient).zip(m.iter_mut().zip(v)) {
+            self.update_moments(g, m, v);
+            *w -= *m * self.step / (v.sqrt() + self.epsilon);
+        }
+    }
+}
+
+// burn's derive for this trait names its own crate's path, so it is written out.
+impl<const D: usize> RecordState for AdamState<D> {
+    fn state_flatten(&self, prefix: &str, out: &mut StateSink) {
+        out.push_scalar(prefix, "time", self.time.into());
+        out.push_tensor(prefix, "first_moment", self.first_moment.to_data());
+        out.push_tensor(prefix, "second_moment", self.second_moment.to_data());
+        if let Some(largest) = &self.largest_second_moment {
+            out.push_tensor(prefix, "largest_second_moment", largest.to_data());
+        }
+    }
+
+    fn state_unflatten(prefix: &str, source: &mut StateSource, device: &Device) -> Option<Self> {
+        let time = usize::try_from(source.take_scalar(prefix, "time")?).ok()?;
+        let mut tensor = |name| {
+            source
+                .take_tensor(prefix, name)
+                .map(|data| Tensor::from_data(data, device))
+        };
+        Some(Self {
+            time,
+            first_moment: tensor("first_moment")?,
+            second_moment: tensor("second_moment")?,
+            largest_second_moment: tensor("largest_second_moment"),
+        })
+    }
+}

@@ -1,0 +1,89 @@
+//! Stochastic gradient descent with momentum.
+
+use burn::optim::{LearningRate, Optimizer, RecordState, StateSink, StateSource};
+use burn::tensor::{Device, Tensor};
+
+use crate::kernel::update::{UpdateRule, in_place};
+
+/// Stochastic gradient descent with momentum, as PyTorch and Keras compute it at a constant
+/// learning rate:
+///
+/// ```text
+/// b ← γ b + g,   w ← w − η b
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sgd {
+    momentum: f64,
+}
+
+impl Sgd {
+    /// Descent with momentum γ.
+    pub fn new(momentum: f64) -> Self {
+        Self { momentum }
+    }
+}
+
+/// The state of [`Sgd`] for one parameter.
+#[derive(Debug, Clone)]
+pub struct SgdState<const D: usize> {
+    /// Accumulated gradient b.
+    pub velocity: Tensor<D>,
+}
+
+impl Optimizer for Sgd {
+    type State<const D: usize> = SgdState<D>;
+
+    fn step<const D: usize>(
+        &self,
+        learning_rate: LearningRate,
+        tensor: Tensor<D>,
+        gradient: Tensor<D>,
+        state: Option<Self::State<D>>,
+    ) -> (Tensor<D>, Option<Self::State<D>>) {
+        let velocity = state.map_or_else(|| gradient.zeros_like(), |state| state.velocity);
+        let rule = Rule {
+            momentum: self.momentum as f32,
+            learning_rate: learning_rate as f32,
+        };
+        let (tensor, [velocity]) =
+            in_place(&rule, tensor, &gradient, [velocity]).or_composed(|w, [b]| {
+                let b = b * rule.momentum + gradient;
+                (w - b.clone() * rule.learning_rate, [b])
+            });
+        (tensor, Some(SgdState { velocity }))
+    }
+
+    fn to_device<const D: usize>(mut state: Self::State<D>, device: &Device) -> Self::State<D> {
+        state.velocity = state.velocity.to_device(device);
+        state
+    }
+}
+
+struct Rule {
+    momentum: f32,
+    learning_rate: f32,
+}
+
+impl UpdateRule<1> for Rule {
+    #[inline(always)]
+    fn apply(&self, weights: &mut [f32], gradient: &[f32], [b]: [&mut [f32]; 1]) {
+        for ((w, &g), b) in weights.iter_mut().zip(gradient).zip(b) {
+            *b = *b * self.momentum + g;
+            *w -= *b * self.learning_rate;
+        }
+    }
+}
+
+// burn's derive for this trait names its own crate's path, so it is written out.
+impl<const D: usize> RecordState for SgdState<D> {
+    fn state_flatten(&self, prefix: &str, out: &mut StateSink) {
+        out.push_tensor(prefix, "velocity", self.velocity.to_data());
+    }
+
+    fn state_unflatten(prefix: &str, source: &mut StateSource, device: &Device) -> Option<Self> {
+        let velocity = source.take_tensor(prefix, "velocity")?;
+        Some(Self {
+            velocity: Tensor::from_data(velocity, device),
+        })
+    }
+}

@@ -1,0 +1,139 @@
+use burn::module::{Module, Param};
+use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer, OptimizerRecord};
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use rand::RngExt;
+
+use super::OptimizerConfig;
+use crate::random::{Purpose, stream};
+
+const SHAPE: [usize; 2] = [300, 151];
+const STEPS: u64 = 100;
+
+#[derive(Module, Debug)]
+struct Weights {
+    values: Param<Tensor<2>>,
+}
+
+/// Numbers of the size that the weights of a layer with 64 inputs start with.
+fn numbers(index: u64) -> Vec<f64> {
+    let mut rng = stream(5, Purpose::Weights, 0, index);
+    (0..SHAPE[0] * SHAPE[1])
+        .map(|_| (rng.random::<f64>() * 2.0 - 1.0) / 8.0)
+        .collect()
+}
+
+fn tensor(values: &[f64], dtype: DType, device: &Device) -> Tensor<2> {
+    let data = TensorData::new(values.to_vec(), SHAPE);
+    let tensor: Tensor<2> = Tensor::from_data(data, (device, DType::F64));
+    tensor.cast(dtype)
+}
+
+/// Weights after steps with gradients that vary from step to step and from weight to weight,
+/// some of them zero.
+fn descend(
+    mut optimizer: ModuleOptimizer,
+    steps: std::ops::Range<u64>,
+    start: Option<Weights>,
+    learning_rate: f64,
+    dtype: DType,
+) -> (Weights, ModuleOptimizer) {
+    let device = Device::default().autodiff();
+    let mut weights = start.unwrap_or_else(|| Weights {
+        values: Param::from_tensor(tensor(&numbers(0), dtype, &device).require_grad()),
+    });
+    for step in steps {
+        let mut gradient = numbers(1 + step % 7);
+        for (index, value) in gradient.iter_mut().enumerate() {
+            *value *= 10f64.powi((index % 9) as i32 - 8);
+            if index % 31 == 0 {
+                *value = 0.0;
+            }
+        }
+        let mut gradients = GradientsParams::new();
+        let inner = device.clone().inner();
+        gradients.register(weights.values.id, tensor(&gradient, dtype, &inner));
+        weights = optimizer.step(learning_rate, weights, gradients);
+    }
+    (weights, optimizer)
+}
+
+fn values(weights: &Weights) -> Vec<f64> {
+    let data = weights.values.val().inner().into_data_as::<f64>();
+    data.as_slice::<f64>().expect("f64").to_vec()
+}
+
+fn largest_difference(a: &Weights, b: &Weights) -> f64 {
+    values(a)
+        .iter()
+        .zip(values(b))
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f64::max)
+}
+
+fn all() -> [(OptimizerConfig, f64); 5] {
+    [
+        (OptimizerConfig::Adam { amsgrad: true }, 1e-3),
+        (OptimizerConfig::Adam { amsgrad: false }, 1e-3),
+        (OptimizerConfig::Adadelta { rho: 0.95 }, 1.0),
+        (OptimizerConfig::Sgd { momentum: 0.9 }, 1e-2),
+        (OptimizerConfig::Sgd { momentum: 0.0 }, 1e-2),
+    ]
+}
+
+/// `f32` on the CPU takes the pass in place, `f64` the composed one.
+#[test]
+fn in_place_equals_the_composed_twin_over_100_steps() {
+    for (config, learning_rate) in all() {
+        let (fast, _) = descend(config.init(), 0..STEPS, None, learning_rate, DType::F32);
+        let (plain, _) = descend(config.init(), 0..STEPS, None, learning_rate, DType::F64);
+        let difference = largest_difference(&fast, &plain);
+        println!("{config:?}: {difference:.1e}");
+        assert!(difference <= 1e-6, "{config:?}: {difference}");
+        assert_ne!(values(&fast), numbers(0), "{config:?} moved nothing");
+    }
+}
+
+#[test]
+fn adam_equals_burn_over_100_steps() {
+    for amsgrad in [false, true] {
+        let burn = AdamConfig::new()
+            .with_epsilon(1e-8)
+            .with_amsgrad(amsgrad)
+            .init();
+        let ours = OptimizerConfig::Adam { amsgrad }.init();
+        let (burn, _) = descend(burn, 0..STEPS, None, 1e-3, DType::F32);
+        let (ours, _) = descend(ours, 0..STEPS, None, 1e-3, DType::F32);
+        let difference = largest_difference(&burn, &ours);
+        println!("amsgrad {amsgrad}: {difference:.1e}");
+        assert!(difference <= 1e-6, "{difference}");
+    }
+}
+
+#[test]
+fn the_number_of_threads_does_not_change_a_bit() {
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .expect("a thread pool");
+        pool.install(|| {
+            all().map(|(config, rate)| {
+                values(&descend(config.init(), 0..5, None, rate, DType::F32).0)
+            })
+        })
+    };
+    assert_eq!(run(1), run(3));
+}
+
+#[test]
+fn a_saved_state_continues_as_if_never_saved() {
+    for (config, learning_rate) in all() {
+        let (undisturbed, _) = descend(config.init(), 0..20, None, learning_rate, DType::F32);
+        let (half, optimizer) = descend(config.init(), 0..10, None, learning_rate, DType::F32);
+        let bytes = optimizer.into_bytes().expect("a record");
+        let record = OptimizerRecord::from_bytes(bytes).expect("the same record");
+        let restored = config.init().load_record(record);
+        let (continued, _) = descend(restored, 10..20, Some(half), learning_rate, DType::F32);
+        assert_eq!(values(&undisturbed), values(&continued), "{config:?}");
+    }
+}
