@@ -65,6 +65,12 @@ struct Arguments {
     /// Highly variable genes for scDCC; all genes by default.
     #[arg(long)]
     variable_genes: Option<usize>,
+    /// Epochs of pretraining, in place of the preset's.
+    #[arg(long)]
+    pretraining_epochs: Option<usize>,
+    /// The most epochs of self-training, in place of the preset's.
+    #[arg(long)]
+    max_epochs: Option<usize>,
     /// Compute device.
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -197,11 +203,15 @@ fn run_in_own_process(
         .args(["--pairs", &arguments.pairs.to_string()])
         .args(["--labelled", &arguments.labelled.to_string()])
         .args(["--device", &arguments.device]);
-    if let Some(clusters) = arguments.clusters {
-        command.args(["--clusters", &clusters.to_string()]);
-    }
-    if let Some(genes) = arguments.variable_genes {
-        command.args(["--variable-genes", &genes.to_string()]);
+    for (option, value) in [
+        ("--clusters", arguments.clusters),
+        ("--variable-genes", arguments.variable_genes),
+        ("--pretraining-epochs", arguments.pretraining_epochs),
+        ("--max-epochs", arguments.max_epochs),
+    ] {
+        if let Some(value) = value {
+            command.args([option, &value.to_string()]);
+        }
     }
     let output = command.stderr(std::process::Stdio::inherit()).output()?;
     if !output.status.success() {
@@ -289,10 +299,14 @@ fn run_single(arguments: &Arguments) -> std::result::Result<Vec<Row>, Box<dyn st
     let rows = match method {
         Method::Scdcc => {
             let clusters = arguments.clusters.unwrap_or(types);
-            let config = match arguments.preset {
+            let mut config = match arguments.preset {
                 Preset::Default => ScdccConfig::new(clusters),
                 Preset::Reference => ScdccConfig::reference(clusters),
             };
+            config.pretraining_epochs = arguments
+                .pretraining_epochs
+                .unwrap_or(config.pretraining_epochs);
+            config.max_epochs = arguments.max_epochs.unwrap_or(config.max_epochs);
             let fit = config
                 .with_seed(seed)
                 .init(&device)?
@@ -312,10 +326,14 @@ fn run_single(arguments: &Arguments) -> std::result::Result<Vec<Row>, Box<dyn st
             )?]
         }
         Method::Desc => {
-            let config = match arguments.preset {
+            let mut config = match arguments.preset {
                 Preset::Default => DescConfig::new(),
                 Preset::Reference => DescConfig::reference(),
             };
+            config.pretraining_epochs = arguments
+                .pretraining_epochs
+                .unwrap_or(config.pretraining_epochs);
+            config.max_epochs = arguments.max_epochs.unwrap_or(config.max_epochs);
             config
                 .with_seed(seed)
                 .with_resolutions(arguments.resolutions.clone())

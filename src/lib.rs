@@ -1,5 +1,114 @@
-//! Deep embedded clustering of single-cell RNA-seq.
+//! Deep embedded clustering of single-cell RNA-seq: DESC and scDCC.
+//!
+//! An autoencoder learns an embedding of cells from their counts; then the embedding and the
+//! centroids of clusters train together towards a sharpened version of their own soft assignment,
+//! until cells stop changing cluster. Two published methods are built from the same parts:
+//!
+//! * **scDCC** ([`ScdccTrainer`](train::ScdccTrainer); Tian et al., *Nat. Commun.* 2021): models raw
+//!   counts by a zero-inflated negative binomial, takes the number of clusters, optionally pairs of
+//!   cells that belong together or apart. Without pairs it is scDeepCluster.
+//! * **DESC** ([`DescTrainer`](train::DescTrainer); Li et al., *Nat. Commun.* 2020): reconstructs
+//!   scaled expression, finds the number of clusters from a resolution.
+//!
+//! ```
+//! use celldec::metrics::adjusted_rand_index;
+//! use celldec::prelude::*;
+//!
+//! # fn main() -> celldec::Result<()> {
+//! // Counts of 300 cells in three groups; from files: celldec::io::read_counts(path)?
+//! let simulation = SimulationConfig::new(300, 200)
+//!     .with_groups(3)
+//!     .with_differential_expression(0.3, 0.5, 0.5)
+//!     .with_library_size(1000.0, 0.2)
+//!     .with_seed(1)
+//!     .simulate()?;
+//!
+//! // Filters, size factors, log1p, z-scores.
+//! let cells = Preprocess::scdcc().fit(&simulation.counts)?;
+//!
+//! // Smaller and shorter than the defaults, so that this example takes a moment.
+//! let device = celldec::device::by_name("cpu")?;
+//! let fit = ScdccConfig::new(3)
+//!     .with_widths(vec![64, 16])
+//!     .with_pretraining_epochs(30)
+//!     .with_max_epochs(10)
+//!     .with_seed(7)
+//!     .init(&device)?
+//!     .fit(&cells)?;
+//!
+//! assert_eq!(fit.clusters().labels().len(), 300);
+//! assert_eq!(fit.embedding().dim(), (300, 16));
+//! let agreement = adjusted_rand_index(&simulation.groups, fit.clusters().labels())?;
+//! println!("sizes {:?}, agreement {agreement:.2}", fit.clusters().sizes());
+//! assert!(agreement > 0.7);
+//!
+//! // The model repeats preprocessing and embedding on new cells, also after save and load.
+//! let new_cells = fit.model().prepare(&simulation.counts)?;
+//! assert_eq!(fit.model().assign(&new_cells)?.labels(), fit.clusters().labels());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where things are
+//!
+//! In the order in which data passes:
+//!
+//! | step | module | main types |
+//! |---|---|---|
+//! | raw counts, simulated counts | [`counts`] | [`CountMatrix`](counts::CountMatrix), [`SimulationConfig`](counts::SimulationConfig) |
+//! | files in and out | [`io`] | [`read_counts`](io::read_counts), [`read_labels`](io::read_labels) |
+//! | preprocessing | [`preprocess`] | [`Preprocess`](preprocess::Preprocess), [`Cells`](preprocess::Cells) |
+//! | minibatches, their order, noise | [`batches`] | [`Batches`](batches::Batches), [`Corruption`](batches::Corruption) |
+//! | modules | [`nn`] | [`Autoencoder`](nn::Autoencoder), [`ReconstructionHead`](nn::ReconstructionHead), [`ClusteringLayer`](nn::ClusteringLayer) |
+//! | losses | [`loss`] | [`ReconstructionLoss`](loss::ReconstructionLoss), [`ClusteringLoss`](loss::ClusteringLoss), [`ConstraintLoss`](loss::ConstraintLoss) |
+//! | where clusters begin | [`cluster`] | [`CentroidStart`](cluster::CentroidStart) |
+//! | training phases and schedules | [`train`] | [`ScdccConfig`](train::ScdccConfig), [`DescConfig`](train::DescConfig), [`SelfTraining`](train::SelfTraining) |
+//! | fitted model and results | [`model`] | [`FittedModel`](model::FittedModel), [`Fit`](model::Fit), [`Assignment`](model::Assignment), [`Status`](model::Status) |
+//! | agreement with known groups | [`metrics`] | [`adjusted_rand_index`](metrics::adjusted_rand_index), [`silhouette`](metrics::silhouette()) |
+//!
+//! Beneath them: [`kernel`] (likelihoods, special functions), [`optim`] (optimizers), [`random`]
+//! (random streams), [`device`] (devices by name), [`error`]. [`prelude`] holds what most programs
+//! need.
+//!
+//! # Backends
+//!
+//! Model code is written once and runs on whatever backend the
+//! [`Device`](burn::tensor::Device) names: burn 0.22 dispatches at run time and has no backend type
+//! parameter, so neither have the types of this crate. Cargo features decide which backends are
+//! compiled: `flex` (pure-Rust CPU, the default), `ndarray`, `wgpu`, `cuda`;
+//! [`device::by_name`] picks one of them. Only the fused likelihood and the optimizers' update in
+//! place are written for one backend, `flex`; elsewhere tensor operations compute the same formulas.
+//!
+//! [`burn`] is re-exported. The minor version of this crate follows burn's, so code that depends on
+//! burn 0.22 and celldec 0.22 shares their types.
+//!
+//! # Errors
+//!
+//! Everything that depends on data, files or settings returns a [`Result`] with a variant of
+//! [`Error`] that says what is wrong, where, and what to do instead. Settings are checked by `init`
+//! before any work. Nothing here panics on data, prints, or exits; the exceptions to the first are
+//! modules and tensor functions called with shapes that do not fit, as everywhere in burn. What a
+//! careful reader should know about a result that is not an error (no convergence, empty clusters)
+//! is in its [`Status`](model::Status) and logged with `tracing`.
+//!
+//! # Reproducibility
+//!
+//! Every random number comes from a stream addressed by seed, purpose, epoch and index
+//! ([`random`]), and sums are formed in an order that does not depend on threads. On the backend
+//! `flex` one seed gives the same bits on one machine, with any number of threads and other fits
+//! beside it. Between machines the last digits may differ.
 #![warn(missing_docs)]
+
+#[cfg(not(any(
+    feature = "flex",
+    feature = "ndarray",
+    feature = "wgpu",
+    feature = "cuda"
+)))]
+compile_error!(
+    "celldec needs a backend: enable at least one of the Cargo features `flex` (CPU, on by \
+     default), `ndarray` (CPU), `wgpu` (GPU), `cuda` (GPU)"
+);
 
 pub use burn;
 
@@ -21,3 +130,13 @@ pub mod random;
 pub mod train;
 
 pub use error::{Error, Result};
+
+/// Compiles and runs the code of the written documentation.
+#[cfg(doctest)]
+mod written_documentation {
+    #[doc = include_str!("../README.md")]
+    mod readme {}
+
+    #[doc = include_str!("../docs/custom-losses.md")]
+    mod custom_losses {}
+}

@@ -48,6 +48,32 @@ pub(super) struct Architecture<H: ReconstructionHead> {
 }
 
 impl<H: ReconstructionHead> Architecture<H> {
+    /// Whether a file's description is one that a fit can have written.
+    pub fn check(&self) -> Result<(), String> {
+        let widths = &self.encoder.widths;
+        if self.encoder.genes == 0 || widths.is_empty() || widths.contains(&0) || self.clusters == 0
+        {
+            return Err(format!(
+                "impossible network: {} genes, widths {widths:?}, {} clusters",
+                self.encoder.genes, self.clusters
+            ));
+        }
+        self.kernel.check().map_err(|error| error.to_string())?;
+        match &self.decoder {
+            Some((decoder, _))
+                if decoder.latent != self.encoder.latent() || decoder.widths.contains(&0) =>
+            {
+                Err(format!(
+                    "impossible decoder: from {} to {:?}, the embedding has {}",
+                    decoder.latent,
+                    decoder.widths,
+                    self.encoder.latent()
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub fn init(&self, device: &Device) -> ClusteringNetwork<H> {
         ClusteringNetwork {
             encoder: self.encoder.init(device),
@@ -249,15 +275,13 @@ pub(super) fn decoder_config(decoder: &Decoder, latent: usize) -> DecoderConfig 
     }
 }
 
-/// Whether every parameter of a module is finite.
+/// Whether every parameter of a module outside automatic differentiation is finite.
 pub(crate) fn is_finite<M: Module>(module: &M) -> bool {
     struct Finite(bool);
     impl burn::module::ModuleVisitor for Finite {
         fn visit_float<const D: usize>(&mut self, param: &Param<burn::tensor::Tensor<D>>) {
-            let data = param.val().into_data_as::<f32>();
-            self.0 &= data
-                .as_slice::<f32>()
-                .is_ok_and(|values| values.iter().all(|value| value.is_finite()));
+            // Zero times a number is zero, times NaN or infinity NaN: one number leaves the device.
+            self.0 &= (param.val() * 0.0).sum().into_scalar::<f32>() == 0.0;
         }
     }
     let mut visitor = Finite(true);

@@ -7,6 +7,8 @@ mod pytorch;
 mod results;
 mod storage;
 
+pub(crate) use fitted::is_finite;
+
 pub use evaluate::{Evaluation, evaluate, tensor_to_array};
 pub use fitted::{DescModel, FittedModel, ModelInfo, ScdccModel};
 pub use history::{EpochRecord, Phase};

@@ -58,9 +58,13 @@ pub fn read_scdcc_weights(path: impl AsRef<Path>, device: &Device) -> Result<Scd
             dropout: reader.linear("_dec_pi.0")?,
         },
     };
+    reader.check_chain(&autoencoder)?;
     let clustering = if has_centroids {
+        let centroids = reader.tensor::<2>("mu")?;
+        let latent = autoencoder.encoder.layers.last().map(Dense::outputs);
+        reader.check_width("a centroid", latent, centroids.dims()[1])?;
         Some(ClusteringLayer {
-            centroids: Param::from_tensor(reader.tensor::<2>("mu")?),
+            centroids: Param::from_tensor(centroids),
             kernel: SimilarityKernel::StudentT { alpha: 1.0 },
         })
     } else {
@@ -147,6 +151,39 @@ impl Reader<'_> {
             weight: Param::from_tensor(weight.transpose()),
             bias: Some(Param::from_tensor(bias)),
         })
+    }
+
+    /// Refuses layers that cannot follow each other.
+    fn check_chain(&self, autoencoder: &Autoencoder<ZinbHead>) -> Result<()> {
+        let head = &autoencoder.head;
+        let dense = autoencoder
+            .encoder
+            .layers
+            .iter()
+            .chain(&autoencoder.decoder.layers);
+        let mut width = None;
+        for layer in dense {
+            self.check_width("a layer", width, layer.inputs())?;
+            width = Some(layer.outputs());
+        }
+        let genes = autoencoder.encoder.layers[0].inputs();
+        for layer in [&head.mean, &head.dispersion, &head.dropout] {
+            let [inputs, outputs] = layer.weight.dims();
+            self.check_width("an output layer", width, inputs)?;
+            self.check_width("the genes of an output layer", Some(genes), outputs)?;
+        }
+        Ok(())
+    }
+
+    fn check_width(&self, what: &str, expected: Option<usize>, found: usize) -> Result<()> {
+        match expected {
+            Some(expected) if expected != found => Err(Error::format(
+                self.path,
+                None,
+                format!("{what} has width {found}, expected {expected}"),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The linear layers of a sequence; the store numbers them without gaps.

@@ -75,6 +75,9 @@ pub enum StopReason {
         /// Fraction of cells whose label changed at the last update.
         changed: f64,
     },
+    /// A loss became non-finite; the result is that of the last completed epoch. Only found in
+    /// what [`Error::Diverged`](crate::Error::Diverged) keeps.
+    Diverged,
 }
 
 /// How a run ended.
@@ -115,6 +118,9 @@ impl Status {
                 empty_clusters.len(),
                 cluster_sizes.len()
             ));
+        }
+        if stop_reason == StopReason::Diverged {
+            warnings.push("self-training diverged; this is its last good state".to_string());
         }
         for warning in &warnings {
             tracing::warn!("{warning}");

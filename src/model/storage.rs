@@ -97,6 +97,14 @@ impl<H: ReconstructionHead> FittedModel<H> {
         }
         let metadata: Metadata<H> =
             serde_json::from_str(&text).map_err(|error| unusable(error.to_string()))?;
+        metadata.architecture.check().map_err(unusable)?;
+        let genes = metadata.preprocessing.gene_names().len();
+        if genes != metadata.architecture.encoder.genes {
+            return Err(unusable(format!(
+                "its network reads {} genes, its preprocessing returns {genes}",
+                metadata.architecture.encoder.genes
+            )));
+        }
         let device = device.clone().inner();
         let mut network = metadata.architecture.init(&device);
         let mut store = SafetensorsStore::from_bytes(Some(bytes));

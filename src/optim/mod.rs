@@ -12,6 +12,8 @@ mod tests;
 use burn::config::Config;
 use burn::optim::ModuleOptimizer;
 
+use crate::error::ParameterError;
+
 pub use adadelta::{Adadelta, AdadeltaState};
 pub use adam::{Adam, AdamState};
 pub use sgd::{Sgd, SgdState};
@@ -37,6 +39,24 @@ pub enum OptimizerConfig {
 }
 
 impl OptimizerConfig {
+    /// Checks that decay and momentum are at least 0 and below 1.
+    pub(crate) fn check(&self) -> Result<(), ParameterError> {
+        let (name, value) = match *self {
+            Self::Adam { .. } => return Ok(()),
+            Self::Adadelta { rho } => ("the decay of the optimizer's averages", rho),
+            Self::Sgd { momentum } => ("the momentum", momentum),
+        };
+        if (0.0..1.0).contains(&value) {
+            Ok(())
+        } else {
+            Err(ParameterError::OutOfRange {
+                name,
+                requirement: "at least 0 and below 1",
+                value,
+            })
+        }
+    }
+
     /// Creates the optimizer with an empty state.
     pub fn init(&self) -> ModuleOptimizer {
         match *self {

@@ -3,16 +3,18 @@
 use burn::config::Config;
 use burn::tensor::Device;
 
-use super::fitting::{check_widths, for_training, initial_clusters, model_info};
+use super::fitting::{
+    check_encoder, check_widths, for_training, initial_clusters, keep_freed_memory, model_info,
+};
 use super::layerwise::pretrain_layers;
 use super::observer::{Observer, TrainingRun};
 use super::pretrain::{EarlyStopping, PretrainConfig, Stage, pretrain};
-use super::self_train::{SelfTrainConfig, SelfTraining};
+use super::self_train::{SelfTrainConfig, SelfTraining, SelfTrainingOutcome, last_good_evaluation};
 use crate::batches::{Batches, Corruption};
 use crate::cluster::{CentroidStart, CommunityMethod, GraphConfig};
-use crate::error::{ParameterError, Result};
+use crate::error::{LastGood, ParameterError, Result};
 use crate::loss::{ClusteringLoss, KlSelfTraining, MseLoss, ReconstructionLoss};
-use crate::model::{Fit, FittedModel};
+use crate::model::{Evaluation, Fit, FittedModel, StopReason};
 use crate::nn::{
     Activation, Autoencoder, AutoencoderConfig, ClusteringLayer, ClusteringNetwork, InitialWeights,
     MseHeadConfig, ReconstructionHead, SimilarityKernel, initialize_weights,
@@ -128,13 +130,6 @@ impl DescConfig {
         }
         if let Some(widths) = &self.widths {
             check_widths("the widths of the encoder", widths)?;
-        }
-        if !(0.0..1.0).contains(&self.momentum) {
-            return Err(ParameterError::OutOfRange {
-                name: "the momentum",
-                requirement: "at least 0 and below 1",
-                value: self.momentum,
-            });
         }
         self.kernel.check()?;
         self.layerwise_pretraining()
@@ -264,8 +259,10 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
     /// Fits cells: one run for every resolution, in their order.
     ///
     /// # Errors
-    /// [`Error::SingleCommunity`](crate::Error::SingleCommunity) when the graph has one community
-    /// at a resolution, [`Error::Diverged`](crate::Error::Diverged) when training does.
+    /// [`Error::Parameter`](crate::Error::Parameter) when the start does not suit the number of
+    /// cells, [`Error::SingleCommunity`](crate::Error::SingleCommunity) when the graph has one
+    /// community at a resolution, [`Error::Diverged`](crate::Error::Diverged) when training does,
+    /// with [what it had reached](crate::error::LastGood).
     pub fn fit(&self, cells: &Cells) -> Result<Vec<DescRun<R::Head>>> {
         self.run(cells, TrainingRun::new(self.config.seed))
     }
@@ -291,6 +288,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
         cells: &Cells,
         run: &mut TrainingRun<'_>,
     ) -> Result<Autoencoder<R::Head>> {
+        keep_freed_memory();
         let config = &self.config;
         let device = self.device.clone().autodiff();
         let batches = Batches::new(cells, &device);
@@ -323,7 +321,8 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
     /// removed.
     ///
     /// # Errors
-    /// As [`fit`](Self::fit).
+    /// As [`fit`](Self::fit), and [`Error::LengthMismatch`](crate::Error::LengthMismatch) when the
+    /// encoder does not fit the cells' genes.
     pub fn cluster(
         &self,
         autoencoder: Autoencoder<R::Head>,
@@ -331,6 +330,8 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
         mut run: TrainingRun<'_>,
     ) -> Result<Vec<DescRun<R::Head>>> {
         let config = &self.config;
+        self.check_cells(cells)?;
+        check_encoder(&autoencoder.encoder, cells)?;
         let device = self.device.clone().autodiff();
         let batches = Batches::new(cells, &device);
         let encoder = for_training(autoencoder.encoder, &device);
@@ -343,6 +344,25 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
                 config.kernel.clone(),
                 &device,
             );
+            let finish = |network, evaluation: Evaluation, stop_reason, run: &TrainingRun<'_>| {
+                let model = FittedModel::new(
+                    network,
+                    None,
+                    cells.preprocessing().clone(),
+                    model_info("desc", config.seed, config, cells),
+                    &self.device,
+                );
+                DescRun {
+                    resolution,
+                    fit: Fit::new(
+                        model,
+                        evaluation,
+                        initial.labels.clone(),
+                        stop_reason,
+                        run.history().to_vec(),
+                    ),
+                }
+            };
             let outcome = SelfTraining::<R, C> {
                 clustering: &self.clustering,
                 reconstruction: None,
@@ -354,33 +374,38 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
                 &batches,
                 &initial.labels,
                 &mut run,
-            )?;
-            let model = FittedModel::new(
-                outcome.network,
-                None,
-                cells.preprocessing().clone(),
-                model_info("desc", config.seed, config, cells),
-                &self.device,
             );
-            runs.push(DescRun {
-                resolution,
-                fit: Fit::new(
-                    model,
-                    outcome.evaluation,
-                    initial.labels,
-                    outcome.stop_reason,
-                    run.history().to_vec(),
-                ),
-            });
+            match outcome {
+                Ok(SelfTrainingOutcome {
+                    network,
+                    evaluation,
+                    stop_reason,
+                }) => runs.push(finish(network, evaluation, stop_reason, &run)),
+                Err(error) => {
+                    return Err(error.map_last_good(|state| {
+                        runs.extend(last_good_evaluation(state, &batches).map(
+                            |(network, evaluation)| {
+                                finish(network, evaluation, StopReason::Diverged, &run)
+                            },
+                        ));
+                        LastGood::new(runs)
+                    }));
+                }
+            }
             run.truncate_history(pretraining_epochs);
         }
         Ok(runs)
     }
 
+    fn check_cells(&self, cells: &Cells) -> Result<()> {
+        self.config
+            .starts()
+            .iter()
+            .try_for_each(|(_, start)| start.validate(cells.cells()))
+    }
+
     fn run(&self, cells: &Cells, mut run: TrainingRun<'_>) -> Result<Vec<DescRun<R::Head>>> {
-        for (_, start) in self.config.starts() {
-            start.validate(cells.cells())?;
-        }
+        self.check_cells(cells)?;
         let autoencoder = self.pretrain(cells, &mut run)?;
         self.cluster(autoencoder, cells, run)
     }

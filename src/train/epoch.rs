@@ -4,8 +4,8 @@ use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::Tensor;
 
-use crate::error::{Error, Result};
-use crate::model::Phase;
+use crate::error::{Error, LastGood, Result};
+use crate::model::{Phase, is_finite};
 
 /// One term of a batch's loss, already weighted.
 pub(super) struct Term {
@@ -68,6 +68,17 @@ impl EpochAddress {
     pub fn stream(self) -> u64 {
         (self.phase.stream() << 32) | self.epoch as u64
     }
+
+    /// The error that `term` became non-finite in a batch of this epoch.
+    pub fn diverged(self, term: impl Into<String>, batch: usize) -> Error {
+        Error::Diverged {
+            term: term.into(),
+            phase: self.phase.to_string(),
+            epoch: self.epoch,
+            batch,
+            last_good: LastGood::default(),
+        }
+    }
 }
 
 /// Optimizer, learning rate and the gradient steps taken with them.
@@ -87,7 +98,9 @@ impl Steps {
     /// One step for every batch of rows; `forward` returns the terms whose sum is minimised.
     ///
     /// # Errors
-    /// [`Error::Diverged`] as soon as a term is not finite, before the step is taken.
+    /// [`Error::Diverged`] as soon as a term is not finite, before the step is taken; and when a
+    /// step with finite terms made a weight non-finite, which later terms or the end of the epoch
+    /// show. Its last good state is empty: the caller has the model of the epoch before.
     pub fn epoch<M: Module>(
         &mut self,
         mut model: M,
@@ -101,11 +114,10 @@ impl Steps {
             for term in forward(&model, rows) {
                 let value = f64::from(term.loss.clone().into_scalar::<f32>());
                 if !value.is_finite() {
-                    return Err(Error::Diverged {
-                        term: term.name,
-                        phase: at.phase.to_string(),
-                        epoch: at.epoch,
-                        batch,
+                    return Err(if is_finite(&model.valid()) {
+                        at.diverged(term.name, batch)
+                    } else {
+                        at.diverged(GRADIENT, batch.saturating_sub(1))
                     });
                 }
                 losses.add(&term.name, value, rows.len());
@@ -119,6 +131,13 @@ impl Steps {
                 model = self.optimizer.step(self.learning_rate, model, gradients);
             }
         }
-        Ok(model)
+        if is_finite(&model.valid()) {
+            Ok(model)
+        } else {
+            Err(at.diverged(GRADIENT, batches.len().saturating_sub(1)))
+        }
     }
 }
+
+/// The term that a non-finite weight after finite losses is put down to.
+const GRADIENT: &str = "the gradient";

@@ -5,10 +5,11 @@ use burn::tensor::{Device, Tensor};
 use ndarray::{Array2, s};
 
 use super::epoch::{EpochAddress, Term};
+use super::fitting::check_encoder;
 use super::observer::TrainingRun;
 use super::pretrain::{PretrainConfig, run_stages};
 use crate::batches::{Batches, Corruption, dense_rows};
-use crate::error::{ParameterError, Result};
+use crate::error::{Error, LastGood, ParameterError, Result};
 use crate::loss::ReconstructionLoss;
 use crate::model::{Phase, tensor_to_array};
 use crate::nn::{Autoencoder, Dense, ReconstructionHead};
@@ -36,7 +37,9 @@ struct InnerPair {
 ///
 /// # Errors
 /// [`ParameterError::Conflict`] when the decoder does not mirror the encoder,
-/// [`Error::Diverged`](crate::Error::Diverged) when a loss becomes non-finite.
+/// [`Error::LengthMismatch`] when the autoencoder has another number of genes than the cells,
+/// another [`ParameterError`] for a setting outside its range, [`Error::Diverged`] when a loss
+/// becomes non-finite, with the last good [`Autoencoder`].
 pub fn pretrain_layers<R: ReconstructionLoss>(
     mut autoencoder: Autoencoder<R::Head>,
     loss: &R,
@@ -45,6 +48,7 @@ pub fn pretrain_layers<R: ReconstructionLoss>(
     run: &mut TrainingRun<'_>,
 ) -> Result<Autoencoder<R::Head>> {
     check_symmetric(&autoencoder)?;
+    check_encoder(&autoencoder.encoder, batches.cells())?;
     let (name, seed) = (loss.name(), run.seed());
     let count = batches.cells().cells();
     let layers = autoencoder.encoder.layers.len();
@@ -69,6 +73,14 @@ pub fn pretrain_layers<R: ReconstructionLoss>(
             &name,
             loss.forward(&output, &batches.batch(rows)),
         )]
+    })
+    .map_err(|error| {
+        rescue(error, |pair: OuterPair<R::Head>| {
+            let mut autoencoder = autoencoder.clone();
+            autoencoder.encoder.layers[0] = pair.encode;
+            autoencoder.head = pair.head;
+            autoencoder
+        })
     })?;
     let mut features =
         (layers > 1).then(|| forward_all(&pair.encode, count, |rows| batches.input(rows)));
@@ -92,6 +104,14 @@ pub fn pretrain_layers<R: ReconstructionLoss>(
             let hidden = hidden_dropout.apply(pair.encode.forward(input), rows, at);
             let error = pair.decode.forward(hidden) - clean(rows);
             vec![Term::new("mse", error.square().mean())]
+        })
+        .map_err(|error| {
+            rescue(error, |pair: InnerPair| {
+                let mut autoencoder = autoencoder.clone();
+                autoencoder.encoder.layers[layer] = pair.encode;
+                autoencoder.decoder.layers[mirror] = pair.decode;
+                autoencoder
+            })
         })?;
         if layer + 1 < layers {
             features = Some(forward_all(&pair.encode, count, clean));
@@ -100,6 +120,17 @@ pub fn pretrain_layers<R: ReconstructionLoss>(
         autoencoder.decoder.layers[mirror] = pair.decode;
     }
     Ok(autoencoder)
+}
+
+/// Puts the last good pair of layers back into the autoencoder.
+fn rescue<P: 'static, A: Send + Sync + 'static>(
+    error: Error,
+    put_back: impl FnOnce(P) -> A,
+) -> Error {
+    error.map_last_good(|pair| match pair.downcast() {
+        Some(pair) => LastGood::new(put_back(pair)),
+        None => LastGood::default(),
+    })
 }
 
 /// Dropout between the two layers of a pair.

@@ -6,9 +6,10 @@ use burn::config::Config;
 use burn::module::Module;
 
 use super::epoch::{EpochAddress, MeanLosses, Steps, Term};
+use super::fitting::check_encoder;
 use super::observer::{Event, TrainingRun};
 use crate::batches::{Batches, Corruption, epoch_order, split};
-use crate::error::{ParameterError, Result};
+use crate::error::{LastGood, ParameterError, Result};
 use crate::loss::ReconstructionLoss;
 use crate::model::{EpochRecord, Phase};
 use crate::nn::Autoencoder;
@@ -56,6 +57,7 @@ impl PretrainConfig {
             check_learning_rate(phase, stage.learning_rate)?;
         }
         check_batch_size(self.batch_size)?;
+        self.optimizer.check()?;
         let (name, value, valid) = match self.corruption {
             Corruption::None => return Ok(()),
             Corruption::Gaussian(deviation) => (
@@ -104,7 +106,10 @@ pub(super) fn check_batch_size(value: usize) -> Result<(), ParameterError> {
 /// cell. Epochs visit cells in an order shuffled by `seed`.
 ///
 /// # Errors
-/// [`Error::Diverged`](crate::Error::Diverged) when the loss becomes non-finite.
+/// [`Error::LengthMismatch`](crate::Error::LengthMismatch) when the autoencoder has another number
+/// of genes than the cells; [`ParameterError`] for a setting outside its range;
+/// [`Error::Diverged`](crate::Error::Diverged) when the loss becomes non-finite, with the last good
+/// [`Autoencoder`].
 pub fn pretrain<R: ReconstructionLoss>(
     autoencoder: Autoencoder<R::Head>,
     loss: &R,
@@ -112,6 +117,7 @@ pub fn pretrain<R: ReconstructionLoss>(
     config: &PretrainConfig,
     run: &mut TrainingRun<'_>,
 ) -> Result<Autoencoder<R::Head>> {
+    check_encoder(&autoencoder.encoder, batches.cells())?;
     let (name, seed) = (loss.name(), run.seed());
     let cells = batches.cells().cells();
     run_stages(
@@ -132,7 +138,10 @@ pub fn pretrain<R: ReconstructionLoss>(
 }
 
 /// Runs the stages of a schedule over `count` rows.
-pub(super) fn run_stages<M: Module>(
+///
+/// # Errors
+/// The first invalid setting; [`Error::Diverged`](crate::Error::Diverged) with the last good `M`.
+pub(super) fn run_stages<M: Module + Sync + 'static>(
     mut model: M,
     config: &PretrainConfig,
     count: usize,
@@ -140,6 +149,7 @@ pub(super) fn run_stages<M: Module>(
     run: &mut TrainingRun<'_>,
     forward: impl Fn(&M, &[usize], EpochAddress) -> Vec<Term>,
 ) -> Result<M> {
+    config.check("pretraining")?;
     let phase_start = Instant::now();
     run.event(&Event::PhaseStarted {
         phase,
@@ -155,13 +165,16 @@ pub(super) fn run_stages<M: Module>(
             let at = EpochAddress { phase, epoch };
             let order = epoch_order(count, true, run.seed(), at.stream());
             let mut losses = MeanLosses::default();
-            model = steps.epoch(
-                model,
-                &split(&order, config.batch_size),
-                at,
-                &mut losses,
-                |model, rows| forward(model, rows, at),
-            )?;
+            let last_good = model.clone();
+            model = steps
+                .epoch(
+                    model,
+                    &split(&order, config.batch_size),
+                    at,
+                    &mut losses,
+                    |model, rows| forward(model, rows, at),
+                )
+                .map_err(|error| error.map_last_good(|_| LastGood::new(last_good)))?;
             let total = losses.total();
             let record = EpochRecord {
                 phase,

@@ -4,18 +4,23 @@ use burn::config::Config;
 use burn::tensor::Device;
 
 use super::constraints::ConstraintPairs;
-use super::fitting::{check_weight, check_widths, for_training, initial_clusters, model_info};
+use super::fitting::{
+    check_encoder, check_weight, check_widths, for_training, initial_clusters, keep_freed_memory,
+    model_info,
+};
 use super::observer::{Observer, TrainingRun};
 use super::pretrain::{PretrainConfig, Stage, pretrain};
-use super::self_train::{Constraints, SelfTrainConfig, SelfTraining};
+use super::self_train::{
+    Constraints, SelfTrainConfig, SelfTraining, SelfTrainingOutcome, last_good_evaluation,
+};
 use crate::batches::{Batches, Corruption};
 use crate::cluster::{CentroidStart, GraphConfig, KMeansConfig};
-use crate::error::{ParameterError, Result};
+use crate::error::{LastGood, ParameterError, Result};
 use crate::loss::{
     CannotLinkLoss, ClusteringLoss, KlSelfTraining, MustLinkLoss, ReconstructionLoss, Weighted,
     ZinbLoss,
 };
-use crate::model::{Fit, FittedModel};
+use crate::model::{Evaluation, Fit, FittedModel, StopReason};
 use crate::nn::{
     Activation, Autoencoder, AutoencoderConfig, ClusteringLayer, ClusteringNetwork, InitialWeights,
     ReconstructionHead, SimilarityKernel, ZinbHeadConfig, initialize_weights,
@@ -38,7 +43,7 @@ use crate::preprocess::Cells;
 /// ```
 #[derive(Config, Debug)]
 pub struct ScdccConfig {
-    /// Number of clusters. With a graph [`start`](Self::start) the number comes from the
+    /// Number of clusters. With a graph [`start`](field@Self::start) the number comes from the
     /// resolution and this one is not used.
     pub clusters: usize,
     /// Where centroids come from; `None`: k-means with [`clusters`](Self::clusters) clusters and
@@ -252,10 +257,12 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
     /// Fits cells.
     ///
     /// # Errors
-    /// [`ParameterError::Clusters`] when there are more clusters than cells,
+    /// [`ParameterError::Clusters`] when there are more clusters than cells, another
+    /// [`ParameterError`] when the start does not suit the number of cells,
     /// [`Error::Constraint`](crate::Error::Constraint) when a pair names no cell,
     /// [`Error::SingleCommunity`](crate::Error::SingleCommunity) when a graph start finds one
-    /// community, [`Error::Diverged`](crate::Error::Diverged) when training does.
+    /// community, [`Error::Diverged`](crate::Error::Diverged) when training does, with
+    /// [what it had reached](crate::error::LastGood).
     pub fn fit(&self, cells: &Cells) -> Result<Fit<R::Head>> {
         self.run(cells, TrainingRun::new(self.config.seed))
     }
@@ -277,6 +284,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
         cells: &Cells,
         run: &mut TrainingRun<'_>,
     ) -> Result<Autoencoder<R::Head>> {
+        keep_freed_memory();
         let device = self.device.clone().autodiff();
         let autoencoder =
             AutoencoderConfig::symmetric(cells.genes(), &self.config.widths, Activation::Linear)
@@ -296,7 +304,8 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
     /// [read from the original's weights](crate::model::read_scdcc_weights).
     ///
     /// # Errors
-    /// As [`fit`](Self::fit).
+    /// As [`fit`](Self::fit), and [`Error::LengthMismatch`](crate::Error::LengthMismatch) when the
+    /// encoder does not fit the cells' genes.
     pub fn cluster(
         &self,
         autoencoder: Autoencoder<R::Head>,
@@ -304,6 +313,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
         mut run: TrainingRun<'_>,
     ) -> Result<Fit<R::Head>> {
         self.check_cells(cells)?;
+        check_encoder(&autoencoder.encoder, cells)?;
         let config = &self.config;
         let device = self.device.clone().autodiff();
         let batches = Batches::new(cells, &device);
@@ -332,21 +342,35 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
             &batches,
             &initial.labels,
             &mut run,
-        )?;
-        let model = FittedModel::new(
-            outcome.network,
-            Some(self.head.clone()),
-            cells.preprocessing().clone(),
-            model_info("scdcc", config.seed, config, cells),
-            &self.device,
         );
-        Ok(Fit::new(
-            model,
-            outcome.evaluation,
-            initial.labels,
-            outcome.stop_reason,
-            run.into_history(),
-        ))
+        let finish = |network, evaluation: Evaluation, stop_reason| {
+            let model = FittedModel::new(
+                network,
+                Some(self.head.clone()),
+                cells.preprocessing().clone(),
+                model_info("scdcc", config.seed, config, cells),
+                &self.device,
+            );
+            let history = run.into_history();
+            Fit::new(model, evaluation, initial.labels, stop_reason, history)
+        };
+        match outcome {
+            Ok(SelfTrainingOutcome {
+                network,
+                evaluation,
+                stop_reason,
+            }) => Ok(finish(network, evaluation, stop_reason)),
+            Err(error) => {
+                Err(
+                    error.map_last_good(|state| match last_good_evaluation(state, &batches) {
+                        Some((network, evaluation)) => {
+                            LastGood::new(finish(network, evaluation, StopReason::Diverged))
+                        }
+                        None => LastGood::default(),
+                    }),
+                )
+            }
+        }
     }
 
     fn run(&self, cells: &Cells, mut run: TrainingRun<'_>) -> Result<Fit<R::Head>> {

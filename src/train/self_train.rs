@@ -9,13 +9,14 @@ use ndarray::Array2;
 
 use super::constraints::ConstraintPairs;
 use super::epoch::{EpochAddress, MeanLosses, Steps, Term};
+use super::fitting::check_encoder;
 use super::observer::{Event, TrainingRun};
 use super::pretrain::{check_batch_size, check_learning_rate};
 use crate::batches::{Batches, Corruption, epoch_order, split};
-use crate::error::{Error, ParameterError, Result};
+use crate::error::{Error, LastGood, ParameterError, Result};
 use crate::loss::{ClusteringLoss, ConstraintLoss, ReconstructionLoss};
 use crate::model::{EpochRecord, Evaluation, Phase, StopReason, evaluate, tensor_to_array};
-use crate::nn::ClusteringNetwork;
+use crate::nn::{ClusteringNetwork, ReconstructionHead};
 use crate::optim::OptimizerConfig;
 
 /// Schedule of the self-training phase.
@@ -47,6 +48,7 @@ impl SelfTrainConfig {
     pub(super) fn check(&self) -> Result<(), ParameterError> {
         check_learning_rate("self-training", self.learning_rate)?;
         check_batch_size(self.batch_size)?;
+        self.optimizer.check()?;
         if self.update_interval == 0 {
             return Err(ParameterError::Epochs {
                 name: "the update interval of the target",
@@ -118,7 +120,10 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
     /// `initial_labels` are the labels that the centroids come from.
     ///
     /// # Errors
-    /// [`Error::Diverged`] when a loss or an assignment becomes non-finite.
+    /// [`Error::Diverged`] when a loss, a weight or an assignment becomes non-finite, with the last
+    /// good [`ClusteringNetwork`]; [`ParameterError`] for a setting outside its range or a
+    /// reconstruction loss without a decoder; [`Error::LengthMismatch`] when network, cells and
+    /// labels do not fit together; [`Error::Constraint`] when a pair names no cell.
     pub fn run(
         &self,
         mut network: ClusteringNetwork<R::Head>,
@@ -126,6 +131,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
         initial_labels: &[usize],
         run: &mut TrainingRun<'_>,
     ) -> Result<SelfTrainingOutcome<R>> {
+        self.check(&network, batches, initial_labels)?;
         let phase = Phase::SelfTraining;
         let config = self.config;
         let start = Instant::now();
@@ -138,10 +144,20 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
         let mut last_labels = initial_labels.to_vec();
         let mut target = Array2::zeros((0, 0));
         let mut epoch = 0;
+        let mut last_good = None;
+        let keep = |network: Option<ClusteringNetwork<R::Head>>| {
+            |error: Error| {
+                error.map_last_good(|_| {
+                    network.map_or_else(LastGood::default, |network| LastGood::new(network.valid()))
+                })
+            }
+        };
         let (evaluation, stop_reason) = loop {
             let mut changed = None;
             if epoch % config.update_interval == 0 || epoch >= config.max_epochs {
-                let evaluation = self.evaluate(&network, batches, epoch)?;
+                let evaluation = self
+                    .evaluate(&network, batches, epoch)
+                    .map_err(keep(last_good.take()))?;
                 let labels = evaluation.labels();
                 let fraction = changed_fraction(&labels, &last_labels);
                 changed = Some(fraction);
@@ -167,10 +183,11 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
                 seed: run.seed(),
                 losses: MeanLosses::default(),
             };
-            network = self.cell_steps(network, &target, &mut pass)?;
-            if let Some(constraints) = &self.constraints {
-                network = self.pair_steps(network, constraints, &mut pass)?;
-            }
+            last_good = Some(network.clone());
+            network = match self.steps(network, &target, &mut pass) {
+                Ok(network) => network,
+                Err(error) => return Err(keep(last_good)(error)),
+            };
             let losses = pass.losses.into_named();
             run.record(EpochRecord {
                 phase,
@@ -208,12 +225,66 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
         if evaluation.soft_assignments.iter().all(|q| q.is_finite()) {
             Ok(evaluation)
         } else {
-            Err(Error::Diverged {
-                term: "the soft assignment".into(),
-                phase: Phase::SelfTraining.to_string(),
-                epoch,
-                batch: 0,
-            })
+            let phase = Phase::SelfTraining;
+            Err(EpochAddress { phase, epoch }.diverged("the soft assignment", 0))
+        }
+    }
+
+    fn check(
+        &self,
+        network: &ClusteringNetwork<R::Head>,
+        batches: &Batches<'_>,
+        initial_labels: &[usize],
+    ) -> Result<()> {
+        self.config.check()?;
+        let cells = batches.cells();
+        check_encoder(&network.encoder, cells)?;
+        let latent = network.encoder.layers.last().map_or(0, |l| l.outputs());
+        for (what, expected, found) in [
+            (
+                "the list of initial labels",
+                cells.cells(),
+                initial_labels.len(),
+            ),
+            (
+                "a centroid",
+                latent,
+                network.clustering.centroids.lazy_shape()[1],
+            ),
+        ] {
+            if expected != found {
+                return Err(Error::LengthMismatch {
+                    what: what.into(),
+                    expected,
+                    found,
+                });
+            }
+        }
+        if self.reconstruction.is_some() && network.reconstruction.is_none() {
+            return Err(ParameterError::Conflict {
+                reason: "joint training needs a network with its decoder; use \
+                         ClusteringNetwork::joint, or give no reconstruction loss"
+                    .into(),
+            }
+            .into());
+        }
+        if let Some(constraints) = &self.constraints {
+            constraints.pairs.check_range(cells.cells())?;
+        }
+        Ok(())
+    }
+
+    /// One epoch: steps over all cells, then over all pairs.
+    fn steps(
+        &self,
+        network: ClusteringNetwork<R::Head>,
+        target: &Array2<f32>,
+        pass: &mut Pass<'_>,
+    ) -> Result<ClusteringNetwork<R::Head>> {
+        let network = self.cell_steps(network, target, pass)?;
+        match &self.constraints {
+            Some(constraints) => self.pair_steps(network, constraints, pass),
+            None => Ok(network),
         }
     }
 
@@ -308,6 +379,22 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
             },
         )
     }
+}
+
+/// The network of a diverged self-training with its evaluation, unless its assignments were not
+/// finite either.
+pub(super) fn last_good_evaluation<H: ReconstructionHead>(
+    state: LastGood,
+    batches: &Batches<'_>,
+) -> Option<(ClusteringNetwork<H>, Evaluation)> {
+    let network: ClusteringNetwork<H> = state.downcast()?;
+    let evaluation = evaluate(
+        &network.encoder,
+        Some(&network.clustering),
+        &batches.without_autodiff(),
+    );
+    let finite = evaluation.soft_assignments.iter().all(|q| q.is_finite());
+    finite.then_some((network, evaluation))
 }
 
 /// One epoch of self-training: what its steps over cells and over pairs share.

@@ -2,10 +2,14 @@
 //! (`tests/fixtures/README.md` says how).
 
 mod cell_graph;
+mod desc_network;
 mod fixtures;
+mod tensors;
 
 mod likelihood;
 mod metrics;
 mod preprocessing;
+mod scdcc_network;
+mod soft_assignment;
 mod special_functions;
 mod variable_genes;
