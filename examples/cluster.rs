@@ -80,7 +80,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             for DescRun { resolution, fit } in &runs {
                 let mut folder = arguments.output.clone();
                 if let (Some(resolution), true) = (resolution, runs.len() > 1) {
-                    println!("\n  resolution {resolution}");
+                    println!("\n  resolution    {resolution}");
                     folder.push(format!("resolution_{resolution}"));
                 }
                 finish(&folder, &input, &cells, fit)?;
@@ -162,6 +162,9 @@ fn prepare(arguments: &Arguments, mut preprocess: Preprocess) -> Result<(Input, 
         preprocess = preprocess.with_variable_genes(variable_genes);
     }
     preprocess.validate()?;
+    // A folder that cannot be made is better known now than after training.
+    std::fs::create_dir_all(&arguments.output)
+        .map_err(|source| Error::io(&arguments.output, source))?;
     let input = input::read(arguments)?;
     let cells = match &input.batches {
         Some(batches) => preprocess.fit_with_batches(&input.counts, batches)?,
@@ -191,10 +194,13 @@ fn read_constraints(
     };
     let (pairs, dropped) = constraints::read(path, &input.counts, cells)?;
     println!(
-        "  {} must-link and {} cannot-link pairs ({dropped} of cells that were left out)",
+        "  {} must-link and {} cannot-link pairs",
         pairs.must_link().len(),
         pairs.cannot_link().len()
     );
+    if dropped > 0 {
+        println!("  {dropped} pairs are unused: preprocessing left a cell out");
+    }
     Ok(pairs)
 }
 
@@ -213,13 +219,16 @@ fn finish<H: ReconstructionHead>(
             .collect();
         KnownTypes::new(&kept)
     });
-    report::print(fit, types.as_ref())?;
+    report::print_summary(fit, types.as_ref())?;
     results::write(folder, cells, fit)?;
     fit.model().save(folder.join("model.safetensors"))?;
     println!(
-        "\n  results  {}: {}, model.safetensors",
+        "  written to    {}: {}, model.safetensors",
         folder.display(),
         results::FILES
     );
+    if let Some(types) = &types {
+        report::print_table(types, fit.clusters());
+    }
     Ok(())
 }

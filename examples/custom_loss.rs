@@ -83,7 +83,7 @@ impl ReconstructionLoss for PoissonLoss {
 }
 
 /// Self-training towards `p_ij ∝ q_ij²`: sharper than q, without the usual division by the
-/// frequency of clusters, which pulls small clusters apart from large ones.
+/// frequency of clusters, which evens out their sizes.
 struct SquaredTarget;
 
 impl ClusteringLoss for SquaredTarget {
@@ -149,7 +149,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let start = Instant::now();
     let cells = Preprocess::scdcc().fit(&counts)?;
     let types = KnownTypes::new(&labels::join(cells.cell_names(), &labels));
-    let fit = ScdccConfig::new(types.count())
+    let fit = ScdccConfig::new(types.names.len())
         .with_seed(arguments.seed)
         .with_pretraining_epochs(arguments.pretraining_epochs)
         .init(&device)?

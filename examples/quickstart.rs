@@ -68,13 +68,14 @@ fn scdcc(
 ) -> Result<()> {
     let cells = Preprocess::scdcc().fit(counts)?;
     let types = KnownTypes::new(&labels::join(cells.cell_names(), labels));
-    println!("\nscDCC, {} clusters", types.count());
-    let fit = ScdccConfig::new(types.count())
+    println!("\nscDCC, {} clusters", types.names.len());
+    let fit = ScdccConfig::new(types.names.len())
         .with_seed(arguments.seed)
         .with_pretraining_epochs(arguments.pretraining_epochs)
         .init(device)?
         .fit_observed(&cells, &mut Progress::new(true))?;
-    report::print(&fit, Some(&types))?;
+    report::print_summary(&fit, Some(&types))?;
+    report::print_table(&types, fit.clusters());
 
     let folder = arguments.output.join("scdcc");
     results::write(&folder, &cells, &fit)?;
@@ -90,11 +91,13 @@ fn scdcc(
         .zip(fit.clusters().labels())
         .filter(|(again, first)| again == first)
         .count();
-    println!();
-    println!("  results  {}: {}", folder.display(), results::FILES);
     println!(
-        "  model    {}: reloaded, assigns {same} of {} cells to the same cluster",
-        path.display(),
+        "\n  written to    {}: {}, model.safetensors",
+        folder.display(),
+        results::FILES
+    );
+    println!(
+        "  reloaded      the model assigns {same} of {} cells to the same cluster",
         cells.cells()
     );
     Ok(())
@@ -107,22 +110,25 @@ fn desc(
     labels: &[(String, String)],
     device: &Device,
 ) -> Result<()> {
-    println!("\nDESC, resolutions 0.6, 0.8 and 1.0");
+    println!("\nDESC, resolutions 0.6, 1.0 and 1.4");
     let cells = Preprocess::desc().fit(counts)?;
     let types = KnownTypes::new(&labels::join(cells.cell_names(), labels));
     let runs = DescConfig::new()
-        .with_resolutions(vec![0.6, 0.8, 1.0])
+        .with_resolutions(vec![0.6, 1.0, 1.4])
         .with_seed(arguments.seed)
         .with_pretraining_epochs(arguments.pretraining_epochs)
         .init(device)?
         .fit_observed(&cells, &mut Progress::new(true))?;
     for DescRun { resolution, fit } in &runs {
         let name = resolution.map(|r| format!("{r:.1}")).unwrap_or_default();
-        println!("\n  resolution {name}");
-        report::print(fit, Some(&types))?;
+        println!("\n  resolution    {name}");
+        report::print_summary(fit, Some(&types))?;
         let folder = arguments.output.join(format!("desc_{name}"));
         results::write(&folder, &cells, fit)?;
-        println!("\n  results  {}: {}", folder.display(), results::FILES);
+        println!("  written to    {}", folder.display());
+    }
+    if let Some(last) = runs.last() {
+        report::print_table(&types, last.fit.clusters());
     }
     Ok(())
 }

@@ -34,7 +34,6 @@ pub enum Preset {
 #[derive(Debug, Parser)]
 #[command(
     name = "cluster",
-    max_term_width = 100,
     after_help = "Examples:\n  \
         cluster filtered_feature_bc_matrix --clusters 8\n  \
         cluster counts.csv.gz --method desc --resolution 0.6,0.8,1.0 --output desc\n  \

@@ -40,11 +40,6 @@ impl KnownTypes {
         Self { names, cells }
     }
 
-    /// Number of different types.
-    pub fn count(&self) -> usize {
-        self.names.len()
-    }
-
     /// Agreement of clusters with the types, over the cells whose type is known.
     pub fn agreement(&self, clusters: &[usize]) -> Result<Agreement> {
         let (truth, found): (Vec<usize>, Vec<usize>) = self

@@ -1,11 +1,12 @@
 //! Shows training as it goes: a bar for the running phase, a line for every finished one.
 
+use std::fmt::Write;
+
 use celldec::model::EpochRecord;
 use celldec::prelude::*;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-const BAR: &str =
-    "  {prefix:<32} {bar:24} {pos}/{len} epochs  {per_sec}, at most {eta} left  {msg}";
+const BAR: &str = "  {prefix:<32} {bar:24} {pos}/{len} epochs  {rate}, at most {eta} left  {msg}";
 
 /// An observer that prints progress.
 ///
@@ -35,7 +36,11 @@ impl Progress {
         }
         // The template is fixed; should it not parse, the plain bar serves as well.
         if let Ok(style) = ProgressStyle::with_template(BAR) {
-            self.bar.set_style(style);
+            let rate = |state: &ProgressState, text: &mut dyn Write| {
+                // Writing into the bar's own text cannot fail.
+                let _ = write!(text, "{:.1}/s", state.per_sec());
+            };
+            self.bar.set_style(style.with_key("rate", rate));
         }
         self.bar.tick();
     }

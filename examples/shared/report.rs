@@ -8,72 +8,72 @@ use crate::labels::KnownTypes;
 /// A table wider than this many clusters would not fit a terminal.
 const WIDEST_TABLE: usize = 20;
 
-/// Prints status, cluster sizes and, when types are known, agreement and a table of types by
-/// cluster.
-pub fn print<H: ReconstructionHead>(fit: &Fit<H>, types: Option<&KnownTypes>) -> Result<()> {
+/// Prints clusters, how training ended and, when types are known, the agreement with them.
+pub fn print_summary<H: ReconstructionHead>(
+    fit: &Fit<H>,
+    types: Option<&KnownTypes>,
+) -> Result<()> {
     let (clusters, status) = (fit.clusters(), fit.status());
+    let sizes: Vec<String> = clusters.sizes().iter().map(usize::to_string).collect();
+    println!(
+        "  clusters      {} with {} cells",
+        clusters.count(),
+        sizes.join(", ")
+    );
     let ending = match status.stop_reason {
         StopReason::LabelsStable { changed } => {
-            format!(
-                "converged, {:.2} % of labels changed at last",
-                100.0 * changed
-            )
+            format!("converged ({:.2} % of labels changed)", 100.0 * changed)
         }
         StopReason::MaximumEpochs { changed } => format!(
-            "not converged, {:.2} % of labels changed at last; more epochs may help",
+            "not converged ({:.2} % of labels changed), more epochs may help",
             100.0 * changed
         ),
         _ => "ended".to_string(),
     };
     println!(
-        "  {} clusters, {} + {} epochs, {ending}",
-        clusters.count(),
-        status.pretraining_epochs,
-        status.self_training_epochs
+        "  training      {} + {} epochs, {ending}",
+        status.pretraining_epochs, status.self_training_epochs
     );
     for warning in &status.warnings {
-        println!("  warning: {warning}");
+        println!("  warning       {warning}");
     }
-    let Some(types) = types else {
-        print_sizes(clusters);
-        return Ok(());
-    };
-    println!(
-        "  agreement with {} known types:  {}  (at the start: {})",
-        types.count(),
-        types.agreement(clusters.labels())?,
-        types.agreement(fit.initial_labels())?
-    );
-    if clusters.count() <= WIDEST_TABLE {
-        print_table(types, clusters);
-    } else {
-        print_sizes(clusters);
+    if let Some(types) = types {
+        println!(
+            "  agreement     {}   at the start {}",
+            types.agreement(clusters.labels())?,
+            types.agreement(fit.initial_labels())?
+        );
     }
     Ok(())
 }
 
-fn print_sizes(clusters: &Assignment) {
-    let sizes: Vec<String> = clusters.sizes().iter().map(usize::to_string).collect();
-    println!("  cells in clusters 0, 1, …: {}", sizes.join(", "));
-}
-
-fn print_table(types: &KnownTypes, clusters: &Assignment) {
-    let row = |name: &str, numbers: Vec<usize>, zero: &str| {
+/// Prints how many cells of every known type each cluster holds, unless there are too many
+/// clusters.
+pub fn print_table(types: &KnownTypes, clusters: &Assignment) {
+    if clusters.count() > WIDEST_TABLE {
+        return;
+    }
+    let row = |name: &str, numbers: &[usize]| {
         let numbers: Vec<String> = numbers
-            .into_iter()
+            .iter()
             .map(|number| match number {
-                0 => format!("{zero:>4}"),
+                0 => "   ·".to_string(),
                 _ => format!("{number:>4}"),
             })
             .collect();
-        println!("    {name:<30} {}", numbers.join(" "));
+        println!("  {name:<30} {}", numbers.join(" "));
     };
-    println!();
-    row("cluster", (0..clusters.count()).collect(), "0");
+    let header: Vec<String> = (0..clusters.count())
+        .map(|cluster| format!("{cluster:>4}"))
+        .collect();
+    println!(
+        "\n  {:<30} {}",
+        "cells of type in cluster",
+        header.join(" ")
+    );
     for (name, counts) in by_cluster(types, clusters) {
-        row(name, counts, "·");
+        row(name, &counts);
     }
-    row("all cells", clusters.sizes(), "0");
 }
 
 /// Cells of every type `(name, cells in every cluster)`, the most frequent type first.

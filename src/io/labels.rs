@@ -42,6 +42,11 @@ pub fn read_labels(path: impl AsRef<Path>, column: Option<&str>) -> Result<Vec<(
             .position(|name| name == column)
             .ok_or_else(|| lines.error(format!("no column \"{column}\"; there are: {listed}")))?,
         None if columns.len() == 1 => 0,
+        None if columns.is_empty() => {
+            return Err(lines.error(
+                "expected two columns, cell names and labels, separated by commas or tabs",
+            ));
+        }
         None => {
             return Err(lines.error(format!(
                 "which column holds the labels is not clear; name one of: {listed}"
@@ -93,6 +98,7 @@ mod tests {
             ("cell,a,b\n", None, "line 1: which column"),
             ("cell,a,b\n", Some("c"), "no column \"c\"; there are: a, b"),
             ("cell,a,b\n", Some("cell"), "no column \"cell\""),
+            ("cell\nx\n", None, "line 1: expected two columns"),
             ("cell,a\nx,1\ny\n", None, "line 3: found 1 fields"),
             ("cell,a\n\"x,1\n", None, "line 2: a quoted field"),
             ("", None, "line 1: expected a header"),
