@@ -262,7 +262,7 @@ fn run_single(arguments: &Arguments) -> std::result::Result<Vec<Row>, Box<dyn st
         .iter()
         .map(|&cell| &names[cell])
         .collect();
-    let (truth, types) = encode(&truth);
+    let (truth, types) = metrics::encode_labels(&truth);
 
     let (labelled, constraints) = constraints(arguments, &truth, seed)?;
     let scored: Vec<usize> = (0..truth.len()).filter(|&cell| !labelled[cell]).collect();
@@ -298,7 +298,7 @@ fn run_single(arguments: &Arguments) -> std::result::Result<Vec<Row>, Box<dyn st
 
     let rows = match method {
         Method::Scdcc => {
-            let clusters = arguments.clusters.unwrap_or(types);
+            let clusters = arguments.clusters.unwrap_or(types.len());
             let mut config = match arguments.preset {
                 Preset::Default => ScdccConfig::new(clusters),
                 Preset::Reference => ScdccConfig::reference(clusters),
@@ -354,18 +354,6 @@ fn run_single(arguments: &Arguments) -> std::result::Result<Vec<Row>, Box<dyn st
         }
     };
     Ok(rows)
-}
-
-/// Labels as numbers, and how many there are.
-fn encode(names: &[&String]) -> (Vec<usize>, usize) {
-    let mut known: Vec<&String> = names.to_vec();
-    known.sort_unstable();
-    known.dedup();
-    let codes = names
-        .iter()
-        .map(|name| known.partition_point(|other| other < name))
-        .collect();
-    (codes, known.len())
 }
 
 /// Which cells are labelled, and constraint pairs drawn from them.

@@ -222,7 +222,7 @@ pub enum Error {
         last_good: LastGood,
     },
     /// The tensor backend refused.
-    #[error("the compute device failed: {reason}")]
+    #[error("compute device: {reason}")]
     Device {
         /// What it said, and what to do.
         reason: String,

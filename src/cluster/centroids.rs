@@ -44,9 +44,17 @@ pub struct GraphConfig {
     pub resolution: f64,
     /// Leiden (default) or Louvain (DESC paper).
     pub method: CommunityMethod,
+    /// Whether edges count by their connectivity (default, as scanpy's `leiden`) or all alike (as
+    /// scanpy's `louvain`, and so the DESC paper: fewer communities at the same resolution).
+    #[serde(default = "weighted_by_default")]
+    pub weighted: bool,
     /// With more cells than this, the graph is built on a random subsample of this many, and the
     /// other cells go to the nearest centroid. Default 200 000.
     pub max_cells: usize,
+}
+
+fn weighted_by_default() -> bool {
+    true
 }
 
 impl Default for GraphConfig {
@@ -55,6 +63,7 @@ impl Default for GraphConfig {
             neighbors: 10,
             resolution: 1.0,
             method: CommunityMethod::Leiden,
+            weighted: true,
             max_cells: 200_000,
         }
     }
@@ -84,6 +93,12 @@ impl GraphConfig {
     /// Sets the method.
     pub fn with_method(mut self, method: CommunityMethod) -> Self {
         self.method = method;
+        self
+    }
+
+    /// Sets whether edges count by their connectivity.
+    pub fn with_weighted(mut self, weighted: bool) -> Self {
+        self.weighted = weighted;
         self
     }
 
@@ -198,7 +213,10 @@ fn from_graph(
 /// The communities of an embedding's cell graph: at least two.
 fn communities(embedding: ArrayView2<f32>, config: &GraphConfig, seed: u64) -> Result<Vec<usize>> {
     let neighbors = nearest_neighbors(embedding, config.neighbors - 1)?;
-    let graph = connectivities(&neighbors)?;
+    let graph = match config.weighted {
+        true => connectivities(&neighbors)?,
+        false => connectivities(&neighbors)?.into_unweighted(),
+    };
     let labels = find_communities(&graph, config.resolution, config.method, seed)?;
     if labels.iter().all(|&label| label == 0) {
         return Err(Error::SingleCommunity {
@@ -302,6 +320,23 @@ mod tests {
                 .centroids,
             found.centroids
         );
+    }
+
+    /// scanpy's `louvain` ignores the connectivities, which matters: on structureless data it finds
+    /// fewer communities at the same resolution.
+    #[test]
+    fn an_unweighted_graph_has_fewer_communities_at_the_same_resolution() {
+        let (points, _) = blobs(1, 400, 0.0);
+        let count = |weighted| {
+            let config = GraphConfig::new(1.0).with_weighted(weighted);
+            let start = CentroidStart::Graph(config);
+            initial_centroids(points.view(), &start, 1)
+                .unwrap()
+                .centroids
+                .nrows()
+        };
+        let (weighted, unweighted) = (count(true), count(false));
+        assert!(unweighted < weighted, "{unweighted} against {weighted}");
     }
 
     #[test]

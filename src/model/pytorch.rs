@@ -28,6 +28,9 @@ pub struct ScdccWeights {
 /// Widths of all layers are taken from the file. Give the autoencoder to
 /// [`ScdccTrainer::cluster`](crate::train::ScdccTrainer::cluster) to go on from it.
 ///
+/// Versions of the `zip` crate from 9.1 on misread an archive whose file name has exactly 21
+/// characters before its last extension; the names that the original gives are not of that length.
+///
 /// # Errors
 /// [`Error::Format`] when the file is not such a file, naming the tensor that is missing or has
 /// an unexpected shape.

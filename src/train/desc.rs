@@ -35,6 +35,10 @@ pub struct DescConfig {
     /// How communities of the graph are found.
     #[config(default = "CommunityMethod::Leiden")]
     pub communities: CommunityMethod,
+    /// Whether edges of the graph count by their connectivity or all alike. The original calls
+    /// scanpy's `louvain`, which counts them alike.
+    #[config(default = true)]
+    pub weighted_graph: bool,
     /// Another start, for example k-means with a known number of clusters, in place of the graph
     /// at the [`resolutions`](Self::resolutions); a single run.
     pub start: Option<CentroidStart>,
@@ -86,11 +90,12 @@ pub struct DescConfig {
 
 impl DescConfig {
     /// The settings of the paper and its code to the letter (Li et al., 2020), for comparisons:
-    /// the reconstruction ends in tanh, communities are Louvain's.
+    /// the reconstruction ends in tanh, communities are Louvain's on the unweighted graph.
     pub fn reference() -> Self {
         Self::new()
             .with_output_activation(Activation::Tanh)
             .with_communities(CommunityMethod::Louvain)
+            .with_weighted_graph(false)
     }
 
     /// Widths of the encoder by the number of cells, as in the paper.
@@ -189,7 +194,8 @@ impl DescConfig {
                 .map(|&resolution| {
                     let graph = GraphConfig::new(resolution)
                         .with_neighbors(self.neighbors)
-                        .with_method(self.communities);
+                        .with_method(self.communities)
+                        .with_weighted(self.weighted_graph);
                     (Some(resolution), CentroidStart::Graph(graph))
                 })
                 .collect(),
