@@ -350,12 +350,15 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
                 config.kernel.clone(),
                 &device,
             );
+            let mut settings = config.clone();
+            settings.resolutions = resolution.map_or(settings.resolutions, |value| vec![value]);
+            let info = model_info("desc", config.seed, &settings, cells);
             let finish = |network, evaluation: Evaluation, stop_reason, run: &TrainingRun<'_>| {
                 let model = FittedModel::new(
                     network,
                     None,
                     cells.preprocessing().clone(),
-                    model_info("desc", config.seed, config, cells),
+                    info.clone(),
                     &self.device,
                 );
                 DescRun {
