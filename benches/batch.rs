@@ -1,0 +1,47 @@
+//! Making one minibatch: sparse rows to dense tensors, scaled, with noise.
+
+#[path = "shared/cells.rs"]
+mod cells;
+#[path = "shared/threads.rs"]
+mod threads;
+
+use std::hint::black_box;
+
+use burn::tensor::Device;
+use celldec::batches::{Batches, Corruption, epoch_order};
+use criterion::{Criterion, criterion_group, criterion_main};
+
+use cells::{GENES, simulated_cells};
+
+/// Cells per batch.
+const BATCH: usize = 256;
+
+fn batch(criterion: &mut Criterion) {
+    let cells = simulated_cells(8 * BATCH).expect("a simulated data set");
+    let batches = Batches::new(&cells, &Device::default());
+    let order = epoch_order(cells.cells(), true, 1, 0);
+    let rows = &order[..BATCH];
+    for (threads, pool) in threads::pools() {
+        let size = format!("{BATCH}x{GENES}_{threads}threads");
+        criterion.bench_function(&format!("batch/counts_and_input_{size}"), |bencher| {
+            bencher.iter(|| pool.install(|| black_box(batches.batch(rows))))
+        });
+        for (name, corruption) in [
+            ("gaussian", Corruption::Gaussian(2.5)),
+            ("dropout", Corruption::Dropout(0.2)),
+        ] {
+            criterion.bench_function(&format!("batch/{name}_input_{size}"), |bencher| {
+                bencher.iter(|| {
+                    pool.install(|| black_box(batches.corrupted_input(rows, corruption, 1, 0)))
+                })
+            });
+        }
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(50);
+    targets = batch
+}
+criterion_main!(benches);
