@@ -42,6 +42,9 @@ struct Arguments {
     /// Epochs of pretraining of both methods; fewer are faster and less accurate.
     #[arg(long, value_name = "NUMBER", default_value_t = 300)]
     pretraining_epochs: usize,
+    /// The most epochs of self-training of both methods.
+    #[arg(long, value_name = "NUMBER", default_value_t = 2000)]
+    max_epochs: usize,
 }
 
 fn main() -> ExitCode {
@@ -72,6 +75,7 @@ fn scdcc(
     let fit = ScdccConfig::new(types.names.len())
         .with_seed(arguments.seed)
         .with_pretraining_epochs(arguments.pretraining_epochs)
+        .with_max_epochs(arguments.max_epochs)
         .init(device)?
         .fit_observed(&cells, &mut Progress::new(true))?;
     report::print_summary(&fit, Some(&types))?;
@@ -117,6 +121,7 @@ fn desc(
         .with_resolutions(vec![0.6, 1.0, 1.4])
         .with_seed(arguments.seed)
         .with_pretraining_epochs(arguments.pretraining_epochs)
+        .with_max_epochs(arguments.max_epochs)
         .init(device)?
         .fit_observed(&cells, &mut Progress::new(true))?;
     for DescRun { resolution, fit } in &runs {
