@@ -24,7 +24,7 @@ pub(super) fn for_training<M: Module>(module: M, device: &Device) -> M {
 /// Lets the system's allocator keep the memory of one training step for the next.
 ///
 /// glibc gives blocks above a threshold back to the system as soon as they are freed, so every
-/// step would fault its tensors in anew (a fifth of the time of a DESC fit). The threshold follows
+/// step would fault its tensors in anew (a seventh of the time of a scDCC fit). The threshold follows
 /// the largest such block freed so far, up to 32 MiB: one block of nearly that size, never
 /// touched, raises it. Other allocators do not notice.
 pub(super) fn keep_freed_memory() {

@@ -12,7 +12,7 @@ use super::epoch::{EpochAddress, MeanLosses, Steps, Term};
 use super::fitting::check_encoder;
 use super::observer::{Event, TrainingRun};
 use super::pretrain::{check_batch_size, check_learning_rate};
-use crate::batches::{Batches, Corruption, epoch_order, split};
+use crate::batches::{Batch, Batches, Corruption, epoch_order, split};
 use crate::error::{Error, LastGood, ParameterError, Result};
 use crate::loss::{ClusteringLoss, ConstraintLoss, ReconstructionLoss};
 use crate::model::{EpochRecord, Evaluation, Phase, StopReason, evaluate, tensor_to_array};
@@ -288,22 +288,29 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
         }
     }
 
-    /// The reconstruction term of the given cells, from corrupted input.
+    /// The clean input of the given cells, and their whole batch where a reconstruction needs it.
+    fn clean(&self, batches: &Batches<'_>, rows: &[usize]) -> (Tensor<2>, Option<Batch>) {
+        if self.reconstruction.is_none() {
+            return (batches.input(rows), None);
+        }
+        let batch = batches.batch(rows);
+        (batch.input.clone(), Some(batch))
+    }
+
+    /// The reconstruction term of a batch, from corrupted input.
     fn reconstruction_term(
         &self,
         network: &ClusteringNetwork<R::Head>,
         batches: &Batches<'_>,
-        rows: &[usize],
+        batch: Option<&Batch>,
         seed: u64,
         address: u64,
     ) -> Option<Term> {
-        let loss = self.reconstruction?;
-        let input = batches.corrupted_input(rows, self.config.corruption, seed, address);
+        let (loss, batch) = (self.reconstruction?, batch?);
+        let corruption = self.config.corruption;
+        let input = batches.corrupted_input(&batch.cells, corruption, seed, address);
         let output = network.decode(network.encode(input))?;
-        Some(Term::new(
-            loss.name(),
-            loss.forward(&output, &batches.batch(rows)),
-        ))
+        Some(Term::new(loss.name(), loss.forward(&output, batch)))
     }
 
     fn cell_steps(
@@ -320,10 +327,17 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
             address,
             self.config,
             |network, rows| {
-                let q = network.assign(network.encode(batches.input(rows)));
+                let (input, batch) = self.clean(batches, rows);
+                let q = network.assign(network.encode(input));
                 let p = rows_to_tensor(target, rows, &q.device());
                 let mut terms = vec![Term::new(&name, self.clustering.forward(q, p))];
-                terms.extend(self.reconstruction_term(network, batches, rows, seed, address));
+                terms.extend(self.reconstruction_term(
+                    network,
+                    batches,
+                    batch.as_ref(),
+                    seed,
+                    address,
+                ));
                 terms
             },
         )
@@ -336,8 +350,8 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
         pass: &mut Pass<'_>,
     ) -> Result<ClusteringNetwork<R::Head>> {
         let (batches, seed) = (pass.batches, pass.seed);
-        let assign = |network: &ClusteringNetwork<R::Head>, rows: &[usize]| {
-            network.assign(network.encode(batches.input(rows)))
+        let assign = |network: &ClusteringNetwork<R::Head>, input: Tensor<2>| {
+            network.assign(network.encode(input))
         };
 
         let pairs = constraints.pairs.must_link();
@@ -350,12 +364,14 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
             self.config,
             |network, rows| {
                 let (first, second) = sides(pairs, rows);
-                let (q_first, q_second) = (assign(network, &first), assign(network, &second));
+                let (first, first_batch) = self.clean(batches, &first);
+                let (second, second_batch) = self.clean(batches, &second);
+                let (q_first, q_second) = (assign(network, first), assign(network, second));
                 let loss = constraints.must_link.forward(q_first, q_second);
                 let mut terms = vec![Term::new(&name, loss)];
-                for side in [&first, &second] {
+                for batch in [first_batch, second_batch] {
                     terms.extend(
-                        self.reconstruction_term(network, batches, side, seed, address)
+                        self.reconstruction_term(network, batches, batch.as_ref(), seed, address)
                             .map(|term| Term::new(format!("{name} {}", term.name), term.loss)),
                     );
                 }
@@ -373,7 +389,8 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
             self.config,
             |network, rows| {
                 let (first, second) = sides(pairs, rows);
-                let (q_first, q_second) = (assign(network, &first), assign(network, &second));
+                let q_first = assign(network, batches.input(&first));
+                let q_second = assign(network, batches.input(&second));
                 let loss = constraints.cannot_link.forward(q_first, q_second);
                 vec![Term::new(&name, loss)]
             },
