@@ -68,6 +68,7 @@ mod flex {
     use burn::tensor::{DType, Tensor};
 
     use super::{UpdateRule, Updated};
+    use crate::kernel::vectorize::{Vectorize, vectorize};
 
     /// Elements below which splitting the work costs more than it saves.
     const CHUNK: usize = 1 << 14;
@@ -158,40 +159,28 @@ mod flex {
         gradient: &[f32],
         state: [&mut [f32]; N],
     ) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            if std::is_x86_feature_detected!("avx512f") && std::is_x86_feature_detected!("avx512vl")
-            {
-                // SAFETY: the CPU was just asked for these instructions.
-                return unsafe { apply_avx512(rule, weights, gradient, state) };
-            }
-            if std::is_x86_feature_detected!("avx2") {
-                // SAFETY: as above.
-                return unsafe { apply_avx2(rule, weights, gradient, state) };
-            }
+        vectorize(Update {
+            rule,
+            weights,
+            gradient,
+            state,
+        });
+    }
+
+    /// An update, compiled once for every vector width.
+    struct Update<'a, R, const N: usize> {
+        rule: &'a R,
+        weights: &'a mut [f32],
+        gradient: &'a [f32],
+        state: [&'a mut [f32]; N],
+    }
+
+    impl<R: UpdateRule<N>, const N: usize> Vectorize for Update<'_, R, N> {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<const FMA: bool>(self) {
+            self.rule.apply(self.weights, self.gradient, self.state);
         }
-        rule.apply(weights, gradient, state);
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f,avx512vl")]
-    fn apply_avx512<const N: usize>(
-        rule: &impl UpdateRule<N>,
-        weights: &mut [f32],
-        gradient: &[f32],
-        state: [&mut [f32]; N],
-    ) {
-        rule.apply(weights, gradient, state);
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn apply_avx2<const N: usize>(
-        rule: &impl UpdateRule<N>,
-        weights: &mut [f32],
-        gradient: &[f32],
-        state: [&mut [f32]; N],
-    ) {
-        rule.apply(weights, gradient, state);
     }
 }

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use super::combine::{Sum, Weighted};
 use crate::batches::Batch;
-use crate::kernel::likelihood;
+use crate::kernel::{likelihood, squared_error};
 use crate::nn::{HeadOutput, MseHead, NbHead, ReconstructionHead, ZinbHead};
 
 /// How well the output of a decoder head explains a batch of cells.
@@ -59,6 +59,10 @@ impl ReconstructionLoss for MseLoss {
 
     fn forward_no_reduction(&self, output: &HeadOutput<MseHead>, batch: &Batch) -> Tensor<2> {
         (output.reconstruction.clone() - batch.input.clone()).square()
+    }
+
+    fn forward(&self, output: &HeadOutput<MseHead>, batch: &Batch) -> Tensor<1> {
+        squared_error::mean(output.reconstruction.clone(), batch.input.clone())
     }
 
     fn name(&self) -> String {

@@ -3,29 +3,10 @@
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::{Device, Tensor, activation};
+use burn::tensor::{Device, Tensor};
 
-/// The function applied to a layer's output.
-#[derive(Config, Debug, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// No activation.
-    Linear,
-    /// max(0, x).
-    Relu,
-    /// Hyperbolic tangent.
-    Tanh,
-}
-
-impl Activation {
-    /// Applies the activation.
-    pub fn forward(self, input: Tensor<2>) -> Tensor<2> {
-        match self {
-            Self::Linear => input,
-            Self::Relu => activation::relu(input),
-            Self::Tanh => activation::tanh(input),
-        }
-    }
-}
+use crate::kernel::dense;
+pub use crate::kernel::dense::Activation;
 
 /// Configuration of a [`Dense`] layer.
 #[derive(Config, Debug)]
@@ -62,7 +43,7 @@ pub struct Dense {
 impl Dense {
     /// `[cells, inputs]` → `[cells, outputs]`.
     pub fn forward(&self, input: Tensor<2>) -> Tensor<2> {
-        self.activation.forward(self.linear.forward(input))
+        dense::forward(&self.linear, self.activation, input)
     }
 
     /// Width of the input.

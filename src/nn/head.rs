@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::dense::Activation;
+use crate::kernel::dense;
 
 /// What a head returns for a batch.
 pub type HeadOutput<H> = <H as ReconstructionHead>::Output;
@@ -100,7 +101,7 @@ impl ReconstructionHead for MseHead {
 
     fn forward(&self, features: Tensor<2>) -> MseOutput {
         MseOutput {
-            reconstruction: self.activation.forward(self.output.forward(features)),
+            reconstruction: dense::forward(&self.output, self.activation, features),
         }
     }
 
@@ -177,9 +178,9 @@ impl ReconstructionHead for NbHead {
     }
 
     fn forward(&self, features: Tensor<2>) -> NbOutput {
-        let mean_logits = self.mean.forward(features.clone());
+        let mean_logits = dense::forward(&self.mean, Activation::Linear, features.clone());
         let dispersion_logits = match (&self.dispersion, &self.gene_dispersion) {
-            (Some(layer), _) => layer.forward(features),
+            (Some(layer), _) => dense::forward(layer, Activation::Linear, features),
             (None, Some(logits)) => logits.val(),
             (None, None) => mean_logits.zeros_like(),
         };
@@ -253,10 +254,11 @@ impl ReconstructionHead for ZinbHead {
     }
 
     fn forward(&self, features: Tensor<2>) -> ZinbOutput {
+        let logits = |layer| dense::forward(layer, Activation::Linear, features.clone());
         ZinbOutput {
-            mean_logits: self.mean.forward(features.clone()),
-            dispersion_logits: self.dispersion.forward(features.clone()),
-            dropout_logits: self.dropout.forward(features),
+            mean_logits: logits(&self.mean),
+            dispersion_logits: logits(&self.dispersion),
+            dropout_logits: logits(&self.dropout),
         }
     }
 

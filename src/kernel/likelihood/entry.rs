@@ -2,8 +2,8 @@
 //!
 //! The forms are those of `point.rs`, with exponentials and divisions shared.
 
-use super::lanes::{self, double, mul_add};
 use super::{DISPERSION_MAX, DISPERSION_MIN};
+use crate::kernel::lanes::{self, double, mul_add};
 use crate::kernel::special::{STIRLING, STIRLING_DIGAMMA, STIRLING_SHIFT};
 
 /// The likelihood of one entry and its derivatives.

@@ -1,20 +1,17 @@
 //! The fused pass as an operation of the CPU backend `flex` with its own backward step.
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
-use burn::backend::autodiff::checkpoint::strategy::{
-    BalancedCheckpointing, CheckpointStrategy, NoCheckpointing,
-};
+use burn::backend::autodiff::checkpoint::strategy::{BalancedCheckpointing, NoCheckpointing};
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::flex::FlexTensor;
-use burn::backend::ops::FloatTensorOps;
 use burn::backend::{
-    Autodiff, DispatchDevice, DispatchKindConversion, DispatchTensor, Flex,
-    GradientCheckpointingStrategy,
+    Autodiff, DispatchKindConversion, DispatchTensor, Flex, GradientCheckpointingStrategy,
 };
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::Tensor;
 
 use super::fused::{self, Inputs};
+use crate::kernel::flex::{Strategy, from_values, node, record, storage, times_upstream};
 
 /// The mean by the fused pass, or nothing where it does not apply: another backend or float type,
 /// counts or size factors that are differentiated, shapes that only broadcasting would unite.
@@ -35,21 +32,14 @@ pub(super) fn mean(
         && dropout_logits.is_none_or(|logits| logits.dims() == [cells, genes]);
     let logits = [Some(mean_logits), Some(dispersion_logits), dropout_logits];
     let logits: Vec<&Tensor<2>> = logits.into_iter().flatten().collect();
-    let on_flex = matches!(
-        counts.device().inner().as_dispatch(),
-        DispatchDevice::Flex(_)
-    );
-    let single = size_factors.dtype() == DType::F32
-        && counts.dtype() == DType::F32
-        && logits.iter().all(|logits| logits.dtype() == DType::F32);
-    if !fits || !on_flex || !single || counts.is_tracked() || size_factors.is_tracked() {
+    if !fits || counts.is_tracked() || size_factors.is_tracked() {
         return None;
     }
 
     let primitives = Primitives {
-        counts: primitive(counts)?,
-        size_factors: primitive(size_factors)?,
-        logits: logits.iter().map(|l| primitive(l)).collect::<Option<_>>()?,
+        counts: storage(counts)?,
+        size_factors: storage(size_factors)?,
+        logits: logits.iter().map(|l| storage(l)).collect::<Option<_>>()?,
         cells,
         genes,
     };
@@ -72,15 +62,6 @@ pub(super) fn mean(
         }
         _ => None,
     }
-}
-
-/// The contiguous CPU storage behind a tensor.
-fn primitive<const D: usize>(tensor: &Tensor<D>) -> Option<FlexTensor> {
-    let primitive = tensor.clone().inner().try_into_primitive::<Flex>().ok()?;
-    Some(match primitive.is_contiguous() {
-        true => primitive,
-        false => primitive.to_contiguous(),
-    })
 }
 
 struct Primitives {
@@ -119,12 +100,10 @@ impl Primitives {
             ]
             .into_iter()
             .take(self.logits.len())
-            .map(|(values, rows)| {
-                FlexTensor::from_data(TensorData::new(values, [rows, self.genes]))
-            })
+            .map(|(values, rows)| from_values(values, [rows, self.genes]))
             .collect()
         });
-        let mean = FlexTensor::from_data(TensorData::new(vec![mean as f32], [1]));
+        let mean = from_values(vec![mean as f32], [1]);
         Some((mean, gradients))
     }
 }
@@ -137,44 +116,20 @@ fn differentiable<C: Strategy, const N: usize>(
 where
     DispatchTensor: DispatchKindConversion<Autodiff<Flex, C>>,
 {
-    let mut nodes = Vec::with_capacity(N);
-    for &logits in &logits {
-        // A constant among differentiated logits joins the graph as an untracked leaf.
-        let logits = match logits.is_autodiff() {
-            true => logits.clone(),
-            false => logits
-                .clone()
-                .autodiff()
-                .with_gradient_checkpointing_strategy(C::VALUE),
-        };
-        let primitive = logits.try_into_primitive::<Autodiff<Flex, C>>().ok()?;
-        nodes.push(primitive.node());
-    }
+    let nodes = logits
+        .iter()
+        .map(|logits| node::<C, 2>(logits))
+        .collect::<Option<Vec<_>>>()?;
     let nodes = <[_; N]>::try_from(nodes).ok()?;
     let tracked = logits.iter().any(|logits| logits.is_tracked());
     let (mean, gradients) = primitives.run(tracked)?;
-    let output = match LikelihoodMean
-        .prepare::<C>(nodes)
-        .compute_bound()
-        .stateful()
-    {
-        OpsKind::Tracked(prep) => prep.finish(<[_; N]>::try_from(gradients).ok()?, mean),
-        OpsKind::UnTracked(prep) => prep.finish(mean),
-    };
-    Some(Tensor::from_primitive::<Autodiff<Flex, C>>(output))
-}
-
-/// A checkpointing strategy and its run-time name.
-trait Strategy: CheckpointStrategy {
-    const VALUE: GradientCheckpointingStrategy;
-}
-
-impl Strategy for NoCheckpointing {
-    const VALUE: GradientCheckpointingStrategy = GradientCheckpointingStrategy::Disabled;
-}
-
-impl Strategy for BalancedCheckpointing {
-    const VALUE: GradientCheckpointingStrategy = GradientCheckpointingStrategy::Balanced;
+    let state = <[_; N]>::try_from(gradients);
+    if tracked && state.is_err() {
+        return None;
+    }
+    Some(record::<C, _, N, 1>(LikelihoodMean, nodes, mean, || {
+        state.expect("a tracked logit was asked for its gradient")
+    }))
 }
 
 /// Backward step: the gradients were computed with the value; they only need the factor from
@@ -192,18 +147,9 @@ impl<const N: usize> Backward<Flex, N> for LikelihoodMean {
         _checkpointer: &mut Checkpointer,
     ) {
         let upstream = grads.consume::<Flex>(&ops.node);
-        // A loss that is not weighted, the usual case, has the factor one.
-        let unit = upstream
-            .as_slice::<f32>()
-            .is_some_and(|factor| factor == [1.0]);
-        let upstream = Flex::float_reshape(upstream, [1, 1].into());
         for (parent, gradient) in ops.parents.into_iter().zip(ops.state) {
             if let Some(parent) = parent {
-                let gradient = match unit {
-                    true => gradient,
-                    false => Flex::float_mul(gradient, upstream.clone()),
-                };
-                grads.register::<Flex>(parent.id, gradient);
+                grads.register::<Flex>(parent.id, times_upstream(gradient, &upstream));
             }
         }
     }
@@ -211,7 +157,7 @@ impl<const N: usize> Backward<Flex, N> for LikelihoodMean {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::Device;
+    use burn::tensor::{DType, Device, TensorData};
 
     use super::*;
 

@@ -5,12 +5,14 @@
 //! log-gamma. The second visits the others, gathered in groups, in `f64`: there log-gammas of
 //! nearly equal arguments are subtracted.
 
+use std::mem::MaybeUninit;
 use std::sync::LazyLock;
 
 use rayon::prelude::*;
 
 use super::{entry, ln_mean_bounds};
 use crate::kernel::special::ln_gamma;
+use crate::kernel::vectorize::{Vectorize, vectorize};
 
 /// Cells a task handles; part of the definition of the result, because sums are formed per block.
 const BLOCK_CELLS: usize = 8;
@@ -56,18 +58,19 @@ pub(super) fn mean(inputs: Inputs<'_>, differentiate: bool) -> (f64, Option<Grad
     let Inputs { cells, genes, .. } = inputs;
     let entries = cells * genes;
     let by_gene = inputs.dispersion_logits.len() != entries;
-    let length = |wanted: bool| if wanted && differentiate { entries } else { 0 };
-    let mut gradients = Gradients {
-        mean: vec![0.0; length(true)],
-        dispersion: vec![0.0; length(!by_gene)],
-        dropout: vec![0.0; length(inputs.dropout_logits.is_some())],
-    };
+    let wanted = [true, !by_gene, inputs.dropout_logits.is_some()]
+        .map(|wanted| if wanted && differentiate { entries } else { 0 });
+    let mut gradients = wanted.map(Vec::<f32>::with_capacity);
 
     let size = BLOCK_CELLS * genes;
     let mut blocks = Vec::with_capacity(cells.div_ceil(BLOCK_CELLS));
-    let mut mean_rest = gradients.mean.chunks_mut(size);
-    let mut dispersion_rest = gradients.dispersion.chunks_mut(size);
-    let mut dropout_rest = gradients.dropout.chunks_mut(size);
+    let [mut mean_rest, mut dispersion_rest, mut dropout_rest] = {
+        let mut lengths = wanted.into_iter();
+        gradients.each_mut().map(|gradient| {
+            let length = lengths.next().unwrap_or_default();
+            gradient.spare_capacity_mut()[..length].chunks_mut(size)
+        })
+    };
     for first in (0..cells).step_by(BLOCK_CELLS) {
         blocks.push(Block {
             first,
@@ -82,10 +85,15 @@ pub(super) fn mean(inputs: Inputs<'_>, differentiate: bool) -> (f64, Option<Grad
     let sums: Vec<(f64, Option<Vec<f64>>)> = blocks
         .into_par_iter()
         .map(|block| match inputs.dropout_logits {
-            Some(_) => block.run::<true>(inputs),
-            None => block.run::<false>(inputs),
+            Some(_) => vectorize(Sweep::<true> { block, inputs }),
+            None => vectorize(Sweep::<false> { block, inputs }),
         })
         .collect();
+    for (gradient, length) in gradients.iter_mut().zip(wanted) {
+        // SAFETY: the blocks cover all cells, and a block writes every entry of its gradients.
+        unsafe { gradient.set_len(length) };
+    }
+    let [mean, mut dispersion, dropout] = gradients;
 
     let total: f64 = sums.iter().map(|(sum, _)| sum).sum();
     if by_gene && differentiate {
@@ -95,45 +103,44 @@ pub(super) fn mean(inputs: Inputs<'_>, differentiate: bool) -> (f64, Option<Grad
                 *sum += part;
             }
         }
-        gradients.dispersion = by_dispersion.into_iter().map(|sum| sum as f32).collect();
+        dispersion = by_dispersion.into_iter().map(|sum| sum as f32).collect();
     }
-    (total / entries as f64, differentiate.then_some(gradients))
+    let gradients = differentiate.then_some(Gradients {
+        mean,
+        dispersion,
+        dropout,
+    });
+    (total / entries as f64, gradients)
 }
 
 /// A block of consecutive cells and where its gradient goes.
 struct Block<'a> {
     first: usize,
     cells: usize,
-    by_mean: Option<&'a mut [f32]>,
-    by_dispersion: Option<&'a mut [f32]>,
-    by_dropout: Option<&'a mut [f32]>,
+    by_mean: Option<&'a mut [MaybeUninit<f32>]>,
+    by_dispersion: Option<&'a mut [MaybeUninit<f32>]>,
+    by_dropout: Option<&'a mut [MaybeUninit<f32>]>,
     /// Sum over the block's cells where the dispersion is one a gene.
     by_gene: Option<Vec<f64>>,
     scale: f32,
 }
 
-impl Block<'_> {
-    /// Compiled once for every vector width; with equal multiply-add, the arithmetic and so the
-    /// result is the same.
-    fn run<const INFLATED: bool>(self, inputs: Inputs<'_>) -> (f64, Option<Vec<f64>>) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            if std::is_x86_feature_detected!("avx512f")
-                && std::is_x86_feature_detected!("avx512bw")
-                && std::is_x86_feature_detected!("avx512dq")
-                && std::is_x86_feature_detected!("avx512vl")
-            {
-                // SAFETY: the CPU has just been found to have these features.
-                return unsafe { run_avx512::<INFLATED>(self, inputs) };
-            }
-            if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
-                // SAFETY: the CPU has just been found to have these features.
-                return unsafe { run_avx2::<INFLATED>(self, inputs) };
-            }
-        }
-        self.sweep::<INFLATED, { cfg!(target_arch = "aarch64") }>(inputs)
-    }
+/// The work on a block, compiled once for every vector width.
+struct Sweep<'a, const INFLATED: bool> {
+    block: Block<'a>,
+    inputs: Inputs<'a>,
+}
 
+impl<const INFLATED: bool> Vectorize for Sweep<'_, INFLATED> {
+    type Output = (f64, Option<Vec<f64>>);
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) -> Self::Output {
+        self.block.sweep::<INFLATED, FMA>(self.inputs)
+    }
+}
+
+impl Block<'_> {
     #[inline(always)]
     fn sweep<const INFLATED: bool, const FMA: bool>(
         mut self,
@@ -171,7 +178,9 @@ impl Block<'_> {
             let (zeros, positives) = row.as_zeros::<INFLATED, FMA>(&mut out, &mut found);
             sum += zeros + row.positive::<INFLATED, FMA>(&mut out, &found[..positives]);
             if let Some(by_gene) = &mut self.by_gene {
-                for (sum, &part) in by_gene.iter_mut().zip(out.dispersion.iter()) {
+                // SAFETY: the first sweep wrote the whole row.
+                let by_dispersion = unsafe { out.dispersion.assume_init_ref() };
+                for (sum, &part) in by_gene.iter_mut().zip(by_dispersion) {
                     *sum += f64::from(part);
                 }
             }
@@ -180,32 +189,17 @@ impl Block<'_> {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn run_avx512<const INFLATED: bool>(
-    block: Block<'_>,
-    inputs: Inputs<'_>,
-) -> (f64, Option<Vec<f64>>) {
-    block.sweep::<INFLATED, true>(inputs)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn run_avx2<const INFLATED: bool>(block: Block<'_>, inputs: Inputs<'_>) -> (f64, Option<Vec<f64>>) {
-    block.sweep::<INFLATED, true>(inputs)
-}
-
 /// The part of a gradient that belongs to a row, or a scratch row where nobody wants it.
 fn destination<'a>(
-    wanted: &'a mut Option<&mut [f32]>,
+    wanted: &'a mut Option<&mut [MaybeUninit<f32>]>,
     within: std::ops::Range<usize>,
     scratch: &'a mut Vec<f32>,
-) -> &'a mut [f32] {
+) -> &'a mut [MaybeUninit<f32>] {
     match wanted {
         Some(gradient) => &mut gradient[within],
         None => {
-            scratch.resize(within.len(), 0.0);
-            scratch
+            scratch.reserve(within.len());
+            &mut scratch.spare_capacity_mut()[..within.len()]
         }
     }
 }
@@ -223,11 +217,11 @@ fn load(values: &[f32]) -> [f32; WIDTH] {
 
 /// The inverse of [`load`].
 #[inline(always)]
-fn store(values: &[f32; WIDTH], into: &mut [f32]) {
-    if let Ok(full) = <&mut [f32; WIDTH]>::try_from(&mut *into) {
-        *full = *values;
+fn store(values: &[f32; WIDTH], into: &mut [MaybeUninit<f32>]) {
+    if let Ok(full) = <&mut [MaybeUninit<f32>; WIDTH]>::try_from(&mut *into) {
+        *full = values.map(MaybeUninit::new);
     } else {
-        into.copy_from_slice(&values[..into.len()]);
+        into.write_copy_of_slice(&values[..into.len()]);
     }
 }
 
@@ -243,9 +237,9 @@ struct Row<'a> {
 
 /// Where one cell's gradient goes, and the factor it is multiplied by.
 struct RowGradients<'a> {
-    mean: &'a mut [f32],
-    dispersion: &'a mut [f32],
-    dropout: &'a mut [f32],
+    mean: &'a mut [MaybeUninit<f32>],
+    dispersion: &'a mut [MaybeUninit<f32>],
+    dropout: &'a mut [MaybeUninit<f32>],
     scale: f32,
 }
 
@@ -371,14 +365,14 @@ impl Row<'_> {
             for (i, &gene) in group.iter().enumerate() {
                 let gene = gene as usize;
                 sum += values[i];
-                out.mean[gene] = if inside[i] {
+                out.mean[gene].write(if inside[i] {
                     log_mean[i] as f32 * out.scale
                 } else {
                     0.0
-                };
-                out.dispersion[gene] = dispersion[i] as f32 * out.scale;
+                });
+                out.dispersion[gene].write(dispersion[i] as f32 * out.scale);
                 if INFLATED {
-                    out.dropout[gene] = dropout[i] as f32 * out.scale;
+                    out.dropout[gene].write(dropout[i] as f32 * out.scale);
                 }
             }
         }
@@ -389,6 +383,8 @@ impl Row<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "x86_64")]
+    use crate::kernel::vectorize::avx2;
 
     fn values(length: usize, seed: usize, width: f32) -> Vec<f32> {
         (0..length)
@@ -397,9 +393,7 @@ mod tests {
     }
 
     /// The gradients and the sum of one block by one instruction set.
-    fn block(
-        run: impl FnOnce(Block<'_>, Inputs<'_>) -> (f64, Option<Vec<f64>>),
-    ) -> (f64, Vec<f32>) {
+    fn block(run: impl FnOnce(Sweep<'_, true>) -> (f64, Option<Vec<f64>>)) -> (f64, Vec<f32>) {
         let (cells, genes) = (BLOCK_CELLS, 203);
         let entries = cells * genes;
         let counts: Vec<f32> = values(entries, 1, 30.0)
@@ -416,7 +410,7 @@ mod tests {
             cells,
             genes,
         };
-        let mut gradients = vec![0.0; 3 * entries];
+        let mut gradients = vec![MaybeUninit::new(0.0); 3 * entries];
         let (by_mean, rest) = gradients.split_at_mut(entries);
         let (by_dispersion, by_dropout) = rest.split_at_mut(entries);
         let block = Block {
@@ -428,23 +422,25 @@ mod tests {
             by_gene: None,
             scale: 1.0,
         };
-        let (sum, _) = run(block, inputs);
-        (sum, gradients)
+        let (sum, _) = run(Sweep { block, inputs });
+        // SAFETY: initialised with zeros.
+        let gradients = unsafe { gradients.assume_init_ref() };
+        (sum, gradients.to_vec())
     }
 
     #[test]
     fn the_vector_width_does_not_change_a_bit() {
-        let reference = block(|block, inputs| block.sweep::<true, true>(inputs));
-        let dispatched = block(|block, inputs| block.run::<true>(inputs));
+        let reference = block(|sweep| sweep.run::<true>());
+        let dispatched = block(|sweep| vectorize(sweep));
         #[cfg(target_arch = "x86_64")]
         if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
             // SAFETY: the CPU has just been found to have these features.
-            let narrow = block(|block, inputs| unsafe { run_avx2::<true>(block, inputs) });
+            let narrow = block(|sweep| unsafe { avx2(sweep) });
             assert_eq!(reference, narrow);
             assert_eq!(reference, dispatched);
         }
         // Without fused multiply-add only the rounding differs.
-        let plain = block(|block, inputs| block.sweep::<true, false>(inputs));
+        let plain = block(|sweep| sweep.run::<false>());
         assert!((plain.0 / reference.0 - 1.0).abs() < 1e-6);
         assert!((dispatched.0 / reference.0 - 1.0).abs() < 1e-6);
         for (a, b) in plain.1.iter().zip(&reference.1) {

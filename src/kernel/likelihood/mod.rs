@@ -55,8 +55,6 @@ mod entry;
 mod flex;
 #[cfg(feature = "flex")]
 mod fused;
-#[cfg(feature = "flex")]
-mod lanes;
 mod point;
 
 pub use point::{nb_nll_point, zinb_nll_point};

@@ -29,6 +29,15 @@ const ARTANH: [f32; 5] = [
 /// Coefficients of the minimax polynomial of fdlibm's `logf`.
 const LN: [f32; 4] = [0.666_666_6, 0.400_009_7, 0.284_987_87, 0.242_790_79];
 
+/// (tanh(x)/x − 1) / x² in x² on |x| < 0.625, as in the Cephes library.
+const TANH: [f32; 5] = [
+    -0.333_332_8,
+    0.133_314_42,
+    -0.053_739_716,
+    0.020_639_09,
+    -0.005_704_988_6,
+];
+
 /// a b + c.
 #[inline(always)]
 pub(super) fn mul_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
@@ -93,6 +102,18 @@ pub(super) fn twice_artanh<const FMA: bool>(k: f32) -> f32 {
     mul_add::<FMA>(twice * z, polynomial::<FMA, 5>(z, &ARTANH), twice)
 }
 
+/// tanh x.
+#[inline(always)]
+pub(super) fn tanh<const FMA: bool>(x: f32) -> f32 {
+    let magnitude = x.abs();
+    let tail = exp::<FMA>(-2.0 * magnitude);
+    let far = 1.0 - 2.0 * tail / (1.0 + tail);
+    let z = x * x;
+    let near = mul_add::<FMA>(magnitude * z, polynomial::<FMA, 5>(z, &TANH), magnitude);
+    let tanh = if magnitude < 0.625 { near } else { far };
+    tanh.copysign(x)
+}
+
 /// The same functions in `f64`.
 pub(super) mod double {
     /// 1.5 · 2⁵².
@@ -138,12 +159,12 @@ pub(super) mod double {
 
     /// a b + c.
     #[inline(always)]
-    pub(in super::super) fn mul_add<const FMA: bool>(a: f64, b: f64, c: f64) -> f64 {
+    pub(in crate::kernel) fn mul_add<const FMA: bool>(a: f64, b: f64, c: f64) -> f64 {
         if FMA { a.mul_add(b, c) } else { a * b + c }
     }
 
     #[inline(always)]
-    pub(in super::super) fn polynomial<const FMA: bool, const N: usize>(
+    pub(in crate::kernel) fn polynomial<const FMA: bool, const N: usize>(
         x: f64,
         coefficients: &[f64; N],
     ) -> f64 {
@@ -156,7 +177,7 @@ pub(super) mod double {
 
     /// e^x for |x| < 700; the ends of that range stand for what lies beyond.
     #[inline(always)]
-    pub(in super::super) fn exp<const FMA: bool>(x: f64) -> f64 {
+    pub(in crate::kernel) fn exp<const FMA: bool>(x: f64) -> f64 {
         let x = if x < -700.0 { -700.0 } else { x };
         let x = if x > 700.0 { 700.0 } else { x };
         let rounded = mul_add::<FMA>(x, std::f64::consts::LOG2_E, ROUND);
@@ -169,7 +190,7 @@ pub(super) mod double {
 
     /// ln x of a positive normal number.
     #[inline(always)]
-    pub(in super::super) fn ln<const FMA: bool>(x: f64) -> f64 {
+    pub(in crate::kernel) fn ln<const FMA: bool>(x: f64) -> f64 {
         const SQRT_HALF: u64 = 0x3fe6_a09e_0000_0000;
         let shifted = x.to_bits().wrapping_add(0x3ff0_0000_0000_0000 - SQRT_HALF);
         // 2⁵² + k has k in its low bits: the conversion of an integer without an instruction
@@ -189,7 +210,7 @@ pub(super) mod double {
 
     /// 2 artanh k for |k| ≤ ⅓, which is ln(1 + u) with k = u / (2 + u).
     #[inline(always)]
-    pub(in super::super) fn twice_artanh<const FMA: bool>(k: f64) -> f64 {
+    pub(in crate::kernel) fn twice_artanh<const FMA: bool>(k: f64) -> f64 {
         let z = k * k;
         let twice = k + k;
         mul_add::<FMA>(twice * z, polynomial::<FMA, 10>(z, &ARTANH), twice)
@@ -233,7 +254,7 @@ mod tests {
     }
 
     fn within_two_units_in_the_last_place<const FMA: bool>() {
-        let mut worst = [0.0f64; 4];
+        let mut worst = [0.0f64; 5];
         for i in 0..200_000u32 {
             let x = -(i as f32) * 4.2e-4;
             worst[0] = worst[0].max(ulps(exp::<FMA>(x), f64::from(x).exp()));
@@ -251,8 +272,13 @@ mod tests {
                 let k = u / (2.0 + u);
                 worst[3] = worst[3].max(ulps(twice_artanh::<FMA>(k), f64::from(u).ln_1p()));
             }
+            let t = i as f32 * 5e-5;
+            worst[4] = worst[4].max(ulps(tanh::<FMA>(t), f64::from(t).tanh()));
         }
         assert!(worst.iter().all(|&w| w < 2.0), "{worst:?}");
+        assert_eq!(tanh::<FMA>(-0.7), -tanh::<FMA>(0.7));
+        assert_eq!(tanh::<FMA>(f32::INFINITY), 1.0);
+        assert!(tanh::<FMA>(f32::NAN).is_nan());
         assert!(exp::<FMA>(f32::NAN).is_nan() && ln::<FMA>(f32::NAN).is_nan());
     }
 

@@ -1,0 +1,312 @@
+//! The layer as an operation of the CPU backend `flex` with its own backward step.
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::{BalancedCheckpointing, NoCheckpointing};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops};
+use burn::backend::flex::FlexTensor;
+use burn::backend::{
+    Autodiff, DispatchKindConversion, DispatchTensor, Flex, GradientCheckpointingStrategy,
+};
+use burn::nn::Linear;
+use burn::tensor::Tensor;
+use rayon::prelude::*;
+
+use super::activation::Activation;
+use super::activation::in_place::{Finish, SumRows, Undo};
+use super::product::{View, each_column_block, product};
+use crate::kernel::flex::{Strategy, contiguous, from_values, node, record, storage};
+use crate::kernel::vectorize::vectorize;
+
+/// The layer's output, or nothing where the operation does not apply: another backend or float
+/// type, no bias, shapes that do not fit (burn's own operations then say so).
+pub(super) fn forward(
+    linear: &Linear,
+    activation: Activation,
+    input: &Tensor<2>,
+) -> Option<Tensor<2>> {
+    let (weights, bias) = (linear.weight.val(), linear.bias.as_ref()?.val());
+    let ([cells, inputs], [rows, outputs]) = (input.dims(), weights.dims());
+    if inputs != rows || bias.dims() != [outputs] || cells * inputs * outputs == 0 {
+        return None;
+    }
+    let layer = Layer {
+        input: storage(input)?,
+        weights: storage(&weights)?,
+        activation,
+        cells,
+        inputs,
+        outputs,
+    };
+    let strategy = [input, &weights]
+        .into_iter()
+        .find_map(|tensor| tensor.gradient_checkpointing_strategy())
+        .or_else(|| bias.gradient_checkpointing_strategy());
+    let output = layer.output(storage(&bias)?.as_slice()?)?;
+    match strategy {
+        None => Some(Tensor::from_primitive::<Flex>(output)),
+        Some(GradientCheckpointingStrategy::Disabled) => {
+            differentiable::<NoCheckpointing>(layer, output, input, &weights, &bias)
+        }
+        Some(GradientCheckpointingStrategy::Balanced) => {
+            differentiable::<BalancedCheckpointing>(layer, output, input, &weights, &bias)
+        }
+    }
+}
+
+/// Puts the output into the graph of input, weights and bias.
+fn differentiable<C: Strategy>(
+    layer: Layer,
+    output: FlexTensor,
+    input: &Tensor<2>,
+    weights: &Tensor<2>,
+    bias: &Tensor<1>,
+) -> Option<Tensor<2>>
+where
+    DispatchTensor: DispatchKindConversion<Autodiff<Flex, C>>,
+{
+    let nodes = [
+        node::<C, 2>(input)?,
+        node::<C, 2>(weights)?,
+        node::<C, 1>(bias)?,
+    ];
+    let kept = (layer.activation != Activation::Linear).then(|| output.clone());
+    Some(record::<C, _, 3, 2>(LayerStep, nodes, output, || {
+        (layer, kept)
+    }))
+}
+
+/// Input `[cells, inputs]`, weights `[inputs, outputs]` and activation of a layer.
+#[derive(Debug, Clone)]
+struct Layer {
+    input: FlexTensor,
+    weights: FlexTensor,
+    activation: Activation,
+    cells: usize,
+    inputs: usize,
+    outputs: usize,
+}
+
+impl Layer {
+    fn output(&self, bias: &[f32]) -> Option<FlexTensor> {
+        let values = product(
+            View::new(self.input.as_slice()?, self.cells, self.inputs),
+            View::new(self.weights.as_slice()?, self.inputs, self.outputs),
+            |columns, rows| {
+                vectorize(Finish {
+                    activation: self.activation,
+                    bias: &bias[columns],
+                    rows,
+                });
+            },
+        );
+        Some(from_values(values, [self.cells, self.outputs]))
+    }
+
+    /// The gradient of the bias; turns the gradient of the output into that of the sum before the
+    /// activation.
+    fn bias_gradient(&self, gradient: &mut FlexTensor, output: Option<&[f32]>) -> Vec<f32> {
+        let mut sums = vec![0.0; self.outputs];
+        let width = self.outputs;
+        match output {
+            Some(output) => {
+                let values = gradient.storage_mut::<f32>();
+                each_column_block(values, &mut sums, |columns, rows, sums| {
+                    let outputs = output.chunks_exact(width).map(|row| &row[columns.clone()]);
+                    vectorize(Undo {
+                        activation: self.activation,
+                        rows: outputs.zip(rows),
+                        bias_gradient: sums,
+                    });
+                });
+            }
+            None => {
+                let values = gradient.storage::<f32>();
+                sums.par_chunks_mut(SUMMED)
+                    .enumerate()
+                    .for_each(|(block, sums)| {
+                        let columns = block * SUMMED..block * SUMMED + sums.len();
+                        let rows = values.chunks_exact(width).map(|row| &row[columns.clone()]);
+                        vectorize(SumRows { rows, sums });
+                    });
+            }
+        }
+        sums
+    }
+}
+
+/// Columns that a thread sums together.
+const SUMMED: usize = 256;
+
+/// Backward step of a layer; keeps the output if the activation's derivative needs it.
+#[derive(Debug)]
+struct LayerStep;
+
+impl Backward<Flex, 3> for LayerStep {
+    type State = (Layer, Option<FlexTensor>);
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 3>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let (layer, output) = ops.state;
+        let mut gradient = contiguous(grads.consume::<Flex>(&ops.node));
+        let output = output.as_ref().map(|output| output.storage::<f32>());
+        let by_bias = layer.bias_gradient(&mut gradient, output);
+
+        let (cells, inputs, outputs) = (layer.cells, layer.inputs, layer.outputs);
+        let by_sum = View::new(gradient.storage(), cells, outputs);
+        let [input, weights, bias] = ops.parents;
+        if let Some(node) = bias {
+            grads.register::<Flex>(node.id, from_values(by_bias, [outputs]));
+        }
+        if let Some(node) = weights {
+            let input = View::new(layer.input.storage(), cells, inputs);
+            let by_weights = product(input.transposed(), by_sum, |_, _| {});
+            grads.register::<Flex>(node.id, from_values(by_weights, [inputs, outputs]));
+        }
+        if let Some(node) = input {
+            let weights = View::new(layer.weights.storage(), inputs, outputs);
+            let by_input = product(by_sum, weights.transposed(), |_, _| {});
+            grads.register::<Flex>(node.id, from_values(by_input, [cells, inputs]));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::module::Param;
+    use burn::tensor::{DType, Device, TensorData};
+
+    use super::*;
+
+    const ACTIVATIONS: [Activation; 3] = [Activation::Linear, Activation::Relu, Activation::Tanh];
+
+    fn tensor<const D: usize>(shape: [usize; D], seed: usize, device: &Device) -> Tensor<D> {
+        let length = shape.iter().product();
+        let values: Vec<f32> = (0..length)
+            .map(|i| ((i * 7919 + seed * 104_729) % 10_007) as f32 / 10_007.0 - 0.5)
+            .collect();
+        Tensor::from_data(TensorData::new(values, shape), device)
+    }
+
+    fn linear(inputs: usize, outputs: usize, device: &Device) -> Linear {
+        Linear {
+            weight: Param::from_tensor(tensor([inputs, outputs], 2, device)),
+            bias: Some(Param::from_tensor(tensor([outputs], 3, device))),
+        }
+    }
+
+    fn close<const D: usize>(found: Tensor<D>, expected: Tensor<D>) {
+        let largest = expected.clone().abs().max().into_scalar::<f32>();
+        let error = (found - expected).abs().max().into_scalar::<f32>();
+        assert!(error <= 3e-6 * largest, "{error} of {largest}");
+    }
+
+    /// The fused and the composed layer: value and gradients.
+    #[test]
+    fn agrees_with_the_composed_layer() {
+        let plain = Device::default();
+        for device in [
+            plain.clone().autodiff(),
+            plain.autodiff().gradient_checkpointing(),
+        ] {
+            for (cells, inputs, outputs) in [(1, 1, 1), (5, 3, 2), (70, 130, 300), (256, 200, 64)] {
+                let linear = linear(inputs, outputs, &device);
+                let weight = || tensor::<2>([cells, outputs], 4, &device);
+                for activation in ACTIVATIONS {
+                    let run = |fused: bool| {
+                        let input = tensor::<2>([cells, inputs], 1, &device).require_grad();
+                        let output = match fused {
+                            true => forward(&linear, activation, &input).expect("the fused layer"),
+                            false => activation.forward(linear.forward(input.clone())),
+                        };
+                        let gradients = (output.clone() * weight()).sum().backward();
+                        (
+                            output.inner(),
+                            input.grad(&gradients).expect("a gradient"),
+                            linear.weight.val().grad(&gradients).expect("a gradient"),
+                            linear.bias.as_ref().and_then(|b| b.val().grad(&gradients)),
+                        )
+                    };
+                    let (fused, composed) = (run(true), run(false));
+                    close(fused.0, composed.0);
+                    close(fused.1, composed.1);
+                    close(fused.2, composed.2);
+                    close(
+                        fused.3.expect("a gradient"),
+                        composed.3.expect("a gradient"),
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_output_used_twice_adds_its_gradients() {
+        let device = Device::default().autodiff();
+        let linear = linear(40, 30, &device);
+        let run = |fused: bool| {
+            let input = tensor::<2>([20, 40], 1, &device);
+            let output = match fused {
+                true => forward(&linear, Activation::Relu, &input).expect("the fused layer"),
+                false => Activation::Relu.forward(linear.forward(input)),
+            };
+            let gradients = (output.clone().square() + output).sum().backward();
+            linear.weight.val().grad(&gradients).expect("a gradient")
+        };
+        close(run(true), run(false));
+    }
+
+    #[test]
+    fn not_a_number_stays() {
+        let device = Device::default();
+        let linear = linear(2, 3, &device);
+        for activation in ACTIVATIONS {
+            let input = Tensor::<2>::from_floats([[f32::NAN, 1.0], [1.0, 1.0]], &device);
+            let output = forward(&linear, activation, &input).expect("the fused layer");
+            let values = output
+                .into_data_as::<f32>()
+                .try_to_vec::<f32>()
+                .expect("floats");
+            assert!(values[..3].iter().all(|value| value.is_nan()));
+            assert!(values[3..].iter().all(|value| value.is_finite()));
+        }
+    }
+
+    #[test]
+    fn left_to_burn_where_it_does_not_apply() {
+        let device = Device::default();
+        let input = tensor::<2>([4, 3], 1, &device);
+        let with_bias = linear(3, 2, &device);
+        assert!(forward(&with_bias, Activation::Relu, &input).is_some());
+        assert!(
+            forward(
+                &with_bias,
+                Activation::Relu,
+                &input.clone().cast(DType::F64)
+            )
+            .is_none()
+        );
+        let empty = Tensor::<2>::zeros([0, 3], &device);
+        assert!(forward(&with_bias, Activation::Relu, &empty).is_none());
+        let without_bias = Linear {
+            bias: None,
+            ..with_bias
+        };
+        assert!(forward(&without_bias, Activation::Relu, &input).is_none());
+    }
+
+    #[test]
+    fn reads_views() {
+        let device = Device::default();
+        let linear = linear(3, 70, &device);
+        let input = tensor::<2>([3, 50], 1, &device);
+        let copy = Tensor::<2>::from_data(input.clone().transpose().to_data(), &device);
+        let run = |input| forward(&linear, Activation::Tanh, &input).expect("the fused layer");
+        let view = run(input.transpose()).to_data();
+        view.assert_eq(&run(copy).to_data(), true);
+    }
+}

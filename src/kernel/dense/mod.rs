@@ -1,0 +1,27 @@
+//! A fully connected layer as one operation: product, bias and activation.
+//!
+//! Composed of tensor operations, the product goes through a zeroed temporary that is copied, and
+//! bias, activation and their gradients are passes of their own on one thread. On the CPU backend
+//! `flex` the layer is one operation: every tile of the product gets its bias and activation while
+//! it is in the cache, and the backward step makes the gradient of weights, bias and input without
+//! temporaries. Elsewhere it is composed of burn's own operations.
+
+mod activation;
+#[cfg(feature = "flex")]
+mod flex;
+#[cfg(feature = "flex")]
+mod product;
+
+pub use activation::Activation;
+
+use burn::nn::Linear;
+use burn::tensor::Tensor;
+
+/// `activation(input · W + b)`: `[cells, inputs]` → `[cells, outputs]`.
+pub(crate) fn forward(linear: &Linear, activation: Activation, input: Tensor<2>) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    if let Some(output) = flex::forward(linear, activation, &input) {
+        return output;
+    }
+    activation.forward(linear.forward(input))
+}

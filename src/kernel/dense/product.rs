@@ -1,0 +1,343 @@
+//! Matrix products in tiles, and work on tiles of a matrix.
+//!
+//! The tiles run in parallel; each is one call of the `gemm` crate on one thread. An element's sum
+//! is formed in the same order in every tiling, so results depend neither on it nor on the number
+//! of threads.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use gemm::{Parallelism, gemm};
+use rayon::prelude::*;
+
+/// Rows and columns of a tile, at most.
+const TILE: (usize, usize) = (256, 64);
+/// Multiplications below which a product is not worth sharing between threads.
+const SHARED_FROM: usize = 1 << 20;
+
+/// A matrix in memory, row by row or, transposed, column by column.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    values: &'a [f32],
+    rows: usize,
+    columns: usize,
+    row_stride: usize,
+    column_stride: usize,
+}
+
+impl<'a> View<'a> {
+    /// A row-major matrix of `columns` columns.
+    pub(super) fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
+        assert_eq!(values.len(), rows * columns);
+        Self {
+            values,
+            rows,
+            columns,
+            row_stride: columns,
+            column_stride: 1,
+        }
+    }
+
+    pub(super) fn transposed(self) -> Self {
+        Self {
+            rows: self.columns,
+            columns: self.rows,
+            row_stride: self.column_stride,
+            column_stride: self.row_stride,
+            ..self
+        }
+    }
+}
+
+/// `left` · `right` in row-major order. `finish` gets every tile's range of columns and its rows,
+/// while they are in the cache.
+pub(super) fn product(
+    left: View<'_>,
+    right: View<'_>,
+    finish: impl for<'t> Fn(Range<usize>, Rows<'t>) + Sync,
+) -> Vec<f32> {
+    assert_eq!(left.columns, right.rows);
+    let (rows, columns, inner) = (left.rows, right.columns, left.columns);
+    let mut values = Vec::<f32>::with_capacity(rows * columns);
+    let matrix = Matrix::new(&mut values.spare_capacity_mut()[..rows * columns], columns);
+    let shared = rows * columns * inner >= SHARED_FROM;
+    each_tile(rows, columns, shared, |tile| {
+        let first = tile.rows.start * columns + tile.columns.start;
+        let left_first = tile.rows.start * left.row_stride;
+        let right_first = tile.columns.start * right.column_stride;
+        // SAFETY: `View` holds rows × columns values at its strides, and the tile lies within
+        // both of them and within `matrix`, whose tiles do not overlap. The destination is not
+        // read, so it need not be initialised.
+        unsafe {
+            gemm(
+                tile.rows.len(),
+                tile.columns.len(),
+                inner,
+                matrix.first.add(first),
+                1,
+                columns as isize,
+                false,
+                left.values.as_ptr().add(left_first),
+                left.column_stride as isize,
+                left.row_stride as isize,
+                right.values.as_ptr().add(right_first),
+                right.column_stride as isize,
+                right.row_stride as isize,
+                0.0,
+                1.0,
+                false,
+                false,
+                false,
+                Parallelism::None,
+            );
+        }
+        // SAFETY: the product has just initialised the tile, which nobody else has.
+        let tile_rows = unsafe { matrix.rows(&tile) };
+        finish(tile.columns, tile_rows);
+    });
+    // SAFETY: the tiles cover the matrix, so every value is initialised.
+    unsafe { values.set_len(rows * columns) };
+    values
+}
+
+/// Calls `work` for blocks of whole columns of a row-major matrix, in parallel, with the range of
+/// columns, the rows within it and that range of `by_column`.
+pub(super) fn each_column_block(
+    values: &mut [f32],
+    by_column: &mut [f32],
+    work: impl for<'t> Fn(Range<usize>, Rows<'t>, &mut [f32]) + Sync,
+) {
+    let columns = by_column.len();
+    let rows = values.len() / columns.max(1);
+    assert_eq!(values.len(), rows * columns);
+    let first = values.as_mut_ptr().cast::<MaybeUninit<f32>>();
+    // SAFETY: the same memory, borrowed as long; only initialised values are written to it.
+    let matrix = Matrix::new(
+        unsafe { std::slice::from_raw_parts_mut(first, rows * columns) },
+        columns,
+    );
+    let block = |(index, by_column): (usize, &mut [f32])| {
+        let start = index * TILE.1;
+        let tile = Tile {
+            rows: 0..rows,
+            columns: start..start + by_column.len(),
+        };
+        // SAFETY: the values are initialised, blocks do not overlap, and `values` is borrowed
+        // exclusively.
+        let tile_rows = unsafe { matrix.rows(&tile) };
+        work(tile.columns, tile_rows, by_column);
+    };
+    let blocks = by_column.par_chunks_mut(TILE.1).enumerate();
+    match rows * columns >= SHARED_FROM >> 4 {
+        true => blocks.for_each(block),
+        false => by_column.chunks_mut(TILE.1).enumerate().for_each(block),
+    }
+}
+
+struct Tile {
+    rows: Range<usize>,
+    columns: Range<usize>,
+}
+
+/// Calls `work` for tiles that cover `rows` × `columns`.
+fn each_tile(rows: usize, columns: usize, shared: bool, work: impl Fn(Tile) + Sync) {
+    let (down, across) = (rows.div_ceil(TILE.0), columns.div_ceil(TILE.1));
+    let tile = |index: usize| {
+        work(Tile {
+            rows: part(rows, down, index / across),
+            columns: part(columns, across, index % across),
+        });
+    };
+    match shared {
+        true => (0..down * across)
+            .into_par_iter()
+            .with_max_len(1)
+            .for_each(tile),
+        false => work(Tile {
+            rows: 0..rows,
+            columns: 0..columns,
+        }),
+    }
+}
+
+/// The part at `index` when `length` is cut into `parts` that differ by one at most. Equal parts,
+/// because a single row or column left over would be multiplied by another algorithm.
+fn part(length: usize, parts: usize, index: usize) -> Range<usize> {
+    length * index / parts..length * (index + 1) / parts
+}
+
+/// A row-major matrix that threads share tile by tile.
+struct Matrix {
+    first: *mut f32,
+    columns: usize,
+}
+
+// SAFETY: the pointer is used for tiles that do not overlap.
+unsafe impl Sync for Matrix {}
+
+impl Matrix {
+    fn new(values: &mut [MaybeUninit<f32>], columns: usize) -> Self {
+        Self {
+            first: values.as_mut_ptr().cast(),
+            columns,
+        }
+    }
+
+    /// The rows of a tile.
+    ///
+    /// # Safety
+    /// The tile lies within the matrix, is initialised, and nobody else has it while `'t` lasts.
+    unsafe fn rows<'t>(&self, tile: &Tile) -> Rows<'t> {
+        Rows {
+            // SAFETY: the tile lies within the matrix.
+            next: unsafe {
+                self.first
+                    .add(tile.rows.start * self.columns + tile.columns.start)
+            },
+            left: tile.rows.len(),
+            width: tile.columns.len(),
+            stride: self.columns,
+            lifetime: std::marker::PhantomData,
+        }
+    }
+}
+
+/// The rows of a tile, each a slice as wide as the tile.
+pub(super) struct Rows<'t> {
+    next: *mut f32,
+    left: usize,
+    width: usize,
+    stride: usize,
+    lifetime: std::marker::PhantomData<&'t mut [f32]>,
+}
+
+impl<'t> Iterator for Rows<'t> {
+    type Item = &'t mut [f32];
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<&'t mut [f32]> {
+        if self.left == 0 {
+            return None;
+        }
+        self.left -= 1;
+        // SAFETY: `Matrix::rows` was promised this row exclusively; rows do not overlap.
+        let row = unsafe { std::slice::from_raw_parts_mut(self.next, self.width) };
+        self.next = self.next.wrapping_add(self.stride);
+        Some(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn values(length: usize, seed: usize) -> Vec<f32> {
+        (0..length)
+            .map(|i| ((i * 7919 + seed * 104_729) % 10_007) as f32 / 10_007.0 - 0.5)
+            .collect()
+    }
+
+    fn element(view: View<'_>, row: usize, column: usize) -> f64 {
+        f64::from(view.values[row * view.row_stride + column * view.column_stride])
+    }
+
+    fn check(left: View<'_>, right: View<'_>) {
+        let found = product(left, right, |_, _| {});
+        for row in 0..left.rows {
+            for column in 0..right.columns {
+                let exact: f64 = (0..left.columns)
+                    .map(|k| element(left, row, k) * element(right, k, column))
+                    .sum();
+                let found = f64::from(found[row * right.columns + column]);
+                let tolerance = 1e-6 * (left.columns as f64).sqrt().max(1.0);
+                assert!((found - exact).abs() < tolerance, "{found} {exact}");
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn products_of_every_shape_and_order(
+            rows in 1usize..300,
+            inner in 1usize..150,
+            columns in 1usize..150,
+            left_transposed: bool,
+            right_transposed: bool,
+        ) {
+            let (a, b) = (values(rows * inner, 1), values(inner * columns, 2));
+            let left = match left_transposed {
+                true => View::new(&a, inner, rows).transposed(),
+                false => View::new(&a, rows, inner),
+            };
+            let right = match right_transposed {
+                true => View::new(&b, columns, inner).transposed(),
+                false => View::new(&b, inner, columns),
+            };
+            check(left, right);
+        }
+    }
+
+    #[test]
+    fn tiles_do_not_change_a_bit() {
+        for (rows, inner, columns) in [(257, 700, 193), (600, 90, 65), (1000, 2000, 70)] {
+            let (a, b) = (values(rows * inner, 1), values(inner * columns, 2));
+            let right = View::new(&b, inner, columns);
+            let whole = product(View::new(&a, rows, inner), right, |_, _| {});
+            let (first, last) = a.split_at(rows / 3 * inner);
+            let mut parts = product(View::new(first, rows / 3, inner), right, |_, _| {});
+            parts.extend(product(
+                View::new(last, rows - rows / 3, inner),
+                right,
+                |_, _| {},
+            ));
+            assert_eq!(whole, parts);
+        }
+    }
+
+    #[test]
+    fn tiles_are_finished_once() {
+        let (rows, inner, columns) = (530, 40, 201);
+        let (a, b) = (values(rows * inner, 1), values(inner * columns, 2));
+        let seen = Mutex::new(vec![0; columns]);
+        let found = product(
+            View::new(&a, rows, inner),
+            View::new(&b, inner, columns),
+            |tile, rows| {
+                let mut seen = seen.lock().expect("no other holder panicked");
+                for row in rows {
+                    row.fill(7.0);
+                    tile.clone().for_each(|column| seen[column] += 1);
+                }
+            },
+        );
+        assert!(found.iter().all(|&value| value == 7.0));
+        assert!(seen.lock().unwrap().iter().all(|&times| times == rows));
+    }
+
+    #[test]
+    fn column_blocks_cover_a_matrix() {
+        for (rows, columns) in [(3, 5), (500, 400)] {
+            let mut matrix = values(rows * columns, 1);
+            let before = matrix.clone();
+            let mut sums = vec![0.0; columns];
+            each_column_block(&mut matrix, &mut sums, |_, block, sums| {
+                for row in block {
+                    for (value, sum) in row.iter_mut().zip(sums.iter_mut()) {
+                        *sum += *value;
+                        *value *= 2.0;
+                    }
+                }
+            });
+            for (column, sum) in sums.into_iter().enumerate() {
+                let exact: f32 = before.chunks(columns).map(|row| row[column]).sum();
+                assert_eq!(sum, exact);
+            }
+            assert!(before.iter().zip(&matrix).all(|(b, m)| 2.0 * b == *m));
+        }
+    }
+}
