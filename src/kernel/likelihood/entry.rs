@@ -7,6 +7,7 @@ use crate::kernel::lanes::{self, double, mul_add};
 use crate::kernel::special::{STIRLING, STIRLING_DIGAMMA, STIRLING_SHIFT};
 
 /// The likelihood of one entry and its derivatives.
+#[derive(Clone, Copy)]
 pub(super) struct Entry<T> {
     pub value: T,
     pub by_log_mean: T,
@@ -14,77 +15,95 @@ pub(super) struct Entry<T> {
     pub by_dropout: T,
 }
 
-/// A count of zero.
-#[inline(always)]
-pub(super) fn zero<const INFLATED: bool, const FMA: bool>(
-    log_mean: f32,
-    dispersion: f32,
-    dropout: f32,
-) -> Entry<f32> {
-    let (raw, slope) = logistic::<FMA>(dispersion);
-    let theta = if raw < DISPERSION_MIN as f32 {
-        DISPERSION_MIN as f32
-    } else {
-        raw
-    };
-    let theta = if theta > DISPERSION_MAX as f32 {
-        DISPERSION_MAX as f32
-    } else {
-        theta
-    };
-    let slope = if theta == raw { slope } else { 0.0 };
+/// Dispersion θ from its logit, in three steps of a count of zero: short chains of arithmetic for
+/// several entries at a time keep the CPU busier than one long chain after the other.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Theta {
+    pub theta: f32,
+    /// dθ by the logit.
+    pub slope: f32,
+    pub ln: f32,
+}
 
-    let (log1p_ratio, share) = logistic::<FMA>(log_mean - lanes::ln::<FMA>(theta));
-    let z = theta * log1p_ratio;
-    let by_log_mean = theta * share;
-    // −ln(1 − w) − w with w = μ / (θ + μ), as a series where the subtraction would cancel.
-    const SERIES: [f32; 7] = [0.5, 1.0 / 3.0, 0.25, 0.2, 1.0 / 6.0, 1.0 / 7.0, 0.125];
-    let series = share * share * lanes::polynomial::<FMA, 7>(share, &SERIES);
-    let by_theta = if share < 0.1 {
-        series
-    } else {
-        log1p_ratio - share
-    };
-    if !INFLATED {
-        return Entry {
-            value: z,
-            by_log_mean,
-            by_dispersion: by_theta * slope,
-            by_dropout: 0.0,
+impl Theta {
+    #[inline(always)]
+    pub fn new<const FMA: bool>(logit: f32) -> Self {
+        let (raw, slope) = logistic::<FMA>(logit);
+        let theta = if raw < DISPERSION_MIN as f32 {
+            DISPERSION_MIN as f32
+        } else {
+            raw
         };
+        let theta = if theta > DISPERSION_MAX as f32 {
+            DISPERSION_MAX as f32
+        } else {
+            theta
+        };
+        Self {
+            theta,
+            slope: if theta == raw { slope } else { 0.0 },
+            ln: lanes::ln::<FMA>(theta),
+        }
     }
 
-    let (scale, rest) = lanes::exp_parts::<FMA>(-z);
-    let lost = mul_add::<FMA>(-scale, rest, 1.0 - scale);
-    let prior_tail = lanes::exp::<FMA>(-dropout.abs());
-    let kept = (if dropout > 0.0 { prior_tail } else { 1.0 }) / (1.0 + prior_tail);
-    let kept_lost = kept * lost;
-    let posterior = dropout + z;
-    let tail = lanes::exp::<FMA>(-posterior.abs());
-    // P(0) = 1 − (1 − π)(1 − e⁻ᶻ) where z is small, the ratio of two logistic normalisers where
-    // it is not; either way the value is `base` + ln(1 + numerator / denominator).
-    let near = z <= std::f32::consts::LN_2;
-    let head = positive_part(-dropout);
-    let base = if z < head { z } else { head };
-    let base = if near { 0.0 } else { base };
-    let numerator = if near { kept_lost } else { prior_tail - tail };
-    let denominator = if near { 1.0 - kept_lost } else { 1.0 + tail };
-    // One division for ln(1 + n/d), which needs n / (2 d + n), and for 1 / (1 + tail).
-    let sum = mul_add::<FMA>(2.0, denominator, numerator);
-    let shared = 1.0 / (sum * (1.0 + tail));
-    let major = sum * shared;
-    let minor = tail * major;
-    let k = numerator * (1.0 + tail) * shared;
-    let (from_dropout, from_counts) = if posterior > 0.0 {
-        (major, minor)
-    } else {
-        (minor, major)
-    };
-    Entry {
-        value: base + lanes::twice_artanh::<FMA>(k),
-        by_log_mean: from_counts * by_log_mean,
-        by_dispersion: from_counts * by_theta * slope,
-        by_dropout: -kept_lost * from_dropout,
+    /// A count of zero under the negative binomial: z = −ln P(0) = θ ln(1 + μ/θ).
+    #[inline(always)]
+    pub fn zero<const FMA: bool>(self, log_mean: f32) -> Entry<f32> {
+        let (log1p_ratio, share) = logistic::<FMA>(log_mean - self.ln);
+        // −ln(1 − w) − w with w = μ / (θ + μ), as a series where the subtraction would cancel.
+        const SERIES: [f32; 7] = [0.5, 1.0 / 3.0, 0.25, 0.2, 1.0 / 6.0, 1.0 / 7.0, 0.125];
+        let series = share * share * lanes::polynomial::<FMA, 7>(share, &SERIES);
+        let by_theta = if share < 0.1 {
+            series
+        } else {
+            log1p_ratio - share
+        };
+        Entry {
+            value: self.theta * log1p_ratio,
+            by_log_mean: self.theta * share,
+            by_dispersion: by_theta * self.slope,
+            by_dropout: 0.0,
+        }
+    }
+}
+
+impl Entry<f32> {
+    /// From a count of zero under the negative binomial to one under the zero-inflated.
+    #[inline(always)]
+    pub fn inflated<const FMA: bool>(self, dropout: f32) -> Self {
+        let z = self.value;
+        let (scale, rest) = lanes::exp_parts::<FMA>(-z);
+        let lost = mul_add::<FMA>(-scale, rest, 1.0 - scale);
+        let prior_tail = lanes::exp::<FMA>(-dropout.abs());
+        let kept = (if dropout > 0.0 { prior_tail } else { 1.0 }) / (1.0 + prior_tail);
+        let kept_lost = kept * lost;
+        let posterior = dropout + z;
+        let tail = lanes::exp::<FMA>(-posterior.abs());
+        // P(0) = 1 − (1 − π)(1 − e⁻ᶻ) where z is small, the ratio of two logistic normalisers
+        // where it is not; either way the value is `base` + ln(1 + numerator / denominator).
+        let near = z <= std::f32::consts::LN_2;
+        let head = positive_part(-dropout);
+        let base = if z < head { z } else { head };
+        let base = if near { 0.0 } else { base };
+        let numerator = if near { kept_lost } else { prior_tail - tail };
+        let denominator = if near { 1.0 - kept_lost } else { 1.0 + tail };
+        // One division for ln(1 + n/d), which needs n / (2 d + n), and for 1 / (1 + tail).
+        let sum = mul_add::<FMA>(2.0, denominator, numerator);
+        let shared = 1.0 / (sum * (1.0 + tail));
+        let major = sum * shared;
+        let minor = tail * major;
+        let k = numerator * (1.0 + tail) * shared;
+        let (from_dropout, from_counts) = if posterior > 0.0 {
+            (major, minor)
+        } else {
+            (minor, major)
+        };
+        Self {
+            value: base + lanes::twice_artanh::<FMA>(k),
+            by_log_mean: from_counts * self.by_log_mean,
+            by_dispersion: from_counts * self.by_dispersion,
+            by_dropout: -kept_lost * from_dropout,
+        }
     }
 }
 

@@ -10,7 +10,8 @@ use std::sync::LazyLock;
 
 use rayon::prelude::*;
 
-use super::{entry, ln_mean_bounds};
+use super::entry::{self, Entry, Theta};
+use super::ln_mean_bounds;
 use crate::kernel::special::ln_gamma;
 use crate::kernel::vectorize::{Vectorize, vectorize};
 
@@ -270,20 +271,40 @@ impl Row<'_> {
             if INFLATED {
                 dropout = load(&self.dropout[chunk.clone()]);
             }
+            let (mut theta, mut slope, mut ln_theta) = ([0.0; WIDTH], [0.0; WIDTH], [0.0; WIDTH]);
+            for i in 0..WIDTH {
+                let found = Theta::new::<FMA>(dispersion[i]);
+                (theta[i], slope[i], ln_theta[i]) = (found.theta, found.slope, found.ln);
+            }
             let mut values = [0.0f32; WIDTH];
             for i in 0..WIDTH {
                 let clamped = if mean[i] < ln_min { ln_min } else { mean[i] };
                 let clamped = if clamped > ln_max { ln_max } else { clamped };
                 let inside = if clamped == mean[i] { out.scale } else { 0.0 };
-                let entry = entry::zero::<INFLATED, FMA>(
-                    clamped + ln_size_factor,
-                    dispersion[i],
-                    dropout[i],
-                );
+                let theta = Theta {
+                    theta: theta[i],
+                    slope: slope[i],
+                    ln: ln_theta[i],
+                };
+                let entry = theta.zero::<FMA>(clamped + ln_size_factor);
                 values[i] = entry.value;
                 mean[i] = entry.by_log_mean * inside;
                 dispersion[i] = entry.by_dispersion * out.scale;
-                dropout[i] = entry.by_dropout * out.scale;
+            }
+            if INFLATED {
+                for i in 0..WIDTH {
+                    let entry = Entry {
+                        value: values[i],
+                        by_log_mean: mean[i],
+                        by_dispersion: dispersion[i],
+                        by_dropout: 0.0,
+                    };
+                    let entry = entry.inflated::<FMA>(dropout[i]);
+                    values[i] = entry.value;
+                    mean[i] = entry.by_log_mean;
+                    dispersion[i] = entry.by_dispersion;
+                    dropout[i] = entry.by_dropout * out.scale;
+                }
             }
             // The padding of the last chunk is not part of the row.
             values[length..].fill(0.0);
