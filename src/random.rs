@@ -29,6 +29,8 @@ pub enum Purpose {
     Simulation = 8,
     /// Subsampling cells.
     Subsample = 9,
+    /// Start of the principal components.
+    PrincipalComponents = 10,
 }
 
 /// The stream for `purpose` in `epoch` at `index` (a cell, a layer or a restart, as fits the

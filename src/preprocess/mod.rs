@@ -17,6 +17,7 @@ mod fitted;
 mod genes;
 mod loess;
 mod normalize;
+mod principal_components;
 pub mod variable_genes;
 
 use std::fmt::Display;
@@ -29,6 +30,7 @@ use crate::error::{Error, ParameterError, Result};
 pub use cells::Cells;
 pub use filter::FilterReport;
 pub use fitted::{BatchStatistics, FittedPreprocess, GeneStatistics};
+pub use principal_components::PrincipalComponents;
 pub use variable_genes::{Flavor, VariableGenes};
 
 use filter::{filter_cells, refuse_empty_cells};
