@@ -17,6 +17,9 @@ use crate::random::{Purpose, stream};
 pub enum CentroidStart {
     /// k-means: the number of clusters is given (scDCC).
     KMeans(KMeansConfig),
+    /// k-means of the embedding averaged over each cell's neighbourhood: the number of clusters is
+    /// given, and single cells between clusters weigh less.
+    SmoothedKMeans(SmoothedKMeansConfig),
     /// Communities of the nearest-neighbour graph: a resolution is given (DESC).
     Graph(GraphConfig),
 }
@@ -25,12 +28,84 @@ impl CentroidStart {
     /// Checks the settings for data of `cells` cells.
     ///
     /// # Errors
-    /// As [`KMeansConfig::validate`] and [`GraphConfig::validate`].
+    /// As [`KMeansConfig::validate`], [`SmoothedKMeansConfig::validate`] and
+    /// [`GraphConfig::validate`].
     pub fn validate(&self, cells: usize) -> Result<()> {
         match self {
             Self::KMeans(config) => config.validate(cells),
+            Self::SmoothedKMeans(config) => config.validate(cells),
             Self::Graph(config) => config.validate(cells),
         }
+    }
+}
+
+/// Settings of the smoothed k-means start.
+///
+/// The embedding is averaged over each cell and its nearest neighbours, several times over; k-means
+/// labels the averaged cells; centroids are the means of the embedding itself over the labels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SmoothedKMeansConfig {
+    /// k-means.
+    pub kmeans: KMeansConfig,
+    /// Nearest neighbours that a cell is averaged with, itself excluded. Default 15; with fewer
+    /// cells, all others.
+    pub neighbors: usize,
+    /// How often the average is repeated. Default 2.
+    pub rounds: usize,
+    /// With more cells than this, whose neighbours would take long to find, the embedding is not
+    /// averaged. Default 200 000.
+    pub max_cells: usize,
+}
+
+impl SmoothedKMeansConfig {
+    /// The defaults for `clusters` clusters.
+    pub fn new(clusters: usize) -> Self {
+        Self {
+            kmeans: KMeansConfig::new(clusters),
+            neighbors: 15,
+            rounds: 2,
+            max_cells: 200_000,
+        }
+    }
+
+    /// Sets k-means.
+    pub fn with_kmeans(mut self, kmeans: KMeansConfig) -> Self {
+        self.kmeans = kmeans;
+        self
+    }
+
+    /// Sets the number of neighbours.
+    pub fn with_neighbors(mut self, neighbors: usize) -> Self {
+        self.neighbors = neighbors;
+        self
+    }
+
+    /// Sets how often the average is repeated.
+    pub fn with_rounds(mut self, rounds: usize) -> Self {
+        self.rounds = rounds;
+        self
+    }
+
+    /// Sets the number of cells above which nothing is averaged.
+    pub fn with_max_cells(mut self, max_cells: usize) -> Self {
+        self.max_cells = max_cells;
+        self
+    }
+
+    /// Checks the settings for data of `cells` cells.
+    ///
+    /// # Errors
+    /// As [`KMeansConfig::validate`], and [`ParameterError::OutOfRange`] for 0 neighbours.
+    pub fn validate(&self, cells: usize) -> Result<()> {
+        if self.neighbors == 0 {
+            return Err(ParameterError::OutOfRange {
+                name: "the number of neighbors of smoothed k-means",
+                requirement: "at least 1",
+                value: 0.0,
+            }
+            .into());
+        }
+        self.kmeans.validate(cells)
     }
 }
 
@@ -176,8 +251,51 @@ pub fn initial_centroids(
                 labels: found.labels,
             })
         }
+        CentroidStart::SmoothedKMeans(config) => from_smoothed(embedding, config, seed),
         CentroidStart::Graph(config) => from_graph(embedding, config, seed),
     }
+}
+
+fn from_smoothed(
+    embedding: ArrayView2<f32>,
+    config: &SmoothedKMeansConfig,
+    seed: u64,
+) -> Result<InitialCentroids> {
+    let cells = embedding.nrows();
+    config.validate(cells)?;
+    let mut smoothed = embedding.to_owned();
+    if cells > config.max_cells {
+        tracing::info!(
+            cells,
+            max_cells = config.max_cells,
+            "k-means of the embedding itself: too many cells to average over neighbours"
+        );
+    } else if cells > 1 {
+        let neighbors = nearest_neighbors(embedding, config.neighbors.min(cells - 1))?;
+        for _ in 0..config.rounds {
+            smoothed = neighbors.average(smoothed.view());
+        }
+    }
+    let found = config.kmeans.fit(smoothed.view(), seed)?;
+    // A cluster without cells keeps the place that k-means gave it.
+    let mut centroids = found.centroids;
+    let counts = found
+        .labels
+        .iter()
+        .fold(vec![0usize; centroids.nrows()], |mut counts, &label| {
+            counts[label] += 1;
+            counts
+        });
+    let means = means(embedding, &found.labels);
+    for (cluster, mean) in means.rows().into_iter().enumerate() {
+        if counts[cluster] > 0 {
+            centroids.row_mut(cluster).assign(&mean);
+        }
+    }
+    Ok(InitialCentroids {
+        centroids,
+        labels: found.labels,
+    })
 }
 
 fn from_graph(
@@ -246,7 +364,7 @@ fn higher_resolution(graph: &Graph, config: &GraphConfig, seed: u64) -> Result<f
     Ok(resolution)
 }
 
-/// The mean of every cluster `[clusters, dimensions]`; `labels` are dense.
+/// The mean of every cluster `[clusters, dimensions]`, up to the largest label.
 fn means(embedding: ArrayView2<f32>, labels: &[usize]) -> Array2<f32> {
     let clusters = labels.iter().max().map_or(0, |&largest| largest + 1);
     let mut sums = Array2::<f64>::zeros((clusters, embedding.ncols()));
@@ -293,6 +411,7 @@ mod tests {
         let (points, truth) = blobs(4, 60, 20.0);
         for start in [
             CentroidStart::KMeans(KMeansConfig::new(4)),
+            CentroidStart::SmoothedKMeans(SmoothedKMeansConfig::new(4)),
             CentroidStart::Graph(GraphConfig::new(0.2)),
             CentroidStart::Graph(GraphConfig::new(0.2).with_method(CommunityMethod::Louvain)),
         ] {
@@ -320,6 +439,38 @@ mod tests {
                 .centroids,
             found.centroids
         );
+    }
+
+    #[test]
+    fn smoothing_gives_cells_between_groups_to_their_neighbours() {
+        // Overlapping groups: what plain k-means labels cell by cell, smoothing labels by
+        // neighbourhood, so that fewer neighbours disagree.
+        let (points, _) = blobs(4, 150, 0.8);
+        let disagreement = |start: CentroidStart| {
+            let labels = initial_centroids(points.view(), &start, 3).unwrap().labels;
+            let neighbors = nearest_neighbors(points.view(), 10).unwrap();
+            let pairs = neighbors.indices.indexed_iter();
+            pairs
+                .filter(|&((cell, _), &other)| labels[cell] != labels[other as usize])
+                .count()
+        };
+        let plain = disagreement(CentroidStart::KMeans(KMeansConfig::new(4)));
+        let smoothed = disagreement(CentroidStart::SmoothedKMeans(SmoothedKMeansConfig::new(4)));
+        assert!(smoothed < plain, "{smoothed} {plain}");
+        let skipped = SmoothedKMeansConfig::new(4).with_max_cells(100);
+        assert_eq!(disagreement(CentroidStart::SmoothedKMeans(skipped)), plain);
+    }
+
+    #[test]
+    fn few_cells_are_averaged_with_all_others() {
+        let (points, _) = blobs(2, 3, 5.0);
+        let start = CentroidStart::SmoothedKMeans(SmoothedKMeansConfig::new(2).with_rounds(0));
+        assert!(initial_centroids(points.view(), &start, 0).is_ok());
+        let start = CentroidStart::SmoothedKMeans(SmoothedKMeansConfig::new(2));
+        let found = initial_centroids(points.view(), &start, 0).unwrap();
+        assert!(found.centroids.iter().all(|value| value.is_finite()));
+        let start = CentroidStart::SmoothedKMeans(SmoothedKMeansConfig::new(2).with_neighbors(0));
+        assert!(initial_centroids(points.view(), &start, 0).is_err());
     }
 
     /// scanpy's `louvain` ignores the connectivities, which matters: on structureless data it finds
@@ -366,6 +517,7 @@ mod tests {
         points[[7, 2]] = f32::INFINITY;
         for start in [
             CentroidStart::KMeans(KMeansConfig::new(2)),
+            CentroidStart::SmoothedKMeans(SmoothedKMeansConfig::new(2)),
             CentroidStart::Graph(GraphConfig::default()),
         ] {
             assert!(matches!(
@@ -398,6 +550,7 @@ mod tests {
     fn settings_survive_json() {
         for start in [
             CentroidStart::KMeans(KMeansConfig::new(3).with_restarts(5)),
+            CentroidStart::SmoothedKMeans(SmoothedKMeansConfig::new(3).with_rounds(1)),
             CentroidStart::Graph(GraphConfig::new(0.6).with_method(CommunityMethod::Louvain)),
         ] {
             let text = serde_json::to_string(&start).unwrap();

@@ -1,7 +1,8 @@
 //! Where clusters begin: the centroids that deep embedded clustering refines.
 //!
-//! Two starts are offered by [`CentroidStart`]: [k-means](mod@kmeans), as in scDCC, when the number
-//! of clusters is known, and [communities](mod@communities) of the cells'
+//! [`CentroidStart`] offers [k-means](mod@kmeans), as in scDCC, on the embedding or on its
+//! [average over neighbourhoods](SmoothedKMeansConfig), when the number of clusters is known, and
+//! [communities](mod@communities) of the cells'
 //! [nearest-neighbour](mod@neighbors) [graph](mod@connectivities), as in DESC, when it is not.
 //!
 //! Everything here works on a plain embedding `[cells, dimensions]`, gives the same bits for the
@@ -14,7 +15,9 @@ pub mod kmeans;
 pub mod neighbors;
 mod points;
 
-pub use centroids::{CentroidStart, GraphConfig, InitialCentroids, initial_centroids};
+pub use centroids::{
+    CentroidStart, GraphConfig, InitialCentroids, SmoothedKMeansConfig, initial_centroids,
+};
 pub use communities::{CommunityMethod, find_communities, modularity};
 pub use connectivities::{Graph, connectivities};
 pub use kmeans::{KMeans, KMeansConfig};
