@@ -133,7 +133,8 @@ impl<H: ReconstructionHead> FittedModel<H> {
             genes: network.encoder.layers[0].inputs(),
             widths: network.encoder.layers.iter().map(|l| l.outputs()).collect(),
             hidden_activation: network.encoder.layers[0].activation,
-            latent_activation: network.encoder.layers[network.encoder.layers.len() - 1].activation,
+            latent_activation: network.encoder.latent_activation(),
+            linear_skip: network.encoder.skip.is_some(),
         };
         let decoder = network
             .reconstruction

@@ -51,7 +51,10 @@ pub fn read_scdcc_weights(path: impl AsRef<Path>, device: &Device) -> Result<Scd
         activation: Activation::Linear,
     });
     let autoencoder = Autoencoder {
-        encoder: Encoder { layers: encoder },
+        encoder: Encoder {
+            layers: encoder,
+            skip: None,
+        },
         decoder: Decoder {
             layers: reader.dense_layers("decoder")?,
         },

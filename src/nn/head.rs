@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::dense::Activation;
+use super::initialize::with_values;
 use crate::kernel::dense;
 
 /// What a head returns for a batch.
@@ -42,6 +43,15 @@ pub trait ReconstructionHead: Module + ModuleDisplay + Sync + 'static {
     /// Creates the head.
     fn init(config: &Self::Config, features: usize, genes: usize, device: &Device) -> Self;
 
+    /// The head with its biases moved to where, without features, the mean of every gene is
+    /// `means` and its dispersion is `dispersions` (both `[genes]`): training need not first find
+    /// out how much each gene is expressed. Heads that do not describe counts stay as they are,
+    /// which is the default.
+    fn start_at_moments(self, means: &[f32], dispersions: &[f32]) -> Self {
+        let _ = (means, dispersions);
+        self
+    }
+
     /// Features `[cells, features]` → output.
     fn forward(&self, features: Tensor<2>) -> Self::Output;
 
@@ -58,6 +68,33 @@ fn mean_from_logits(logits: Tensor<2>) -> Tensor<2> {
 /// softplus of dispersion logits, clamped as in scDCC.
 fn dispersion_from_logits(logits: Tensor<2>) -> Tensor<2> {
     activation::softplus(logits, 1.0).clamp(1e-4, 1e4)
+}
+
+/// The logits of means, the inverse of [`mean_from_logits`].
+fn mean_logits(means: &[f32]) -> Vec<f32> {
+    means
+        .iter()
+        .map(|mean| mean.clamp(1e-5, 1e6).ln())
+        .collect()
+}
+
+/// The logits of dispersions, the inverse of [`dispersion_from_logits`].
+fn dispersion_logits(dispersions: &[f32]) -> Vec<f32> {
+    dispersions
+        .iter()
+        .map(|dispersion| {
+            let dispersion = dispersion.clamp(1e-4, 1e4);
+            // ln(eᶿ − 1), written so that it does not overflow.
+            dispersion + (-(-dispersion).exp_m1()).ln()
+        })
+        .collect()
+}
+
+/// Replaces the bias of a layer that has one.
+fn set_bias(layer: &mut Linear, values: Vec<f32>) {
+    if let Some(bias) = &mut layer.bias {
+        *bias = with_values(bias, values);
+    }
 }
 
 /// Settings of an [`MseHead`].
@@ -177,6 +214,17 @@ impl ReconstructionHead for NbHead {
         }
     }
 
+    fn start_at_moments(mut self, means: &[f32], dispersions: &[f32]) -> Self {
+        set_bias(&mut self.mean, mean_logits(means));
+        if let Some(layer) = &mut self.dispersion {
+            set_bias(layer, dispersion_logits(dispersions));
+        }
+        if let Some(logits) = &mut self.gene_dispersion {
+            *logits = with_values(logits, dispersion_logits(dispersions));
+        }
+        self
+    }
+
     fn forward(&self, features: Tensor<2>) -> NbOutput {
         let mean_logits = dense::forward(&self.mean, Activation::Linear, features.clone());
         let dispersion_logits = match (&self.dispersion, &self.gene_dispersion) {
@@ -253,6 +301,12 @@ impl ReconstructionHead for ZinbHead {
         }
     }
 
+    fn start_at_moments(mut self, means: &[f32], dispersions: &[f32]) -> Self {
+        set_bias(&mut self.mean, mean_logits(means));
+        set_bias(&mut self.dispersion, dispersion_logits(dispersions));
+        self
+    }
+
     fn forward(&self, features: Tensor<2>) -> ZinbOutput {
         let logits = |layer| dense::forward(layer, Activation::Linear, features.clone());
         ZinbOutput {
@@ -264,5 +318,42 @@ impl ReconstructionHead for ZinbHead {
 
     fn expectation(&self, output: &ZinbOutput) -> Tensor<2> {
         output.mean()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(tensor: Tensor<2>) -> Vec<f32> {
+        tensor
+            .into_data_as::<f32>()
+            .try_to_vec::<f32>()
+            .expect("floats")
+    }
+
+    #[test]
+    fn heads_start_at_moments() {
+        let device = Device::default();
+        let (means, dispersions) = ([0.02f32, 1.0, 300.0], [1e-3f32, 0.7, 50.0]);
+        let features = || Tensor::<2>::zeros([1, 4], &device);
+        let close = |found: Vec<f32>, expected: [f32; 3]| {
+            for (found, expected) in found.iter().zip(expected) {
+                assert!((found / expected - 1.0).abs() < 1e-4, "{found} {expected}");
+            }
+        };
+        for dispersion in [Dispersion::PerGene, Dispersion::PerCellAndGene] {
+            let config = NbHeadConfig::new().with_dispersion(dispersion);
+            let head = NbHead::init(&config, 4, 3, &device).start_at_moments(&means, &dispersions);
+            let output = head.forward(features());
+            close(values(output.mean()), means);
+            close(values(output.dispersion()), dispersions);
+        }
+        let head = ZinbHead::init(&ZinbHeadConfig::new(), 4, 3, &device);
+        let output = head
+            .start_at_moments(&means, &dispersions)
+            .forward(features());
+        close(values(output.mean()), means);
+        close(values(output.dispersion()), dispersions);
     }
 }

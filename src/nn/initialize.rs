@@ -78,15 +78,23 @@ impl ModuleMapper for WeightDrawer {
             },
             _ => return param,
         };
-        let device = param.lazy_device();
-        let tensor = Tensor::from_data(TensorData::new(values, shape), &device);
-        Param::initialized(
-            param.id,
-            if device.is_autodiff() {
-                tensor.require_grad()
-            } else {
-                tensor
-            },
-        )
+        with_values(&param, values)
     }
+}
+
+/// The parameter with other values; as trainable as its device is.
+pub(crate) fn with_values<const D: usize>(
+    param: &Param<Tensor<D>>,
+    values: Vec<f32>,
+) -> Param<Tensor<D>> {
+    let device = param.lazy_device();
+    let tensor = Tensor::from_data(TensorData::new(values, param.lazy_shape()), &device);
+    Param::initialized(
+        param.id,
+        if device.is_autodiff() {
+            tensor.require_grad()
+        } else {
+            tensor
+        },
+    )
 }

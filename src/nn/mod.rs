@@ -17,7 +17,7 @@ pub use autoencoder::{Autoencoder, AutoencoderConfig};
 pub use clustering::{ClusteringLayer, ClusteringLayerConfig, SimilarityKernel};
 pub use decoder::{Decoder, DecoderConfig};
 pub use dense::{Activation, Dense, DenseConfig};
-pub use encoder::{Encoder, EncoderConfig};
+pub use encoder::{Encoder, EncoderConfig, LinearSkip};
 pub use head::{
     Dispersion, HeadOutput, MseHead, MseHeadConfig, MseOutput, NbHead, NbHeadConfig, NbOutput,
     ReconstructionHead, ZinbHead, ZinbHeadConfig, ZinbOutput,

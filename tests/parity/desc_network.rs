@@ -56,6 +56,7 @@ impl Case {
                     dense("encoder_0", Activation::Relu),
                     dense("encoder_1", Activation::Tanh),
                 ],
+                skip: None,
             },
             decoder: Decoder {
                 layers: vec![dense("decoder_1", Activation::Relu)],

@@ -79,6 +79,7 @@ impl Case {
                     dense("encoder.2", Activation::Relu),
                     dense("_enc_mu", Activation::Linear),
                 ],
+                skip: None,
             },
             decoder: Decoder {
                 layers: vec![
