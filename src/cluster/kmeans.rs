@@ -1,12 +1,15 @@
 //! k-means with k-means++ starts.
 
 mod lloyd;
+mod scorer;
 mod start;
+mod tiles;
 
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use self::tiles::Points;
 use super::points::{CentredPoints, check_embedding};
 use crate::error::{Error, ParameterError, Result};
 use crate::random::{Purpose, stream};
@@ -119,8 +122,8 @@ impl KMeansConfig {
         check_embedding(embedding)?;
         self.validate(embedding.nrows())?;
         let centred = CentredPoints::new(embedding);
-        let points = &lloyd::on_grid(&centred.points);
-        let shift_tolerance = self.tolerance * mean_variance(points);
+        let points = &Points::new(lloyd::on_grid(&centred.points));
+        let shift_tolerance = self.tolerance * mean_variance(&points.rows);
         let best = (0..self.restarts)
             .into_par_iter()
             .map(|restart| {
@@ -195,7 +198,7 @@ pub struct KMeans {
 pub(super) fn nearest_centroids(points: ArrayView2<f32>, centroids: ArrayView2<f32>) -> Vec<usize> {
     let centred = CentredPoints::new(points);
     let centroids = centred.transform(centroids);
-    let labels = lloyd::nearest(&centred.points, &centroids);
+    let labels = lloyd::nearest(&Points::new(centred.points), &centroids);
     labels.into_iter().map(|label| label as usize).collect()
 }
 

@@ -1,14 +1,19 @@
-//! Lloyd's iterations, with the bounds of Hamerly (SIAM Data Mining 2010) that spare most cells
+//! Lloyd's iterations, with a bound after Hamerly (SIAM Data Mining 2010) that spares most cells
 //! the comparison with every centroid.
 //!
-//! The bounds change nothing but the time: a cell is skipped only when its label is certain to
+//! The bound changes nothing but the time: a cell is skipped only when its label is certain to
 //! be the one that the comparison, with its rounding errors, would give. Sums over cells are
 //! exact, so they depend neither on the order of the cells nor on how often a label changed.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::Array2;
 use rayon::prelude::*;
 
-use crate::cluster::points::{BLOCK, row, squared_distance, squared_distance_f64, squared_norms};
+use super::scorer::{Nearest, Scorer};
+use super::tiles::{Kernel, Lanes, Points, WIDTH, dispatch, gather, largest_norm};
+use crate::cluster::points::{BLOCK, row, squared_distance, squared_distance_f64};
+
+/// Copying a cell into a tile takes about as long as comparing it with this many centroids.
+const GATHER_COST: usize = 12;
 
 /// What Lloyd's algorithm found from one start.
 pub(super) struct Run {
@@ -23,12 +28,12 @@ pub(super) struct Run {
 /// when no label changes, or when the squared changes of the centroids sum to at most
 /// `shift_tolerance`.
 pub(super) fn run(
-    points: &Array2<f32>,
+    points: &Points,
     mut centroids: Array2<f32>,
     shift_tolerance: f64,
     max_iterations: usize,
 ) -> Run {
-    let mut cells = Cells::new(points, centroids.nrows());
+    let mut cells = Cells::new(points, &centroids);
     let mut iterations = 0;
     let mut converged = false;
     let mut labels_current = false;
@@ -58,7 +63,7 @@ pub(super) fn run(
     }
     let inertia = cells.inertia(&centroids);
     Run {
-        labels: cells.nearest.into_iter().map(|cell| cell.label).collect(),
+        labels: cells.labels,
         centroids,
         inertia,
         iterations,
@@ -67,10 +72,10 @@ pub(super) fn run(
 }
 
 /// The nearest of `centroids` for every point, the first of equals.
-pub(super) fn nearest(points: &Array2<f32>, centroids: &Array2<f32>) -> Vec<u32> {
-    let mut cells = Cells::new(points, centroids.nrows());
+pub(super) fn nearest(points: &Points, centroids: &Array2<f32>) -> Vec<u32> {
+    let mut cells = Cells::new(points, centroids);
     cells.assign(centroids);
-    cells.nearest.into_iter().map(|cell| cell.label).collect()
+    cells.labels
 }
 
 /// Bits after the binary point of the coordinates of `cells` points, few enough for sums of all
@@ -87,65 +92,74 @@ pub(super) fn on_grid(points: &Array2<f32>) -> Array2<f32> {
     points.mapv(|value| ((f64::from(value) * unit).round() / unit) as f32)
 }
 
-/// What is known of a cell's nearest centroids.
-#[derive(Clone, Copy)]
-struct Nearest {
-    /// The nearest centroid; `u32::MAX` before the first assignment.
-    label: u32,
-    /// At least the distance to it.
-    upper: f64,
-    /// At most the distance to any other.
-    lower: f64,
-}
+/// No label yet.
+const UNASSIGNED: u32 = u32::MAX;
 
 struct Cells<'a> {
-    points: &'a Array2<f32>,
-    norms: Vec<f64>,
-    nearest: Vec<Nearest>,
+    points: &'a Points,
+    labels: Vec<u32>,
+    /// A cell keeps its label while [`drift`](Self::drift) of its cluster is below this.
+    due: Vec<f32>,
+    /// For every cluster, the sum over the iterations of how far its centroid moved and how far
+    /// another one moved at most.
+    drift: Vec<f64>,
+    /// At least the norm of every point and every centroid: a mean is not farther out than all
+    /// of its members.
+    radius: f64,
     members: Members,
 }
 
 impl<'a> Cells<'a> {
-    fn new(points: &'a Array2<f32>, clusters: usize) -> Self {
-        let unknown = Nearest {
-            label: u32::MAX,
-            upper: f64::INFINITY,
-            lower: 0.0,
-        };
+    fn new(points: &'a Points, centroids: &Array2<f32>) -> Self {
+        let (clusters, dimensions) = centroids.dim();
+        let cells = points.cells();
         Self {
             points,
-            norms: squared_norms(points),
-            nearest: vec![unknown; points.nrows()],
-            members: Members::empty(clusters, points.ncols(), fraction_bits(points.nrows())),
+            labels: vec![UNASSIGNED; cells],
+            due: vec![f32::NEG_INFINITY; cells],
+            drift: vec![0.0; clusters],
+            radius: points.radius.max(largest_norm(centroids)),
+            members: Members::empty(clusters, dimensions, fraction_bits(cells)),
         }
     }
 
     /// Sets every label to the nearest centroid, the first of equals, and brings the sums of the
     /// members up to date. Returns how many labels changed.
     fn assign(&mut self, centroids: &Array2<f32>) -> usize {
-        let scorer = Scorer::new(centroids);
-        let (points, norms) = (self.points, &self.norms);
-        let changes = self
-            .nearest
+        let pass = Pass::new(self.points, centroids, self.radius, &self.drift);
+        let members = &self.members;
+        let change = self
+            .labels
             .par_chunks_mut(BLOCK)
+            .zip(self.due.par_chunks_mut(BLOCK))
             .enumerate()
-            .map_init(Scratch::default, |scratch, (block, nearest)| {
-                let mut change = self.members.unchanged();
-                scorer.block(points, norms, block * BLOCK, nearest, scratch, &mut change);
-                change
-            })
+            .fold(
+                || (Scratch::new(self.points.dimensions()), members.unchanged()),
+                |(mut scratch, mut change), (block, (labels, due))| {
+                    dispatch(Block {
+                        pass: &pass,
+                        start: block * BLOCK,
+                        labels,
+                        due,
+                        scratch: &mut scratch,
+                        change: &mut change,
+                    });
+                    (scratch, change)
+                },
+            )
+            .map(|(_, change)| change)
             .reduce_with(|mut a, b| {
                 a.add(&b);
                 a
             });
-        let Some(changes) = changes else {
+        let Some(change) = change else {
             return 0;
         };
-        self.members.add(&changes);
-        changes.changed
+        self.members.add(&change);
+        change.changed
     }
 
-    /// Loosens the bounds after the centroids moved by the given squared distances.
+    /// Takes note that the centroids moved by the given squared distances.
     fn loosen(&mut self, squared_shifts: &[f64]) {
         let shifts: Vec<f64> = squared_shifts.iter().map(|shift| shift.sqrt()).collect();
         let (mut farthest, mut largest, mut second) = (0, 0.0f64, 0.0f64);
@@ -156,13 +170,9 @@ impl<'a> Cells<'a> {
                 second = shift;
             }
         }
-        self.nearest.par_chunks_mut(BLOCK).for_each(|nearest| {
-            for cell in nearest {
-                let label = cell.label as usize;
-                cell.upper += shifts[label];
-                cell.lower -= if label == farthest { second } else { largest };
-            }
-        });
+        for (cluster, (drift, shift)) in self.drift.iter_mut().zip(shifts).enumerate() {
+            *drift += shift + if cluster == farthest { second } else { largest };
+        }
     }
 
     /// The members after giving every empty cluster the cell farthest from its centroid; `None`
@@ -176,13 +186,14 @@ impl<'a> Cells<'a> {
         if empty.is_empty() {
             return None;
         }
+        let rows = &self.points.rows;
         let mut farthest: Vec<(f32, usize)> = self
-            .nearest
+            .labels
             .iter()
             .enumerate()
-            .map(|(cell, nearest)| {
-                let centroid = row(centroids, nearest.label as usize);
-                (squared_distance(row(self.points, cell), centroid), cell)
+            .map(|(cell, &label)| {
+                let centroid = row(centroids, label as usize);
+                (squared_distance(row(rows, cell), centroid), cell)
             })
             .filter(|&(distance, _)| distance > 0.0)
             .collect();
@@ -191,11 +202,11 @@ impl<'a> Cells<'a> {
         let mut candidates = farthest.into_iter().map(|(_, cell)| cell);
         let mut relocated = false;
         for cluster in empty {
-            let label = |cell: usize| self.nearest[cell].label as usize;
+            let label = |cell: usize| self.labels[cell] as usize;
             let Some(cell) = candidates.find(|&cell| members.counts[label(cell)] > 1) else {
                 break;
             };
-            let point = row(self.points, cell);
+            let point = row(rows, cell);
             members.count(label(cell), point, -1);
             members.count(cluster, point, 1);
             relocated = true;
@@ -205,17 +216,17 @@ impl<'a> Cells<'a> {
 
     fn inertia(&self, centroids: &Array2<f32>) -> f64 {
         let blocks: Vec<f64> = self
-            .nearest
+            .labels
             .par_chunks(BLOCK)
             .enumerate()
-            .map(|(block, nearest)| {
-                nearest
+            .map(|(block, labels)| {
+                labels
                     .iter()
                     .enumerate()
-                    .map(|(offset, nearest)| {
+                    .map(|(offset, &label)| {
                         squared_distance_f64(
-                            row(self.points, block * BLOCK + offset),
-                            row(centroids, nearest.label as usize),
+                            row(&self.points.rows, block * BLOCK + offset),
+                            row(centroids, label as usize),
                         )
                     })
                     .sum()
@@ -268,6 +279,7 @@ impl Members {
     }
 
     /// Counts a point `times` (1 or −1) more in a cluster.
+    #[inline(always)]
     fn count(&mut self, cluster: usize, point: &[f32], times: i64) {
         let factor = self.unit() * times as f64;
         let start = cluster * self.dimensions;
@@ -292,161 +304,124 @@ impl Members {
 }
 
 /// Memory that one thread uses again and again.
-#[derive(Default)]
 struct Scratch {
-    /// Offsets in the block of the cells to be compared with every centroid.
+    /// Offsets in the block of the cells to be compared with every centroid; up to [`BLOCK`].
     unsettled: Vec<usize>,
-    /// Their coordinates.
-    rows: Vec<f32>,
-    /// Their least scores, the clusters of these, and the second least scores.
-    best: Vec<f32>,
-    label: Vec<u32>,
-    second: Vec<f32>,
+    /// Cells gathered from the block `[dimensions]`.
+    tile: Vec<Lanes>,
 }
 
-/// Compares cells with centroids.
-struct Scorer<'a> {
-    centroids: &'a Array2<f32>,
-    minus_twice: Array2<f32>,
-    norms: Vec<f32>,
-    largest_norm: f64,
-    /// Distance of every centroid to the nearest other.
-    separation: Vec<f64>,
-}
-
-impl<'a> Scorer<'a> {
-    fn new(centroids: &'a Array2<f32>) -> Self {
-        let norms = squared_norms(centroids);
-        let clusters = centroids.nrows();
-        let separation = (0..clusters)
-            .map(|cluster| {
-                (0..clusters)
-                    .filter(|&other| other != cluster)
-                    .map(|other| {
-                        squared_distance_f64(row(centroids, cluster), row(centroids, other))
-                    })
-                    .fold(f64::INFINITY, f64::min)
-                    .sqrt()
-            })
-            .collect();
+impl Scratch {
+    fn new(dimensions: usize) -> Self {
         Self {
-            centroids,
-            minus_twice: centroids.mapv(|value| -2.0 * value),
-            largest_norm: norms.iter().copied().fold(0.0, f64::max).sqrt(),
-            norms: norms.into_iter().map(|norm| norm as f32).collect(),
-            separation,
+            unsettled: vec![0; BLOCK],
+            tile: vec![Lanes::ZERO; dimensions],
         }
     }
+}
 
-    /// How far a score (the squared distance less ‖x‖², in f32) can be from the truth.
-    ///
-    /// With u = 2⁻²⁴, d dimensions and R = ‖x‖ + max ‖μ‖, a dot product of d terms is within
-    /// d·u of the sum of the terms' magnitudes, at most R²; rounding ‖μ‖² and the sum adds
-    /// 2uR². The factor 2 and the generous constant leave room for second-order terms and for
-    /// the rounding of the bounds, which are f64.
-    fn slack(&self, norm: f64) -> f64 {
+/// One assignment of all cells.
+struct Pass<'a> {
+    points: &'a Points,
+    scorer: Scorer,
+    clusters: usize,
+    drift: Vec<f32>,
+    /// The drift with room for the rounding of sums of drift and margin, in f32.
+    limits: Vec<f32>,
+}
+
+impl<'a> Pass<'a> {
+    fn new(points: &'a Points, centroids: &Array2<f32>, radius: f64, drift: &[f64]) -> Self {
         let unit = f64::from(f32::EPSILON) / 2.0;
-        let reach = (norm.sqrt() + self.largest_norm).powi(2);
-        2.0 * unit * (self.centroids.ncols() as f64 + 8.0) * reach
-    }
-
-    /// Assigns the cells of the block that begins at cell `start`.
-    fn block(
-        &self,
-        points: &Array2<f32>,
-        norms: &[f64],
-        start: usize,
-        nearest: &mut [Nearest],
-        scratch: &mut Scratch,
-        change: &mut Members,
-    ) {
-        scratch.unsettled.clear();
-        scratch.rows.clear();
-        for (offset, cell) in nearest.iter_mut().enumerate() {
-            let point = row(points, start + offset);
-            if !self.is_settled(cell, point, norms[start + offset]) {
-                scratch.unsettled.push(offset);
-                scratch.rows.extend_from_slice(point);
-            }
+        Self {
+            points,
+            scorer: Scorer::new(centroids, radius),
+            clusters: centroids.nrows(),
+            drift: drift.iter().map(|&drift| drift as f32).collect(),
+            // A margin is at most 2R and drift only grows, so each of three roundings (this one,
+            // that of the sum and that of the drift in it) is within u(3R + drift).
+            limits: drift
+                .iter()
+                .map(|&drift| (drift + 4.0 * unit * (3.0 * radius + drift)) as f32)
+                .collect(),
         }
-        self.score(scratch);
-        for (place, &offset) in scratch.unsettled.iter().enumerate() {
-            let cell = &mut nearest[offset];
-            let norm = norms[start + offset];
-            let slack = self.slack(norm);
-            let label = scratch.label[place];
-            cell.upper = (f64::from(scratch.best[place]) + norm + slack)
-                .max(0.0)
-                .sqrt();
-            cell.lower = (f64::from(scratch.second[place]) + norm - slack)
-                .max(0.0)
-                .sqrt();
-            if label != cell.label {
-                let point = row(points, start + offset);
-                if cell.label != u32::MAX {
-                    change.count(cell.label as usize, point, -1);
+    }
+}
+
+/// The part of a pass that concerns a block of cells.
+struct Block<'a> {
+    pass: &'a Pass<'a>,
+    /// Its first cell.
+    start: usize,
+    labels: &'a mut [u32],
+    due: &'a mut [f32],
+    scratch: &'a mut Scratch,
+    change: &'a mut Members,
+}
+
+impl Kernel for Block<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool, const WIDE: bool>(mut self) {
+        let count = self.find_unsettled();
+        let Pass { points, scorer, .. } = self.pass;
+        let dimensions = points.dimensions();
+        if count * (self.pass.clusters + GATHER_COST) > self.labels.len() * self.pass.clusters {
+            let tiles = points.tiles[self.start / WIDTH * dimensions..].chunks_exact(dimensions);
+            for (first, tile) in (0..self.labels.len()).step_by(WIDTH).zip(tiles) {
+                let nearest = scorer.nearest::<FMA, WIDE>(tile);
+                for lane in 0..WIDTH.min(self.labels.len() - first) {
+                    self.settle(first + lane, &nearest, lane);
                 }
-                change.count(label as usize, point, 1);
-                change.changed += 1;
-                cell.label = label;
+            }
+            return;
+        }
+        for first in (0..count).step_by(WIDTH) {
+            let lanes = WIDTH.min(count - first);
+            let mut cells = [self.start; WIDTH];
+            let chosen = &self.scratch.unsettled[first..first + lanes];
+            for (cell, offset) in cells.iter_mut().zip(chosen) {
+                *cell += offset;
+            }
+            gather(&points.rows, cells, &mut self.scratch.tile);
+            let nearest = scorer.nearest::<FMA, WIDE>(&self.scratch.tile);
+            for lane in 0..lanes {
+                self.settle(self.scratch.unsettled[first + lane], &nearest, lane);
             }
         }
     }
+}
 
-    /// Whether the scores of a cell are certain to give the label that it has.
-    fn is_settled(&self, cell: &mut Nearest, point: &[f32], norm: f64) -> bool {
-        if cell.label == u32::MAX {
-            return false;
+impl Block<'_> {
+    /// Lists the cells whose labels are not certain; returns how many these are.
+    #[inline(always)]
+    fn find_unsettled(&mut self) -> usize {
+        let limits = self.pass.limits.as_slice();
+        let unsettled = self.scratch.unsettled.as_mut_slice();
+        let mut count = 0;
+        for (offset, (&label, &due)) in self.labels.iter().zip(self.due.iter()).enumerate() {
+            let settled = limits.get(label as usize).is_some_and(|&limit| limit < due);
+            // Written always, kept or not: a branch here would be hard to predict.
+            unsettled[count] = offset;
+            count += usize::from(!settled);
         }
-        let label = cell.label as usize;
-        let slack = self.slack(norm);
-        let certain = |upper: f64, lower: f64| {
-            // By the triangle inequality no other centroid is nearer than this.
-            let lower = lower.max(self.separation[label] - upper);
-            lower > 0.0 && upper * upper + 2.0 * slack < lower * lower
-        };
-        if certain(cell.upper, cell.lower) {
-            return true;
-        }
-        let distance = f64::from(squared_distance(point, row(self.centroids, label)));
-        cell.upper = (distance + slack).sqrt();
-        certain(cell.upper, cell.lower)
+        count
     }
 
-    /// The two least scores of every unsettled cell, the first of equals first.
-    fn score(&self, scratch: &mut Scratch) {
-        let count = scratch.unsettled.len();
-        let dimensions = self.centroids.ncols();
-        scratch.best.clear();
-        scratch.best.resize(count, f32::INFINITY);
-        scratch.second.clear();
-        scratch.second.resize(count, f32::INFINITY);
-        scratch.label.clear();
-        scratch.label.resize(count, 0);
-        let Ok(rows) = ArrayView2::from_shape((count, dimensions), &scratch.rows) else {
-            return;
-        };
-        if count == 0 {
-            return;
-        }
-        // One row of scores per centroid, so that the search runs over cells side by side.
-        let scores = self.minus_twice.dot(&rows.t());
-        for (cluster, scores) in scores.rows().into_iter().enumerate() {
-            let norm = self.norms[cluster];
-            for (((best, second), label), &score) in scratch
-                .best
-                .iter_mut()
-                .zip(scratch.second.iter_mut())
-                .zip(scratch.label.iter_mut())
-                .zip(scores)
-            {
-                let score = score + norm;
-                let closer = score < *best;
-                let rival = if closer { *best } else { score };
-                *second = if rival < *second { rival } else { *second };
-                *best = if closer { score } else { *best };
-                *label = if closer { cluster as u32 } else { *label };
+    /// Takes over what was found for the cell at `offset`.
+    #[inline(always)]
+    fn settle(&mut self, offset: usize, nearest: &Nearest, lane: usize) {
+        let label = nearest.labels[lane];
+        self.due[offset] = nearest.margins[lane] + self.pass.drift[label as usize];
+        let before = std::mem::replace(&mut self.labels[offset], label);
+        if label != before {
+            let point = row(&self.pass.points.rows, self.start + offset);
+            if before != UNASSIGNED {
+                self.change.count(before as usize, point, -1);
             }
+            self.change.count(label as usize, point, 1);
+            self.change.changed += 1;
         }
     }
 }
@@ -474,14 +449,13 @@ mod tests {
                 (random.random::<f32>() * steps).round() / steps - 0.5
             }));
             let mut centroids = points.slice(ndarray::s![..clusters, ..]).to_owned();
-            let mut bounded = Cells::new(&points, clusters);
+            let points = Points::new(points);
+            let mut bounded = Cells::new(&points, &centroids);
             for _ in 0..30 {
                 bounded.assign(&centroids);
-                let mut fresh = Cells::new(&points, clusters);
+                let mut fresh = Cells::new(&points, &centroids);
                 fresh.assign(&centroids);
-                for (a, b) in bounded.nearest.iter().zip(&fresh.nearest) {
-                    prop_assert_eq!(a.label, b.label);
-                }
+                prop_assert_eq!(&bounded.labels, &fresh.labels);
                 prop_assert_eq!(&bounded.members.sums, &fresh.members.sums);
                 prop_assert_eq!(&bounded.members.counts, &fresh.members.counts);
                 let moved = bounded.members.means(&centroids);

@@ -5,33 +5,36 @@ use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 use rayon::prelude::*;
 
-use crate::cluster::points::{BLOCK, row, squared_distance};
+use super::tiles::{Kernel, Lanes, Points, WIDTH, dispatch, mul_add};
+use crate::cluster::points::{BLOCK, row};
+
+/// Tiles handled as one unit of work.
+const BLOCK_TILES: usize = BLOCK / WIDTH;
 
 /// Draws k starting centroids: each is the best of 2 + ⌊ln k⌋ points drawn with probability
 /// proportional to their squared distance from the centroids drawn before.
-pub(super) fn greedy(
-    points: &Array2<f32>,
-    clusters: usize,
-    random: &mut ChaCha8Rng,
-) -> Array2<f32> {
-    let cells = points.nrows();
+pub(super) fn greedy(points: &Points, clusters: usize, random: &mut ChaCha8Rng) -> Array2<f32> {
+    let cells = points.cells();
     let trials = 2 + (clusters as f64).ln() as usize;
-    let mut centroids = Array2::zeros((clusters, points.ncols()));
-    let first = random.random_range(0..cells);
-    centroids.row_mut(0).assign(&points.row(first));
-    let mut closest = vec![0.0f32; cells];
-    let mut mass = block_sums(&mut closest, 1, |cell, value| {
-        value[0] = squared_distance(row(points, cell), row(points, first));
-    });
-    let mut distances = vec![0.0f32; cells * trials];
-    for cluster in 1..clusters {
-        let candidates: Vec<usize> = (0..trials).map(|_| draw(&closest, &mass, random)).collect();
-        let sums = block_sums(&mut distances, trials, |cell, values| {
-            for (value, &candidate) in values.iter_mut().zip(&candidates) {
-                let distance = squared_distance(row(points, cell), row(points, candidate));
-                *value = distance.min(closest[cell]);
-            }
-        });
+    let mut centroids = Array2::zeros((clusters, points.dimensions()));
+    let mut closest = vec![Lanes([f32::INFINITY; WIDTH]); cells.div_ceil(WIDTH)];
+    if let Some(last) = closest.last_mut() {
+        // No cell is there: never drawn, counts nothing.
+        last.0[(cells - 1) % WIDTH + 1..].fill(0.0);
+    }
+    let mut distances = vec![Lanes::ZERO; closest.len() * trials];
+    let mut mass = Vec::new();
+    for cluster in 0..clusters {
+        let candidates: Vec<usize> = if cluster == 0 {
+            vec![random.random_range(0..cells)]
+        } else {
+            (0..trials)
+                .map(|_| draw(&closest, cells, &mass, random))
+                .collect()
+        };
+        let trials = candidates.len();
+        let distances = &mut distances[..closest.len() * trials];
+        let sums = try_candidates(points, &candidates, &closest, distances);
         let mut totals = vec![0.0f64; trials];
         for block in sums.chunks_exact(trials) {
             for (total, sum) in totals.iter_mut().zip(block) {
@@ -47,7 +50,7 @@ pub(super) fn greedy(
         });
         centroids
             .row_mut(cluster)
-            .assign(&points.row(candidates[best]));
+            .assign(&points.rows.row(candidates[best]));
         for (closest, distances) in closest.iter_mut().zip(distances.chunks_exact(trials)) {
             *closest = distances[best];
         }
@@ -56,52 +59,103 @@ pub(super) fn greedy(
     centroids
 }
 
-/// Fills `values` (`width` per cell) and returns their sums `[blocks, width]` over blocks of
-/// cells.
-fn block_sums(
-    values: &mut [f32],
-    width: usize,
-    fill: impl Fn(usize, &mut [f32]) + Sync,
+/// For every candidate as the next centroid, the squared distances of all cells to their closest
+/// centroid `[tiles, candidates]`, and their sums over blocks of cells `[blocks, candidates]`.
+fn try_candidates(
+    points: &Points,
+    candidates: &[usize],
+    closest: &[Lanes],
+    distances: &mut [Lanes],
 ) -> Vec<f64> {
-    values
-        .par_chunks_mut(BLOCK * width)
-        .enumerate()
-        .flat_map_iter(|(block, values)| {
-            let mut sums = vec![0.0f64; width];
-            for (offset, values) in values.chunks_exact_mut(width).enumerate() {
-                fill(block * BLOCK + offset, values);
-                for (sum, &value) in sums.iter_mut().zip(values.iter()) {
-                    *sum += f64::from(value);
-                }
-            }
-            sums
+    let candidates: Vec<&[f32]> = candidates
+        .iter()
+        .map(|&candidate| row(&points.rows, candidate))
+        .collect();
+    points
+        .tiles
+        .par_chunks(BLOCK_TILES * points.dimensions())
+        .zip(closest.par_chunks(BLOCK_TILES))
+        .zip(distances.par_chunks_mut(BLOCK_TILES * candidates.len()))
+        .flat_map_iter(|((tiles, closest), distances)| {
+            dispatch(Trial {
+                candidates: &candidates,
+                tiles,
+                closest,
+                distances,
+            })
         })
         .collect()
 }
 
-/// Draws a cell with probability proportional to `weights`, whose sums over blocks are `mass`;
-/// uniformly when all are zero.
-fn draw(weights: &[f32], mass: &[f64], random: &mut ChaCha8Rng) -> usize {
+/// [`try_candidates`] for a block of cells.
+struct Trial<'a> {
+    candidates: &'a [&'a [f32]],
+    tiles: &'a [Lanes],
+    closest: &'a [Lanes],
+    distances: &'a mut [Lanes],
+}
+
+impl Kernel for Trial<'_> {
+    type Output = Vec<f64>;
+
+    #[inline(always)]
+    fn run<const FMA: bool, const WIDE: bool>(self) -> Vec<f64> {
+        let dimensions = self.tiles.len() / self.closest.len();
+        let mut sums = vec![[0.0f64; WIDTH]; self.candidates.len()];
+        for ((tile, closest), distances) in self
+            .tiles
+            .chunks_exact(dimensions)
+            .zip(self.closest)
+            .zip(self.distances.chunks_exact_mut(self.candidates.len()))
+        {
+            for ((candidate, distance), sums) in
+                self.candidates.iter().zip(distances).zip(&mut sums)
+            {
+                let mut squares = [0.0f32; WIDTH];
+                for (values, &other) in tile.iter().zip(*candidate) {
+                    for (square, &value) in squares.iter_mut().zip(&values.0) {
+                        let difference = value - other;
+                        *square = mul_add::<FMA>(difference, difference, *square);
+                    }
+                }
+                let closest = closest.0;
+                let mut least = [0.0f32; WIDTH];
+                for lane in 0..WIDTH {
+                    let closer = squares[lane] < closest[lane];
+                    least[lane] = if closer { squares[lane] } else { closest[lane] };
+                }
+                for lane in 0..WIDTH {
+                    sums[lane] += f64::from(least[lane]);
+                }
+                distance.0 = least;
+            }
+        }
+        sums.iter().map(|lanes| lanes.iter().sum()).collect()
+    }
+}
+
+/// Draws one of `cells` with probability proportional to `weights`, whose sums over blocks are
+/// `mass`; uniformly when all are zero.
+fn draw(weights: &[Lanes], cells: usize, mass: &[f64], random: &mut ChaCha8Rng) -> usize {
     let total: f64 = mass.iter().sum();
     if total <= 0.0 {
-        return random.random_range(0..weights.len());
+        return random.random_range(0..cells);
     }
     let target = random.random::<f64>() * total;
+    let positive = |block: usize| {
+        let weights = weights.iter().skip(block * BLOCK_TILES).take(BLOCK_TILES);
+        let weights = weights.flat_map(|lanes| lanes.0).enumerate();
+        weights.filter_map(move |(offset, weight)| {
+            (weight > 0.0).then_some((block * BLOCK + offset, weight))
+        })
+    };
     let mut before = 0.0f64;
-    let mut last = 0;
     for (block, &sum) in mass.iter().enumerate() {
-        if sum <= 0.0 {
-            continue;
-        }
-        let reaches = before + sum > target;
-        let mut within = before;
-        let start = block * BLOCK;
-        let end = weights.len().min(start + BLOCK);
-        for (cell, &weight) in (start..end).zip(&weights[start..end]) {
-            if weight > 0.0 {
-                last = cell;
+        if before + sum > target {
+            let mut within = before;
+            for (cell, weight) in positive(block) {
                 within += f64::from(weight);
-                if reaches && within > target {
+                if within > target {
                     return cell;
                 }
             }
@@ -109,7 +163,10 @@ fn draw(weights: &[f32], mass: &[f64], random: &mut ChaCha8Rng) -> usize {
         before += sum;
     }
     // Only rounding of the sums leads here: the target was all but the total.
-    last
+    let mut last = (0..mass.len())
+        .rev()
+        .filter_map(|block| positive(block).last());
+    last.next().map_or(0, |(cell, _)| cell)
 }
 
 #[cfg(test)]
@@ -127,7 +184,16 @@ mod tests {
                 .chunks(BLOCK)
                 .map(|block| block.iter().map(|&weight| f64::from(weight)).sum())
                 .collect();
-            let cell = draw(&weights, &mass, &mut stream(seed, Purpose::KMeans, 0, 0));
+            let tiles: Vec<Lanes> = weights
+                .chunks(WIDTH)
+                .map(|tile| {
+                    let mut lanes = Lanes::ZERO;
+                    lanes.0[..tile.len()].copy_from_slice(tile);
+                    lanes
+                })
+                .collect();
+            let mut random = stream(seed, Purpose::KMeans, 0, 0);
+            let cell = draw(&tiles, weights.len(), &mass, &mut random);
             prop_assert!(cell < weights.len());
             prop_assert!(weights[cell] > 0.0 || mass.iter().sum::<f64>() == 0.0);
         }

@@ -76,10 +76,11 @@ fn inertia_is_not_above_a_naive_lloyd_from_the_same_start() {
             blobs(300, 5, 6, seed)
         };
         let centred = lloyd::on_grid(&CentredPoints::new(points.view()).points);
+        let tiled = Points::new(centred.clone());
         let mut random = stream(seed, Purpose::KMeans, 0, 0);
-        let start = start::greedy(&centred, 6, &mut random);
+        let start = start::greedy(&tiled, 6, &mut random);
         let naive = naive_inertia(&centred, &start);
-        let ours = lloyd::run(&centred, start, 0.0, 1000);
+        let ours = lloyd::run(&tiled, start, 0.0, 1000);
         assert!(ours.converged);
         assert!(
             ours.inertia <= naive * (1.0 + 1e-6),
@@ -185,7 +186,7 @@ fn fault_10_identical_cells_end_in_one_cluster() {
 
 #[test]
 fn an_empty_cluster_takes_the_farthest_cell() {
-    let points = ndarray::array![[0.0f32], [0.1], [0.2], [10.0]];
+    let points = Points::new(ndarray::array![[0.0f32], [0.1], [0.2], [10.0]]);
     // The third centroid is nearest to no cell.
     let start = ndarray::array![[0.0f32], [0.2], [100.0]];
     let run = lloyd::run(&points, start, 0.0, 100);
