@@ -3,5 +3,7 @@
 mod matrix;
 mod simulate;
 
+pub(crate) use matrix::{GeneMap, Row};
+
 pub use matrix::CountMatrix;
 pub use simulate::{Dropout, Simulation, SimulationConfig};
