@@ -20,22 +20,18 @@ pub fn reset_peak() -> Result<()> {
     fs::write("/proc/self/clear_refs", "5")
 }
 
-/// Processor seconds of all threads so far, in steps of 10 milliseconds.
+/// Processor seconds that the threads of this process have taken so far.
 pub fn processor_seconds() -> Result<f64> {
-    const TICKS_PER_SECOND: f64 = 100.0;
-    let stat = fs::read_to_string("/proc/self/stat")?;
-    // The program's name, in parentheses, may hold spaces; user and system time are the 12th and
-    // 13th field after it.
-    let ticks: Option<u64> = stat.rsplit_once(')').and_then(|(_, fields)| {
-        let mut times = fields.split_whitespace().skip(11);
-        let user: u64 = times.next()?.parse().ok()?;
-        let system: u64 = times.next()?.parse().ok()?;
-        Some(user + system)
-    });
-    match ticks {
-        Some(ticks) => Ok(ticks as f64 / TICKS_PER_SECOND),
-        None => Err(missing("user and system time in /proc/self/stat")),
+    let mut nanoseconds = 0;
+    for thread in fs::read_dir("/proc/self/task")? {
+        let statistics = fs::read_to_string(thread?.path().join("schedstat"))?;
+        let on_processor: Option<u64> = statistics
+            .split_whitespace()
+            .next()
+            .and_then(|number| number.parse().ok());
+        nanoseconds += on_processor.ok_or_else(|| missing("time in schedstat of a thread"))?;
     }
+    Ok(nanoseconds as f64 / 1e9)
 }
 
 fn missing(what: &str) -> Error {
