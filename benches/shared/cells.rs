@@ -1,7 +1,7 @@
 //! Simulated cells: 2000 genes, about a tenth of the counts not zero.
 
 use celldec::Result;
-use celldec::counts::SimulationConfig;
+use celldec::counts::{Simulation, SimulationConfig};
 use celldec::preprocess::{Cells, Preprocess};
 
 /// Genes of every simulated data set.
@@ -10,13 +10,20 @@ pub const GENES: usize = 2000;
 /// Groups of every simulated data set.
 pub const GROUPS: usize = 8;
 
-/// Preprocessed cells; genes without counts stay, so that there are [`GENES`] of them.
-pub fn simulated_cells(count: usize) -> Result<Cells> {
-    let simulation = SimulationConfig::new(count, GENES)
+/// Simulated counts `[count, GENES]`.
+pub fn simulation(count: usize) -> Result<Simulation> {
+    SimulationConfig::new(count, GENES)
         .with_groups(GROUPS)
         .with_seed(1)
-        .simulate()?;
-    Preprocess::scdcc()
-        .with_min_counts_per_gene(0.0)
-        .fit(&simulation.counts)
+        .simulate()
+}
+
+/// scDCC's preprocessing, except that genes without counts stay: there are always [`GENES`].
+pub fn preprocessing() -> Preprocess {
+    Preprocess::scdcc().with_min_counts_per_gene(0.0)
+}
+
+/// Preprocessed simulated cells.
+pub fn simulated_cells(count: usize) -> Result<Cells> {
+    preprocessing().fit(&simulation(count)?.counts)
 }

@@ -1,8 +1,12 @@
 //! The count matrix: cells × genes in compressed sparse rows, with names.
 
+mod select;
+
 use ndarray::{Array2, ArrayView2};
 
 use crate::error::{Error, Place, Result};
+
+pub(crate) use select::{GeneMap, Row};
 
 /// Raw counts of `cells × genes` in compressed sparse rows (CSR), with cell and gene names.
 ///
@@ -260,106 +264,6 @@ impl CountMatrix {
             cells[gene as usize] += 1;
         }
         cells
-    }
-
-    /// The matrix of the given cells, in the given order.
-    ///
-    /// # Errors
-    /// [`Error::InvalidSparse`] when a cell does not exist.
-    pub fn select_cells(&self, cells: &[usize]) -> Result<Self> {
-        if let Some(&cell) = cells.iter().find(|&&cell| cell >= self.cells()) {
-            return Err(Error::InvalidSparse {
-                reason: format!(
-                    "cell {cell} was selected, but there are {} cells",
-                    self.cells()
-                ),
-            });
-        }
-        let mut offsets = Vec::with_capacity(cells.len() + 1);
-        offsets.push(0);
-        let mut indices = Vec::new();
-        let mut values = Vec::new();
-        for &cell in cells {
-            let (row_indices, row_values) = self.row(cell);
-            indices.extend_from_slice(row_indices);
-            values.extend_from_slice(row_values);
-            offsets.push(indices.len());
-        }
-        Ok(Self {
-            genes: self.genes,
-            offsets,
-            indices,
-            values,
-            cell_names: cells.iter().map(|&c| self.cell_names[c].clone()).collect(),
-            gene_names: self.gene_names.clone(),
-        })
-    }
-
-    /// The matrix of the given genes, in the given order; `None` stands for a gene that this
-    /// matrix lacks and becomes a column of zeros named by `names`.
-    ///
-    /// # Errors
-    /// [`Error::InvalidSparse`] when a gene does not exist or is selected twice,
-    /// [`Error::LengthMismatch`] when `names` has another length than `genes`.
-    pub fn align_genes(&self, genes: &[Option<usize>], names: Vec<String>) -> Result<Self> {
-        check_length("the list of gene names", genes.len(), names.len())?;
-        let mut target = vec![u32::MAX; self.genes];
-        for (position, &gene) in genes.iter().enumerate() {
-            let Some(gene) = gene else { continue };
-            let slot = target.get_mut(gene).ok_or_else(|| Error::InvalidSparse {
-                reason: format!(
-                    "gene {gene} was selected, but there are {} genes",
-                    self.genes
-                ),
-            })?;
-            if *slot != u32::MAX {
-                return Err(Error::InvalidSparse {
-                    reason: format!("gene {gene} was selected twice"),
-                });
-            }
-            *slot = position as u32;
-        }
-        let mut offsets = Vec::with_capacity(self.offsets.len());
-        offsets.push(0);
-        let mut indices = Vec::new();
-        let mut values = Vec::new();
-        let mut row: Vec<(u32, f32)> = Vec::new();
-        for cell in 0..self.cells() {
-            let (row_indices, row_values) = self.row(cell);
-            row.clear();
-            row.extend(
-                row_indices
-                    .iter()
-                    .zip(row_values)
-                    .map(|(&gene, &value)| (target[gene as usize], value))
-                    .filter(|&(gene, _)| gene != u32::MAX),
-            );
-            row.sort_unstable_by_key(|&(gene, _)| gene);
-            indices.extend(row.iter().map(|&(gene, _)| gene));
-            values.extend(row.iter().map(|&(_, value)| value));
-            offsets.push(indices.len());
-        }
-        Ok(Self {
-            genes: genes.len(),
-            offsets,
-            indices,
-            values,
-            cell_names: self.cell_names.clone(),
-            gene_names: names,
-        })
-    }
-
-    /// The matrix of the given genes, in the given order.
-    ///
-    /// # Errors
-    /// [`Error::InvalidSparse`] when a gene does not exist or is selected twice.
-    pub fn select_genes(&self, genes: &[usize]) -> Result<Self> {
-        let names = genes
-            .iter()
-            .map(|&gene| self.gene_names.get(gene).cloned().unwrap_or_default())
-            .collect();
-        let genes: Vec<_> = genes.iter().map(|&gene| Some(gene)).collect();
-        self.align_genes(&genes, names)
     }
 
     /// The dense matrix `[cells, genes]`: `4 · cells · genes` bytes.

@@ -226,6 +226,9 @@ impl<H: ReconstructionHead> FittedModel<H> {
     /// Denoised expression `[cells, genes]`: the decoder's expectation times each cell's size
     /// factor, on the scale of the counts (for an [`MseHead`] on the scale of its input).
     ///
+    /// The result is dense, `4 · cells · genes` bytes: of a million cells, denoise a selection at a
+    /// time ([`CountMatrix::select_cells`], then [`prepare`](Self::prepare)).
+    ///
     /// # Errors
     /// As [`embed`](Self::embed), and [`Error::NoDecoder`] when it was removed (DESC).
     pub fn denoise(&self, cells: &Cells) -> Result<Array2<f32>> {

@@ -3,29 +3,28 @@
 use std::fmt::Write as _;
 
 use ndarray::{Array2, Axis};
-use rayon::prelude::*;
 
 use super::fingerprint::Fingerprint;
 use super::fitted::{BatchLabels, FittedPreprocess, GeneStatistics};
 use super::normalize::size_factors;
-use super::{FilterReport, Scaling};
+use super::{Clip, FilterReport, Scaling};
 use crate::counts::CountMatrix;
 
 /// Preprocessed cells: raw counts for the loss, scaled values for the network, size factors.
 ///
 /// Made by [`Preprocess::fit`](super::Preprocess::fit) and [`FittedPreprocess::transform`] only.
-/// Values are kept sparse: 12 bytes per non-zero count (gene, count, scaled value), plus one row of
-/// scaled zeros per batch.
+/// They are kept sparse, in 8 bytes per non-zero count (gene, count); a cell's scaled values are
+/// computed when they are asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cells {
     preprocessing: FittedPreprocess,
     counts: CountMatrix,
-    /// The network's input at every stored entry of `counts`.
-    inputs: Vec<f32>,
-    /// The network's input at a zero count `[genes]`, one row per kind of cell.
-    zeros: Vec<Vec<f32>>,
-    /// Which row of `zeros` each batch uses; one entry when there are no batches.
-    zeros_of_batch: Vec<usize>,
+    /// What the counts of each cell are multiplied by before log1p `[cells]`.
+    scales: Vec<f64>,
+    /// How values become inputs, one for every kind of cell.
+    scalers: Vec<Scaler>,
+    /// Which of `scalers` each batch uses; one entry when there are no batches.
+    scaler_of_batch: Vec<usize>,
     size_factors: Vec<f32>,
     kept_cells: Vec<usize>,
     kept_genes: Vec<Option<usize>>,
@@ -52,9 +51,9 @@ impl Cells {
                 .map(|name| preprocessing.statistics_of(name))
                 .collect(),
         };
-        // Batches without statistics of their own share the overall ones: one row for all.
+        // Batches without statistics of their own share the overall ones: one scaler for all.
         let mut distinct: Vec<&GeneStatistics> = Vec::new();
-        let zeros_of_batch: Vec<usize> = statistics
+        let scaler_of_batch: Vec<usize> = statistics
             .into_iter()
             .map(|statistics| {
                 let known = distinct
@@ -66,43 +65,16 @@ impl Cells {
                 })
             })
             .collect();
-        let scalers: Vec<Scaler<'_>> = distinct
+        let scalers = distinct
             .into_iter()
             .map(|statistics| Scaler::new(statistics, preprocessing.settings().scaling))
             .collect();
-        let zeros = scalers
-            .iter()
-            .map(|scaler| {
-                (0..counts.genes())
-                    .map(|gene| scaler.scale(gene, 0.0))
-                    .collect()
-            })
-            .collect();
-
-        let mut inputs = vec![0.0; counts.stored()];
-        let mut rows: Vec<&mut [f32]> = Vec::with_capacity(counts.cells());
-        let mut rest = inputs.as_mut_slice();
-        for cell in 0..counts.cells() {
-            let (row, after) = rest.split_at_mut(counts.row(cell).0.len());
-            rows.push(row);
-            rest = after;
-        }
         let target = preprocessing.target_total();
-        rows.into_par_iter().enumerate().for_each(|(cell, row)| {
-            let batch = batches.as_ref().map_or(0, |labels| labels.codes()[cell]);
-            let scaler = &scalers[zeros_of_batch[batch]];
-            let scale = target / totals[cell];
-            let (genes, values) = counts.row(cell);
-            for ((slot, &gene), &count) in row.iter_mut().zip(genes).zip(values) {
-                *slot = scaler.scale(gene as usize, (f64::from(count) * scale).ln_1p());
-            }
-        });
-
         Self {
+            scales: totals.iter().map(|total| target / total).collect(),
             size_factors: size_factors(totals, preprocessing.median_total()),
-            zeros,
-            zeros_of_batch,
-            inputs,
+            scalers,
+            scaler_of_batch,
             counts,
             kept_cells,
             kept_genes,
@@ -144,16 +116,27 @@ impl Cells {
     /// When `cell` is not below [`cells`](Self::cells) or `row` does not have
     /// [`genes`](Self::genes) elements, as slice indexing does.
     pub fn fill_input(&self, cell: usize, row: &mut [f32]) {
+        row.copy_from_slice(&self.scaler(cell).zeros);
+        self.for_each_input(cell, |gene, input| row[gene] = input);
+    }
+
+    /// Calls `f` with gene and network input of every stored count of a cell, genes rising.
+    fn for_each_input(&self, cell: usize, mut f: impl FnMut(usize, f32)) {
+        let scaler = self.scaler(cell);
+        let mut logarithms = Logarithms::new(self.scales[cell]);
+        let (genes, values) = self.counts.row(cell);
+        for (&gene, &count) in genes.iter().zip(values) {
+            let gene = gene as usize;
+            f(gene, scaler.scale(gene, logarithms.of(count)));
+        }
+    }
+
+    fn scaler(&self, cell: usize) -> &Scaler {
         let batch = self
             .batches
             .as_ref()
             .map_or(0, |labels| labels.codes()[cell]);
-        row.copy_from_slice(&self.zeros[self.zeros_of_batch[batch]]);
-        let offsets = self.counts.offsets();
-        let entries = offsets[cell]..offsets[cell + 1];
-        for (&gene, &value) in self.counts.row(cell).0.iter().zip(&self.inputs[entries]) {
-            row[gene as usize] = value;
-        }
+        &self.scalers[self.scaler_of_batch[batch]]
     }
 
     /// Writes the raw counts of a cell into `row` `[genes]`.
@@ -233,9 +216,12 @@ impl Cells {
             hash.bytes(&gene.to_le_bytes());
         }
         hash.floats(self.counts.values());
-        hash.floats(&self.inputs);
-        for zeros in &self.zeros {
-            hash.floats(zeros);
+        hash.number(self.counts.stored());
+        for cell in 0..self.cells() {
+            self.for_each_input(cell, |_, input| hash.float(input));
+        }
+        for scaler in &self.scalers {
+            hash.floats(&scaler.zeros);
         }
         hash.floats(&self.size_factors);
         hash.texts(self.cell_names());
@@ -250,39 +236,131 @@ impl Cells {
     }
 }
 
-/// Scaling of one kind of cell, with the powers of the standard deviations taken once.
-struct Scaler<'a> {
-    statistics: &'a GeneStatistics,
-    scaling: Option<Scaling>,
-    divisors: Vec<f64>,
+/// Scaling of one kind of cell: `(value − centre) / divisor`, within limits.
+#[derive(Debug, Clone, PartialEq)]
+struct Scaler {
+    /// Centre and divisor of every gene `[genes]`.
+    genes: Vec<(f64, f64)>,
+    low: f64,
+    high: f64,
+    /// The network's input at a zero count `[genes]`.
+    zeros: Vec<f32>,
 }
 
-impl<'a> Scaler<'a> {
-    fn new(statistics: &'a GeneStatistics, scaling: Option<Scaling>) -> Self {
-        let exponent = scaling.map_or(0.0, |scaling| scaling.exponent);
-        let divisors = statistics
-            .sd
-            .iter()
-            .map(|&sd| if sd > 0.0 { sd.powf(exponent) } else { 1.0 })
+impl Scaler {
+    fn new(statistics: &GeneStatistics, scaling: Option<Scaling>) -> Self {
+        // Values pass unchanged through a centre of 0, a divisor of 1 and infinite limits.
+        let (center, exponent, clip) = scaling.map_or((false, 0.0, None), |scaling| {
+            (scaling.center, scaling.exponent, scaling.clip)
+        });
+        let genes = statistics.mean.iter().zip(&statistics.sd);
+        let genes = genes.map(|(&mean, &sd)| {
+            let divisor = if sd > 0.0 { sd.powf(exponent) } else { 1.0 };
+            (if center { mean } else { 0.0 }, divisor)
+        });
+        let (low, high) = clip.map_or((f64::NEG_INFINITY, f64::INFINITY), Clip::range);
+        let mut scaler = Self {
+            genes: genes.collect(),
+            low,
+            high,
+            zeros: Vec::new(),
+        };
+        scaler.zeros = (0..scaler.genes.len())
+            .map(|gene| scaler.scale(gene, 0.0))
             .collect();
-        Self {
-            statistics,
-            scaling,
-            divisors,
-        }
+        scaler
     }
 
     /// The network input for a log-normalised value.
     fn scale(&self, gene: usize, value: f64) -> f32 {
-        let Some(scaling) = self.scaling else {
-            return value as f32;
+        let (center, divisor) = self.genes[gene];
+        self.limit((value - center) / divisor) as f32
+    }
+
+    /// `f64::clamp` without its check of the limits.
+    fn limit(&self, value: f64) -> f64 {
+        let value = if value < self.low { self.low } else { value };
+        if value > self.high { self.high } else { value }
+    }
+}
+
+/// log1p of the normalised counts of one cell.
+///
+/// A cell has few different counts, nearly all of them small: each of those is taken the logarithm
+/// of once.
+struct Logarithms {
+    scale: f64,
+    /// Of the counts 0, 1, 2, …; negative where not yet known.
+    known: [f64; Self::SMALL],
+}
+
+impl Logarithms {
+    const SMALL: usize = 32;
+
+    fn new(scale: f64) -> Self {
+        Self {
+            scale,
+            known: [-1.0; Self::SMALL],
+        }
+    }
+
+    fn of(&mut self, count: f32) -> f64 {
+        let whole = count as i32;
+        let scale = self.scale;
+        let compute = || (f64::from(count) * scale).ln_1p();
+        match self.known.get_mut(whole as usize) {
+            Some(known) if whole as f32 == count => {
+                if *known < 0.0 {
+                    *known = compute();
+                }
+                *known
+            }
+            _ => compute(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remembered_logarithms_are_the_computed_ones() {
+        let scale = 0.37;
+        let mut logarithms = Logarithms::new(scale);
+        let counts = [
+            1.0, 2.0, 1.0, 0.5, 2.5, 31.0, 32.0, 31.0, 31.5, 1e9, 5e9, 2.0, 1e30,
+        ];
+        for count in counts {
+            let expected = (f64::from(count) * scale).ln_1p();
+            assert_eq!(
+                logarithms.of(count).to_bits(),
+                expected.to_bits(),
+                "{count}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_scaler_centres_divides_and_limits() {
+        let statistics = GeneStatistics {
+            mean: vec![1.0, 2.0],
+            sd: vec![4.0, 0.0],
         };
-        let centered = if scaling.center {
-            value - self.statistics.mean[gene]
-        } else {
-            value
-        };
-        let scaled = centered / self.divisors[gene];
-        scaling.clip.map_or(scaled, |clip| clip.apply(scaled)) as f32
+        let z_score = Scaling::z_score();
+        for (scaling, expected) in [
+            (None, [9.0, 9.0]),
+            (Some(z_score), [2.0, 7.0]),
+            (Some(z_score.with_center(false)), [2.25, 9.0]),
+            (Some(z_score.with_exponent(0.5)), [4.0, 7.0]),
+            (Some(z_score.with_clip(Clip::Upper(3.0))), [2.0, 3.0]),
+        ] {
+            let scaler = Scaler::new(&statistics, scaling);
+            assert_eq!([scaler.scale(0, 9.0), scaler.scale(1, 9.0)], expected);
+        }
+        let upper = Scaler::new(&statistics, Some(z_score.with_clip(Clip::Upper(0.5))));
+        let both = Scaler::new(&statistics, Some(z_score.with_clip(Clip::Both(0.5))));
+        assert_eq!(upper.zeros, [-0.25, -2.0]);
+        assert_eq!(both.zeros, [-0.25, -0.5]);
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Preprocess;
-use crate::counts::CountMatrix;
+use crate::counts::{CountMatrix, GeneMap, Row};
 use crate::error::{Error, Result};
 
 /// How many cells and genes preprocessing dropped, and why.
@@ -88,30 +88,28 @@ pub(super) struct CellFilter {
     pub totals: Vec<f64>,
 }
 
-/// Applies the cell thresholds to `passed`, the counts of the genes that passed theirs.
+/// Applies the cell thresholds to the counts of the genes that `passed` theirs.
 pub(super) fn filter_cells(
     settings: &Preprocess,
-    passed: &CountMatrix,
+    counts: &CountMatrix,
+    passed: &GeneMap,
     report: &mut FilterReport,
 ) -> CellFilter {
-    let mut kept = Vec::with_capacity(passed.cells());
-    let mut kept_totals = Vec::with_capacity(passed.cells());
-    let totals = passed.cell_totals();
-    let genes = passed.genes_per_cell();
-    for cell in 0..passed.cells() {
-        if totals[cell] < settings.min_counts_per_cell {
+    let mut kept = Vec::with_capacity(counts.cells());
+    let mut totals = Vec::with_capacity(counts.cells());
+    let mut row = Row::default();
+    for cell in 0..counts.cells() {
+        let (total, genes) = passed.total(counts, cell, &mut row);
+        if total < settings.min_counts_per_cell {
             report.cells_with_few_counts += 1;
-        } else if genes[cell] < settings.min_genes_per_cell {
+        } else if genes < settings.min_genes_per_cell {
             report.cells_with_few_genes += 1;
         } else {
             kept.push(cell);
-            kept_totals.push(totals[cell]);
+            totals.push(total);
         }
     }
-    CellFilter {
-        kept,
-        totals: kept_totals,
-    }
+    CellFilter { kept, totals }
 }
 
 /// Refuses kept cells without counts: their size factor would be zero.

@@ -32,9 +32,13 @@ impl Fingerprint {
 
     pub fn floats(&mut self, values: &[f32]) {
         self.number(values.len());
-        for value in values {
-            self.bytes(&value.to_bits().to_le_bytes());
+        for &value in values {
+            self.float(value);
         }
+    }
+
+    pub fn float(&mut self, value: f32) {
+        self.bytes(&value.to_bits().to_le_bytes());
     }
 
     pub fn finish(self) -> u64 {

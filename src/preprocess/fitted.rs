@@ -1,7 +1,7 @@
 //! Preprocessing learned from training cells, applied to new ones.
 
 use std::collections::HashMap;
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use super::filter::{FilterReport, filter_cells, refuse_empty_cells};
 use super::genes::GeneList;
 use super::normalize::Moments;
 use super::{Cells, Preprocess};
-use crate::counts::CountMatrix;
+use crate::counts::{CountMatrix, GeneMap};
 use crate::error::{Error, Result};
 
 /// Least share of a model's genes that new data must have, in percent.
@@ -238,21 +238,23 @@ impl FittedPreprocess {
 
         let positions = self.learned.total_genes.locate(counts.gene_names());
         self.record_overlap(&positions, &mut report)?;
-        let aligned = counts.align_genes(&positions, self.learned.total_genes.names().to_vec())?;
 
-        let cell_filter = filter_cells(&self.learned.settings, &aligned, &mut report);
+        let passed = GeneMap::new(&positions, counts.genes())?;
+        let cell_filter = filter_cells(&self.learned.settings, counts, &passed, &mut report);
         report.refuse_nothing_left(cell_filter.kept.len(), self.learned.selected.len())?;
         refuse_empty_cells(counts, &cell_filter)?;
-        let used = aligned
-            .select_cells(&cell_filter.kept)?
-            .select_genes(&self.learned.selected)?;
-
-        let kept_genes = self
+        let kept_genes: Vec<_> = self
             .learned
             .selected
             .iter()
             .map(|&gene| positions[gene])
             .collect();
+        let used = counts.select(
+            cell_filter.kept.iter().copied(),
+            &kept_genes,
+            self.gene_names.clone(),
+        )?;
+
         let labels = labels.map(|labels| labels.select(&cell_filter.kept));
         report.log();
         Ok(Cells::assemble(
@@ -330,27 +332,56 @@ impl BatchLabels {
                 found: batches.len(),
             });
         }
-        Ok(Self::from_names(
-            batches.iter().map(ToString::to_string).collect(),
-        ))
+        Ok(Self::from_labels(batches))
     }
 
-    fn from_names(labels: Vec<String>) -> Self {
-        let mut names = labels.clone();
+    fn from_labels<L: Display>(labels: &[L]) -> Self {
+        let mut code: HashMap<String, usize> = HashMap::new();
+        let mut label = String::new();
+        let codes = labels
+            .iter()
+            .map(|displayed| {
+                label.clear();
+                // Writing into a string cannot fail.
+                let _ = write!(label, "{displayed}");
+                match code.get(&label) {
+                    Some(&known) => known,
+                    None => {
+                        code.insert(label.clone(), code.len());
+                        code.len() - 1
+                    }
+                }
+            })
+            .collect();
+        let mut names = vec![String::new(); code.len()];
+        for (name, code) in code {
+            names[code] = name;
+        }
+        Self { names, codes }.sorted()
+    }
+
+    /// The same labels with sorted names, those that do not occur forgotten.
+    fn sorted(self) -> Self {
+        let mut occurs = vec![false; self.names.len()];
+        for &code in &self.codes {
+            occurs[code] = true;
+        }
+        let mut order: Vec<usize> = (0..self.names.len()).filter(|&code| occurs[code]).collect();
         // Integers sort by value, before other labels, so that the codes of batches numbered from
         // zero are their numbers.
-        names.sort_by_cached_key(|name| {
+        order.sort_by_cached_key(|&code| {
+            let name = &self.names[code];
             let number = name.parse::<u64>().ok();
             (number.is_none(), number, name.clone())
         });
-        names.dedup();
-        let code: HashMap<&str, usize> = names
-            .iter()
-            .enumerate()
-            .map(|(code, name)| (name.as_str(), code))
-            .collect();
-        let codes = labels.iter().map(|label| code[label.as_str()]).collect();
-        Self { names, codes }
+        let mut position = vec![0; self.names.len()];
+        for (new, &old) in order.iter().enumerate() {
+            position[old] = new;
+        }
+        Self {
+            names: order.iter().map(|&code| self.names[code].clone()).collect(),
+            codes: self.codes.iter().map(|&code| position[code]).collect(),
+        }
     }
 
     pub fn names(&self) -> &[String] {
@@ -370,12 +401,11 @@ impl BatchLabels {
 
     /// The labels of some cells; batches without any of them are forgotten.
     pub fn select(&self, cells: &[usize]) -> Self {
-        Self::from_names(
-            cells
-                .iter()
-                .map(|&cell| self.names[self.codes[cell]].clone())
-                .collect(),
-        )
+        Self {
+            names: self.names.clone(),
+            codes: cells.iter().map(|&cell| self.codes[cell]).collect(),
+        }
+        .sorted()
     }
 }
 
@@ -386,8 +416,18 @@ mod tests {
     #[test]
     fn numbered_batches_keep_their_numbers() {
         let labels: Vec<String> = (0..12).rev().map(|i| i.to_string()).collect();
-        let labels = BatchLabels::from_names(labels);
+        let labels = BatchLabels::from_labels(&labels);
         assert_eq!(labels.codes()[0], 11);
         assert_eq!(labels.names()[10], "10");
+    }
+
+    #[test]
+    fn batches_without_cells_are_forgotten() {
+        let labels = BatchLabels::from_labels(&["b", "10", "a", "9", "b"]);
+        assert_eq!(labels.names(), ["9", "10", "a", "b"]);
+        assert_eq!(labels.codes(), [3, 1, 2, 0, 3]);
+        let some = labels.select(&[1, 4, 0]);
+        assert_eq!(some.names(), ["10", "b"]);
+        assert_eq!(some.codes(), [0, 1, 1]);
     }
 }

@@ -24,7 +24,7 @@ use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
-use crate::counts::CountMatrix;
+use crate::counts::{CountMatrix, GeneMap};
 use crate::error::{Error, ParameterError, Result};
 
 pub use cells::Cells;
@@ -33,10 +33,10 @@ pub use fitted::{BatchStatistics, FittedPreprocess, GeneStatistics};
 pub use principal_components::PrincipalComponents;
 pub use variable_genes::{Flavor, VariableGenes};
 
-use filter::{filter_cells, refuse_empty_cells};
+use filter::{CellFilter, filter_cells, refuse_empty_cells};
 use fitted::{BatchLabels, Learned};
 use genes::GeneList;
-use normalize::{median, moments};
+use normalize::{Part, median, moments};
 
 /// What the counts of a cell are normalised to.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -65,10 +65,11 @@ impl Clip {
         }
     }
 
-    fn apply(self, value: f64) -> f64 {
+    /// The least and the largest value that is left.
+    fn range(self) -> (f64, f64) {
         match self {
-            Self::Upper(limit) => value.min(limit),
-            Self::Both(limit) => value.clamp(-limit, limit),
+            Self::Upper(limit) => (f64::NEG_INFINITY, limit),
+            Self::Both(limit) => (-limit, limit),
         }
     }
 }
@@ -356,12 +357,12 @@ impl Preprocess {
 
         let passing = self.passing_genes(counts, &mut report);
         let total_genes = GeneList::select(counts.gene_names(), &passing);
-        let passed = counts.select_genes(&passing)?;
-        let cell_filter = filter_cells(self, &passed, &mut report);
+        let passed: Vec<_> = passing.iter().map(|&gene| Some(gene)).collect();
+        let passed = GeneMap::new(&passed, counts.genes())?;
+        let cell_filter = filter_cells(self, counts, &passed, &mut report);
         report.refuse_nothing_left(cell_filter.kept.len(), passing.len())?;
         refuse_empty_cells(counts, &cell_filter)?;
-        let passed = passed.select_cells(&cell_filter.kept)?;
-        let totals = cell_filter.totals;
+        let CellFilter { kept, totals } = cell_filter;
 
         let median_total = median(&totals);
         let target_total = match self.target_sum {
@@ -370,20 +371,43 @@ impl Preprocess {
         };
         let scales: Vec<f64> = totals.iter().map(|total| target_total / total).collect();
 
-        let (selected, used) = match self.variable_genes {
-            Some(variable) if variable.number < passed.genes() => {
-                let selected = variable.select(&passed, &scales)?;
-                report.genes_not_variable = passed.genes() - selected.len();
-                let used = passed.select_genes(&selected)?;
-                (selected, used)
+        let selected = match self.variable_genes {
+            Some(variable) if variable.number < passing.len() => {
+                let mut scale_of_cell = vec![0.0; counts.cells()];
+                for (&cell, &scale) in kept.iter().zip(&scales) {
+                    scale_of_cell[cell] = scale;
+                }
+                let part = Part {
+                    counts,
+                    cells: &kept,
+                    genes: &passing,
+                };
+                let selected = variable.select(part, &scale_of_cell)?;
+                report.genes_not_variable = passing.len() - selected.len();
+                selected
             }
-            _ => ((0..passed.genes()).collect(), passed),
+            _ => (0..passing.len()).collect(),
         };
+        let kept_genes: Vec<_> = selected.iter().map(|&gene| Some(passing[gene])).collect();
+        let names = selected
+            .iter()
+            .map(|&gene| total_genes.names()[gene].clone())
+            .collect();
+        let used = counts.select(kept.iter().copied(), &kept_genes, names)?;
 
-        let labels = labels.map(|labels| labels.select(&cell_filter.kept));
+        let labels = labels.map(|labels| labels.select(&kept));
         let value = |cell: usize, count: f32| (f64::from(count) * scales[cell]).ln_1p();
+        let all_genes: Vec<usize> = (0..used.genes()).collect();
+        let statistics = |cells: &[usize]| {
+            let part = Part {
+                counts: &used,
+                cells,
+                genes: &all_genes,
+            };
+            GeneStatistics::from(moments(part, value))
+        };
         let all_cells: Vec<usize> = (0..used.cells()).collect();
-        let overall = GeneStatistics::from(moments(&used, &all_cells, value));
+        let overall = statistics(&all_cells);
         let mut batches = Vec::new();
         if let Some(labels) = &labels {
             for (code, name) in labels.names().iter().enumerate() {
@@ -396,12 +420,11 @@ impl Preprocess {
                 }
                 batches.push(BatchStatistics {
                     batch: name.clone(),
-                    statistics: GeneStatistics::from(moments(&used, &members, value)),
+                    statistics: statistics(&members),
                 });
             }
         }
 
-        let kept_genes = selected.iter().map(|&gene| Some(passing[gene])).collect();
         let fitted = FittedPreprocess::new(Learned {
             settings: self.clone(),
             total_genes,
@@ -413,13 +436,7 @@ impl Preprocess {
         });
         report.log();
         Ok(Cells::assemble(
-            fitted,
-            used,
-            &totals,
-            cell_filter.kept,
-            kept_genes,
-            labels,
-            report,
+            fitted, used, &totals, kept, kept_genes, labels, report,
         ))
     }
 

@@ -35,6 +35,21 @@ pub(super) fn size_factors(totals: &[f64], median_total: f64) -> Vec<f32> {
         .collect()
 }
 
+/// Some cells and genes of a matrix, without a copy of them.
+#[derive(Clone, Copy)]
+pub(super) struct Part<'a> {
+    pub counts: &'a CountMatrix,
+    pub cells: &'a [usize],
+    pub genes: &'a [usize],
+}
+
+impl Part<'_> {
+    /// Of values for every gene of the matrix, those of this part's genes.
+    pub fn of_genes<T: Copy>(self, values: &[T]) -> Vec<T> {
+        self.genes.iter().map(|&gene| values[gene]).collect()
+    }
+}
+
 /// Mean and variance of every gene.
 pub(super) struct Moments {
     pub mean: Vec<f64>,
@@ -43,40 +58,37 @@ pub(super) struct Moments {
     pub variance: Vec<f64>,
 }
 
-/// Mean and variance of `value(cell, count)` per gene over `cells`; `value` of a zero count is 0.
+/// Mean and variance of `value(cell, count)` for every gene of `part` over its cells; `value` of a
+/// zero count is 0.
 ///
 /// Two passes (mean, then squared deviations) over the non-zero entries; zeros enter by formula.
-pub(super) fn moments(
-    counts: &CountMatrix,
-    cells: &[usize],
-    value: impl Fn(usize, f32) -> f64 + Sync,
-) -> Moments {
-    let n = cells.len() as f64;
-    let sums = sum_per_gene(counts, cells, |sums: &mut Vec<(f64, usize)>, cell| {
-        let (genes, row) = counts.row(cell);
+pub(super) fn moments(part: Part<'_>, value: impl Fn(usize, f32) -> f64 + Sync) -> Moments {
+    let n = part.cells.len() as f64;
+    let sums = sum_per_gene(part, |sums, cell| {
+        let (genes, row) = part.counts.row(cell);
         for (&gene, &count) in genes.iter().zip(row) {
             let slot = &mut sums[gene as usize];
             slot.0 += value(cell, count);
             slot.1 += 1;
         }
     });
-    let mean: Vec<f64> = sums.iter().map(|&(sum, _)| sum / n).collect();
-    let deviations = sum_per_gene(counts, cells, |sums: &mut Vec<(f64, usize)>, cell| {
-        let (genes, row) = counts.row(cell);
+    let means: Vec<f64> = sums.iter().map(|&(sum, _)| sum / n).collect();
+    let deviations = sum_per_gene(part, |sums, cell| {
+        let (genes, row) = part.counts.row(cell);
         for (&gene, &count) in genes.iter().zip(row) {
-            let deviation = value(cell, count) - mean[gene as usize];
+            let deviation = value(cell, count) - means[gene as usize];
             sums[gene as usize].0 += deviation * deviation;
         }
     });
-    let variance = deviations
+    let variance = part
+        .genes
         .iter()
-        .zip(&sums)
-        .zip(&mean)
-        .map(|((&(squares, _), &(_, expressed)), &mean)| {
-            if cells.len() < 2 {
+        .map(|&gene| {
+            if part.cells.len() < 2 {
                 return 0.0;
             }
-            let zeros = (cells.len() - expressed) as f64;
+            let (mean, squares) = (means[gene], deviations[gene].0);
+            let zeros = (part.cells.len() - sums[gene].1) as f64;
             let variance = (squares + zeros * mean * mean) / (n - 1.0);
             if variance.sqrt() <= CONSTANT * mean.abs() {
                 0.0
@@ -85,26 +97,31 @@ pub(super) fn moments(
             }
         })
         .collect();
-    Moments { mean, variance }
+    Moments {
+        mean: part.of_genes(&means),
+        variance,
+    }
 }
 
+/// Sums for every gene of the matrix over the cells of `part`.
 fn sum_per_gene(
-    counts: &CountMatrix,
-    cells: &[usize],
-    add: impl Fn(&mut Vec<(f64, usize)>, usize) + Sync,
+    part: Part<'_>,
+    add: impl Fn(&mut [(f64, usize)], usize) + Sync,
 ) -> Vec<(f64, usize)> {
-    let block_cells = cells.len().div_ceil(BLOCKS).max(BLOCK_CELLS);
-    let partial: Vec<Vec<(f64, usize)>> = cells
+    let genes = part.counts.genes();
+    let block_cells = part.cells.len().div_ceil(BLOCKS).max(BLOCK_CELLS);
+    let partial: Vec<Vec<(f64, usize)>> = part
+        .cells
         .par_chunks(block_cells)
         .map(|block| {
-            let mut sums = vec![(0.0, 0); counts.genes()];
+            let mut sums = vec![(0.0, 0); genes];
             for &cell in block {
                 add(&mut sums, cell);
             }
             sums
         })
         .collect();
-    let mut total = vec![(0.0, 0); counts.genes()];
+    let mut total = vec![(0.0, 0); genes];
     for sums in partial {
         for (slot, (sum, number)) in total.iter_mut().zip(sums) {
             slot.0 += sum;
@@ -130,18 +147,61 @@ mod tests {
     fn moments_count_the_zeros() {
         let counts =
             CountMatrix::from_dense(array![[2.0, 0.0], [0.0, 0.0], [4.0, 0.0]].view()).unwrap();
-        let moments = moments(&counts, &[0, 1, 2], |_, count| f64::from(count));
+        let part = Part {
+            counts: &counts,
+            cells: &[0, 1, 2],
+            genes: &[0, 1],
+        };
+        let moments = moments(part, |_, count| f64::from(count));
         assert_eq!(moments.mean, [2.0, 0.0]);
         assert_eq!(moments.variance, [4.0, 0.0]);
+    }
+
+    #[test]
+    fn a_part_has_the_moments_of_its_copy() {
+        let counts = CountMatrix::from_dense(
+            array![
+                [2.0, 0.0, 7.0],
+                [9.0, 9.0, 9.0],
+                [0.0, 1.0, 3.0],
+                [5.0, 0.0, 1.0]
+            ]
+            .view(),
+        )
+        .unwrap();
+        let (cells, genes) = ([0, 2, 3], [0, 2]);
+        let copy = counts.select_cells(&cells).unwrap();
+        let copy = copy.select_genes(&genes).unwrap();
+        let of_part = moments(
+            Part {
+                counts: &counts,
+                cells: &cells,
+                genes: &genes,
+            },
+            |_, count| f64::from(count),
+        );
+        let of_copy = moments(
+            Part {
+                counts: &copy,
+                cells: &[0, 1, 2],
+                genes: &[0, 1],
+            },
+            |_, count| f64::from(count),
+        );
+        assert_eq!(of_part.mean, of_copy.mean);
+        assert_eq!(of_part.variance, of_copy.variance);
     }
 
     #[test]
     fn rounding_is_not_variance() {
         let counts = CountMatrix::from_dense(array![[1.0], [3.0], [7.0]].view()).unwrap();
         let scale = [0.1, 0.1 / 3.0, 0.1 / 7.0];
-        let moments = moments(&counts, &[0, 1, 2], |cell, count| {
-            f64::from(count) * scale[cell]
-        });
+        let part = Part {
+            counts: &counts,
+            cells: &[0, 1, 2],
+            genes: &[0],
+        };
+        let moments = moments(part, |cell, count| f64::from(count) * scale[cell]);
         assert_eq!(moments.variance, [0.0]);
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TargetSum;
 use super::loess::loess;
-use super::normalize::{median, moments};
+use super::normalize::{Part, median, moments};
 use crate::counts::CountMatrix;
 use crate::error::{Error, Result};
 
@@ -62,12 +62,12 @@ impl VariableGenes {
         }
     }
 
-    /// Positions of the chosen genes, rising; `scales` `[cells]` is what each cell's counts are
-    /// multiplied by to normalise them.
-    pub(super) fn select(self, counts: &CountMatrix, scales: &[f64]) -> Result<Vec<usize>> {
+    /// Positions of the chosen genes among those of `part`, rising; `scales` is what the counts of
+    /// each cell of the whole matrix are multiplied by to normalise them.
+    pub(super) fn select(self, part: Part<'_>, scales: &[f64]) -> Result<Vec<usize>> {
         let scores = match self.flavor {
-            Flavor::Seurat => seurat_of_scaled(counts, scales)?.normalized_dispersions,
-            Flavor::SeuratV3 => seurat_v3(counts)?.standardized_variances,
+            Flavor::Seurat => seurat_of_scaled(part, scales)?.normalized_dispersions,
+            Flavor::SeuratV3 => seurat_v3_of_part(part)?.standardized_variances,
         };
         let mut selected = top_genes(&scores, self.number);
         if selected.is_empty() {
@@ -130,15 +130,23 @@ pub fn seurat(counts: &CountMatrix, target_sum: TargetSum) -> Result<SeuratScore
         TargetSum::Fixed(total) => total,
     };
     let scales: Vec<f64> = totals.iter().map(|total| target / total).collect();
-    seurat_of_scaled(counts, &scales)
+    whole(counts, |part| seurat_of_scaled(part, &scales))
 }
 
-fn seurat_of_scaled(counts: &CountMatrix, scales: &[f64]) -> Result<SeuratScores> {
-    refuse_too_small(counts)?;
+/// What `score` says of a part that is the whole matrix.
+fn whole<T>(counts: &CountMatrix, score: impl FnOnce(Part<'_>) -> Result<T>) -> Result<T> {
     let cells: Vec<usize> = (0..counts.cells()).collect();
-    let moments = moments(counts, &cells, |cell, count| {
-        f64::from(count) * scales[cell]
-    });
+    let genes: Vec<usize> = (0..counts.genes()).collect();
+    score(Part {
+        counts,
+        cells: &cells,
+        genes: &genes,
+    })
+}
+
+fn seurat_of_scaled(part: Part<'_>, scales: &[f64]) -> Result<SeuratScores> {
+    refuse_too_small(part)?;
+    let moments = moments(part, |cell, count| f64::from(count) * scales[cell]);
     let dispersions: Vec<f64> = moments
         .mean
         .iter()
@@ -232,12 +240,16 @@ pub struct SeuratV3Scores {
 /// # Errors
 /// [`Error::VariableGenes`] with fewer than two cells or genes.
 pub fn seurat_v3(counts: &CountMatrix) -> Result<SeuratV3Scores> {
-    refuse_too_small(counts)?;
-    let n = counts.cells() as f64;
-    let cells: Vec<usize> = (0..counts.cells()).collect();
-    let moments = moments(counts, &cells, |_, count| f64::from(count));
+    whole(counts, seurat_v3_of_part)
+}
 
-    let varying: Vec<usize> = (0..counts.genes())
+fn seurat_v3_of_part(part: Part<'_>) -> Result<SeuratV3Scores> {
+    refuse_too_small(part)?;
+    let n = part.cells.len() as f64;
+    let genes = part.genes.len();
+    let moments = moments(part, |_, count| f64::from(count));
+
+    let varying: Vec<usize> = (0..genes)
         .filter(|&gene| moments.variance[gene] > 0.0)
         .collect();
     let log_means: Vec<f64> = varying.iter().map(|&g| moments.mean[g].log10()).collect();
@@ -245,7 +257,7 @@ pub fn seurat_v3(counts: &CountMatrix) -> Result<SeuratV3Scores> {
         .iter()
         .map(|&g| moments.variance[g].log10())
         .collect();
-    let mut expected = vec![0.0; counts.genes()];
+    let mut expected = vec![0.0; genes];
     for (&gene, value) in varying
         .iter()
         .zip(loess(&log_means, &log_variances, LOESS_SPAN))
@@ -253,19 +265,22 @@ pub fn seurat_v3(counts: &CountMatrix) -> Result<SeuratV3Scores> {
         expected[gene] = value;
     }
 
-    let limits: Vec<f64> = expected
-        .iter()
-        .zip(&moments.mean)
-        .map(|(log_variance, mean)| 10f64.powf(0.5 * log_variance) * n.sqrt() + mean)
-        .collect();
-    let mut sums = vec![(0.0, 0.0); counts.genes()];
-    for (&gene, &count) in counts.indices().iter().zip(counts.values()) {
-        let gene = gene as usize;
-        let clipped = f64::from(count).min(limits[gene]);
-        sums[gene].0 += clipped;
-        sums[gene].1 += clipped * clipped;
+    let mut limits = vec![0.0; part.counts.genes()];
+    for ((&gene, log_variance), mean) in part.genes.iter().zip(&expected).zip(&moments.mean) {
+        limits[gene] = 10f64.powf(0.5 * log_variance) * n.sqrt() + mean;
     }
-    let standardized_variances = (0..counts.genes())
+    let mut sums = vec![(0.0, 0.0); part.counts.genes()];
+    for &cell in part.cells {
+        let (row_genes, row) = part.counts.row(cell);
+        for (&gene, &count) in row_genes.iter().zip(row) {
+            let gene = gene as usize;
+            let clipped = f64::from(count).min(limits[gene]);
+            sums[gene].0 += clipped;
+            sums[gene].1 += clipped * clipped;
+        }
+    }
+    let sums = part.of_genes(&sums);
+    let standardized_variances = (0..genes)
         .map(|gene| {
             let (sum, squares) = sums[gene];
             let mean = moments.mean[gene];
@@ -281,15 +296,15 @@ pub fn seurat_v3(counts: &CountMatrix) -> Result<SeuratV3Scores> {
     })
 }
 
-fn refuse_too_small(counts: &CountMatrix) -> Result<()> {
-    if counts.cells() >= 2 && counts.genes() >= 2 {
+fn refuse_too_small(part: Part<'_>) -> Result<()> {
+    let (cells, genes) = (part.cells.len(), part.genes.len());
+    if cells >= 2 && genes >= 2 {
         return Ok(());
     }
     Err(Error::VariableGenes {
         reason: format!(
-            "at least two cells and two genes are needed, there are {} × {}; keep all genes instead",
-            counts.cells(),
-            counts.genes()
+            "at least two cells and two genes are needed, there are {cells} × {genes}; keep all \
+             genes instead"
         ),
     })
 }

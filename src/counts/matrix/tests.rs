@@ -116,6 +116,17 @@ proptest! {
         prop_assert_eq!(by_genes.to_dense(), dense.select(ndarray::Axis(1), &genes));
         let names: Vec<String> = genes.iter().map(|gene| gene.to_string()).collect();
         prop_assert_eq!(by_genes.gene_names(), &names[..]);
+
+        let genes: Vec<_> = genes.into_iter().map(Some).collect();
+        let both = matrix.select(cells.iter().copied(), &genes, names).unwrap();
+        prop_assert_eq!(both, by_genes.select_cells(&cells).unwrap());
+        let map = GeneMap::new(&genes, matrix.genes()).unwrap();
+        let mut row = Row::default();
+        let (totals, numbers): (Vec<f64>, Vec<usize>) = (0..matrix.cells())
+            .map(|cell| map.total(&matrix, cell, &mut row))
+            .unzip();
+        prop_assert_eq!(totals, by_genes.cell_totals());
+        prop_assert_eq!(numbers, by_genes.genes_per_cell());
     }
 
     #[test]
