@@ -2,11 +2,10 @@
 
 use burn::config::Config;
 use burn::tensor::{Device, Tensor, TensorData};
-use rand::RngExt;
 use rand::seq::SliceRandom;
-use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
+use crate::kernel::noise;
 use crate::preprocess::Cells;
 use crate::random::{Purpose, stream};
 
@@ -22,32 +21,27 @@ pub enum Corruption {
 }
 
 impl Corruption {
+    /// Whether it leaves every input as it is.
+    fn is_nothing(self) -> bool {
+        matches!(self, Self::None | Self::Gaussian(0.0) | Self::Dropout(0.0))
+    }
+
     /// Corrupts one row in place with the stream at (`seed`, `epoch`, `row`).
+    ///
+    /// Equal on every machine; a shorter row gets the beginning of the same noise.
     pub fn apply(self, values: &mut [f32], seed: u64, epoch: u64, row: u64) {
+        if self.is_nothing() {
+            return;
+        }
         match self {
             Self::None => {}
             Self::Gaussian(deviation) => {
-                if deviation == 0.0 {
-                    return;
-                }
-                let deviation = deviation as f32;
                 let mut rng = stream(seed, Purpose::Noise, epoch, row);
-                for value in values {
-                    let noise: f32 = StandardNormal.sample(&mut rng);
-                    *value += deviation * noise;
-                }
+                noise::add_gaussian(values, deviation as f32, &mut rng);
             }
             Self::Dropout(rate) => {
-                if rate == 0.0 {
-                    return;
-                }
-                let rate = rate as f32;
-                let scale = 1.0 / (1.0 - rate);
                 let mut rng = stream(seed, Purpose::Dropout, epoch, row);
-                for value in values {
-                    let dropped = rng.random::<f32>() < rate;
-                    *value = if dropped { 0.0 } else { *value * scale };
-                }
+                noise::drop_out(values, rate, &mut rng);
             }
         }
     }
@@ -179,6 +173,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::counts::SimulationConfig;
+    use crate::preprocess::Preprocess;
 
     #[test]
     fn a_single_last_row_joins_the_batch_before() {
@@ -211,6 +207,29 @@ mod tests {
             let mean: f32 = values.iter().sum::<f32>() / values.len() as f32;
             let standard_error = (rate / (1.0 - rate) / values.len() as f64).sqrt() as f32;
             prop_assert!((mean - 1.0).abs() <= 6.0 * standard_error + 1e-4);
+        }
+    }
+
+    #[test]
+    fn the_noise_of_a_cell_depends_on_seed_epoch_and_cell_alone() {
+        let simulation = SimulationConfig::new(30, 100).simulate().expect("counts");
+        let cells = Preprocess::scdcc().fit(&simulation.counts).expect("cells");
+        let batches = Batches::new(&cells, &Device::default());
+        for corruption in [Corruption::Gaussian(2.5), Corruption::Dropout(0.2)] {
+            let noisy = |rows: &[usize], seed, epoch| {
+                let input = batches.corrupted_input(rows, corruption, seed, epoch);
+                input.into_data_as::<f32>().try_to_vec::<f32>().expect("f32")
+            };
+            let (batch, genes) = (noisy(&[3, 9, 4], 1, 2), cells.genes());
+            assert_eq!(batch[genes..2 * genes], noisy(&[9], 1, 2));
+            assert_ne!(noisy(&[9], 1, 2), noisy(&[9], 2, 2));
+            assert_ne!(noisy(&[9], 1, 2), noisy(&[9], 1, 3));
+            let noise = |row| {
+                let mut values = vec![1.0; genes];
+                corruption.apply(&mut values, 1, 2, row);
+                values
+            };
+            assert_ne!(noise(9), noise(4));
         }
     }
 
