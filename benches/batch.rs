@@ -1,4 +1,5 @@
-//! Making one minibatch: sparse rows to dense tensors, scaled, with noise.
+//! Making one minibatch: sparse rows to dense tensors, scaled, with noise; and the noise alone,
+//! beside that of a sampler which draws number by number.
 
 #[path = "shared/cells.rs"]
 mod cells;
@@ -9,7 +10,9 @@ use std::hint::black_box;
 
 use burn::tensor::Device;
 use celldec::batches::{Batches, Corruption, epoch_order};
+use celldec::random::{Purpose, stream};
 use criterion::{Criterion, criterion_group, criterion_main};
+use rand_distr::{Distribution, StandardNormal};
 
 use cells::{GENES, simulated_cells};
 
@@ -39,9 +42,32 @@ fn batch(criterion: &mut Criterion) {
     }
 }
 
+fn noise(criterion: &mut Criterion) {
+    let mut values = vec![0f32; BATCH * GENES];
+    let size = format!("{BATCH}x{GENES}");
+    criterion.bench_function(&format!("noise/gaussian_{size}"), |bencher| {
+        bencher.iter(|| {
+            for (row, values) in values.chunks_mut(GENES).enumerate() {
+                Corruption::Gaussian(2.5).apply(values, 1, 0, row as u64);
+            }
+        })
+    });
+    criterion.bench_function(&format!("noise/gaussian_by_ziggurat_{size}"), |bencher| {
+        bencher.iter(|| {
+            for (row, values) in values.chunks_mut(GENES).enumerate() {
+                let mut rng = stream(1, Purpose::Noise, 0, row as u64);
+                for value in values {
+                    let normal: f32 = StandardNormal.sample(&mut rng);
+                    *value += 2.5 * normal;
+                }
+            }
+        })
+    });
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(50);
-    targets = batch
+    targets = batch, noise
 }
 criterion_main!(benches);

@@ -12,7 +12,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use celldec::batches::Batch;
+use celldec::batches::{Batch, ReconstructionTarget};
 use celldec::burn;
 use celldec::nn::{HeadOutput, ReconstructionHead};
 use celldec::prelude::*;
@@ -75,6 +75,10 @@ impl ReconstructionLoss for PoissonLoss {
         let log_size_factors = batch.size_factors.clone().log().unsqueeze_dim::<2>(1);
         let log_mean = log_rate.clone() + log_size_factors;
         log_mean.clone().exp() - batch.counts.clone() * log_mean
+    }
+
+    fn target(&self) -> ReconstructionTarget {
+        ReconstructionTarget::Counts
     }
 
     fn name(&self) -> String {

@@ -1,14 +1,18 @@
 //! Minibatches: rows of preprocessed cells as dense tensors, their order, and noise.
 
 use burn::config::Config;
-use burn::tensor::{Device, Tensor, TensorData};
-use rand::RngExt;
+use burn::tensor::{Device, Tensor};
 use rand::seq::SliceRandom;
-use rand_distr::{Distribution, StandardNormal};
-use rayon::prelude::*;
 
+use crate::kernel::noise;
 use crate::preprocess::Cells;
 use crate::random::{Purpose, stream};
+
+mod ahead;
+mod rows;
+
+pub(crate) use ahead::fold_ahead;
+pub(crate) use rows::{BatchRows, DenseRows, ReconstructionRows};
 
 /// What corrupts the network's input while training.
 #[derive(Config, Debug, Copy, PartialEq)]
@@ -22,38 +26,70 @@ pub enum Corruption {
 }
 
 impl Corruption {
+    /// Whether it leaves every input as it is.
+    fn is_nothing(self) -> bool {
+        matches!(self, Self::None | Self::Gaussian(0.0) | Self::Dropout(0.0))
+    }
+
     /// Corrupts one row in place with the stream at (`seed`, `epoch`, `row`).
+    ///
+    /// Equal on every machine; a shorter row gets the beginning of the same noise.
     pub fn apply(self, values: &mut [f32], seed: u64, epoch: u64, row: u64) {
+        if self.is_nothing() {
+            return;
+        }
         match self {
             Self::None => {}
             Self::Gaussian(deviation) => {
-                if deviation == 0.0 {
-                    return;
-                }
-                let deviation = deviation as f32;
                 let mut rng = stream(seed, Purpose::Noise, epoch, row);
-                for value in values {
-                    let noise: f32 = StandardNormal.sample(&mut rng);
-                    *value += deviation * noise;
-                }
+                noise::add_gaussian(values, deviation as f32, &mut rng);
             }
             Self::Dropout(rate) => {
-                if rate == 0.0 {
-                    return;
-                }
-                let rate = rate as f32;
-                let scale = 1.0 / (1.0 - rate);
                 let mut rng = stream(seed, Purpose::Dropout, epoch, row);
-                for value in values {
-                    let dropped = rng.random::<f32>() < rate;
-                    *value = if dropped { 0.0 } else { *value * scale };
-                }
+                noise::drop_out(values, rate, &mut rng);
             }
         }
     }
 }
 
+/// What a reconstruction is compared with: which tensors of a [`Batch`] a loss reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ReconstructionTarget {
+    /// The clean network input.
+    Input,
+    /// The raw counts.
+    Counts,
+    /// Both.
+    Both,
+}
+
+impl ReconstructionTarget {
+    /// What is read by this, the other, or both.
+    ///
+    /// ```
+    /// use celldec::batches::ReconstructionTarget::{Both, Counts, Input};
+    ///
+    /// assert_eq!((Counts.and(Counts), Counts.and(Input)), (Counts, Both));
+    /// ```
+    pub fn and(self, other: Self) -> Self {
+        if self == other { self } else { Self::Both }
+    }
+
+    /// Whether the clean network input is read.
+    fn input(self) -> bool {
+        self != Self::Counts
+    }
+
+    /// Whether the raw counts are read.
+    fn counts(self) -> bool {
+        self != Self::Input
+    }
+}
+
 /// A batch of cells as tensors.
+///
+/// While training, the tensor that a loss does not name as its
+/// [`target`](crate::loss::ReconstructionLoss::target) is a single NaN.
 #[derive(Debug, Clone)]
 pub struct Batch {
     /// Positions of the cells in [`Cells`].
@@ -97,28 +133,13 @@ impl<'a> Batches<'a> {
 
     /// The batch of the given rows.
     pub fn batch(&self, rows: &[usize]) -> Batch {
-        let size_factors: Vec<f32> = rows
-            .iter()
-            .map(|&row| self.cells.size_factors()[row])
-            .collect();
-        Batch {
-            cells: rows.to_vec(),
-            input: self.input(rows),
-            counts: dense_rows(rows, self.cells.genes(), &self.device, |row, values| {
-                self.cells.fill_counts(row, values);
-            }),
-            size_factors: Tensor::from_data(
-                TensorData::new(size_factors, [rows.len()]),
-                &self.device,
-            ),
-        }
+        self.read(rows, ReconstructionTarget::Both)
+            .into_batch(&self.device)
     }
 
     /// The clean network input of the given rows `[rows, genes]`.
     pub fn input(&self, rows: &[usize]) -> Tensor<2> {
-        dense_rows(rows, self.cells.genes(), &self.device, |row, values| {
-            self.cells.fill_input(row, values);
-        })
+        self.read_input(rows).into_tensor(&self.device)
     }
 
     /// The corrupted network input of the given rows `[rows, genes]`.
@@ -131,26 +152,79 @@ impl<'a> Batches<'a> {
         seed: u64,
         epoch: u64,
     ) -> Tensor<2> {
-        dense_rows(rows, self.cells.genes(), &self.device, |row, values| {
+        let noise = Noise {
+            corruption,
+            seed,
+            epoch,
+        };
+        self.read_corrupted(rows, noise).into_tensor(&self.device)
+    }
+
+    /// Those tensors of a batch that `target` names, still in memory.
+    fn read(&self, rows: &[usize], target: ReconstructionTarget) -> BatchRows {
+        BatchRows {
+            cells: rows.to_vec(),
+            input: target.input().then(|| self.read_input(rows)),
+            counts: target.counts().then(|| {
+                DenseRows::new(rows, self.cells.genes(), |row, values| {
+                    self.cells.fill_counts(row, values);
+                })
+            }),
+            size_factors: rows
+                .iter()
+                .map(|&row| self.cells.size_factors()[row])
+                .collect(),
+        }
+    }
+
+    /// The clean network input, still in memory.
+    pub(crate) fn read_input(&self, rows: &[usize]) -> DenseRows {
+        DenseRows::new(rows, self.cells.genes(), |row, values| {
             self.cells.fill_input(row, values);
-            corruption.apply(values, seed, epoch, row as u64);
         })
+    }
+
+    fn read_corrupted(&self, rows: &[usize], noise: Noise) -> DenseRows {
+        DenseRows::new(rows, self.cells.genes(), |row, values| {
+            self.cells.fill_input(row, values);
+            noise.apply(row, values);
+        })
+    }
+
+    /// What a reconstruction reads, still in memory: the batch and its corrupted input.
+    pub(crate) fn read_reconstruction(
+        &self,
+        rows: &[usize],
+        target: ReconstructionTarget,
+        noise: Noise,
+    ) -> ReconstructionRows {
+        let same = noise.corruption.is_nothing() && target.input();
+        ReconstructionRows {
+            batch: self.read(rows, target),
+            corrupted: (!same).then(|| self.read_corrupted(rows, noise)),
+        }
+    }
+
+    /// The device of the tensors.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
     }
 }
 
-/// A dense tensor `[rows, width]` whose rows are written in parallel by `fill(row, values)`.
-pub(crate) fn dense_rows(
-    rows: &[usize],
-    width: usize,
-    device: &Device,
-    fill: impl Fn(usize, &mut [f32]) + Sync,
-) -> Tensor<2> {
-    let mut values = vec![0f32; rows.len() * width];
-    values
-        .par_chunks_mut(width.max(1))
-        .zip(rows)
-        .for_each(|(chunk, &row)| fill(row, chunk));
-    Tensor::from_data(TensorData::new(values, [rows.len(), width]), device)
+/// A corruption with the address of its random streams, but for the row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Noise {
+    pub corruption: Corruption,
+    pub seed: u64,
+    pub epoch: u64,
+}
+
+impl Noise {
+    /// Corrupts a row in place.
+    pub(crate) fn apply(self, row: usize, values: &mut [f32]) {
+        self.corruption
+            .apply(values, self.seed, self.epoch, row as u64);
+    }
 }
 
 /// The order in which an epoch visits `count` rows: shuffled, or as they are.
@@ -179,6 +253,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::counts::SimulationConfig;
+    use crate::preprocess::Preprocess;
 
     #[test]
     fn a_single_last_row_joins_the_batch_before() {
@@ -211,6 +287,32 @@ mod tests {
             let mean: f32 = values.iter().sum::<f32>() / values.len() as f32;
             let standard_error = (rate / (1.0 - rate) / values.len() as f64).sqrt() as f32;
             prop_assert!((mean - 1.0).abs() <= 6.0 * standard_error + 1e-4);
+        }
+    }
+
+    #[test]
+    fn the_noise_of_a_cell_depends_on_seed_epoch_and_cell_alone() {
+        let simulation = SimulationConfig::new(30, 100).simulate().expect("counts");
+        let cells = Preprocess::scdcc().fit(&simulation.counts).expect("cells");
+        let batches = Batches::new(&cells, &Device::default());
+        for corruption in [Corruption::Gaussian(2.5), Corruption::Dropout(0.2)] {
+            let noisy = |rows: &[usize], seed, epoch| {
+                let input = batches.corrupted_input(rows, corruption, seed, epoch);
+                input
+                    .into_data_as::<f32>()
+                    .try_to_vec::<f32>()
+                    .expect("f32")
+            };
+            let (batch, genes) = (noisy(&[3, 9, 4], 1, 2), cells.genes());
+            assert_eq!(batch[genes..2 * genes], noisy(&[9], 1, 2));
+            assert_ne!(noisy(&[9], 1, 2), noisy(&[9], 2, 2));
+            assert_ne!(noisy(&[9], 1, 2), noisy(&[9], 1, 3));
+            let noise = |row| {
+                let mut values = vec![1.0; genes];
+                corruption.apply(&mut values, 1, 2, row);
+                values
+            };
+            assert_ne!(noise(9), noise(4));
         }
     }
 

@@ -1,4 +1,4 @@
-//! The numerical core: special functions, likelihoods and optimizer updates, each fast path
+//! The numerical core: special functions, likelihoods, noise and optimizer updates, each fast path
 //! beside its plain twin.
 //!
 //! Everything here works on tensors, slices and numbers; it knows neither networks nor files.
@@ -6,11 +6,14 @@
 pub(crate) mod dense;
 #[cfg(feature = "flex")]
 mod flex;
-#[cfg(feature = "flex")]
+#[cfg_attr(
+    not(feature = "flex"),
+    allow(dead_code, reason = "noise needs the logarithm only")
+)]
 mod lanes;
 pub mod likelihood;
+pub(crate) mod noise;
 pub mod special;
 pub(crate) mod squared_error;
 pub(crate) mod update;
-#[cfg(feature = "flex")]
 mod vectorize;

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use super::clustering::ClusteringLoss;
 use super::constraint::ConstraintLoss;
 use super::reconstruction::ReconstructionLoss;
-use crate::batches::Batch;
+use crate::batches::{Batch, ReconstructionTarget};
 use crate::nn::HeadOutput;
 
 /// A loss times a weight.
@@ -55,6 +55,10 @@ impl<L: ReconstructionLoss> ReconstructionLoss for Weighted<L> {
         self.loss.forward(output, batch) * self.weight
     }
 
+    fn target(&self) -> ReconstructionTarget {
+        self.loss.target()
+    }
+
     fn name(&self) -> String {
         weighted_name(self.weight, self.loss.name())
     }
@@ -74,6 +78,10 @@ where
 
     fn forward(&self, output: &HeadOutput<A::Head>, batch: &Batch) -> Tensor<1> {
         self.first.forward(output, batch) + self.second.forward(output, batch)
+    }
+
+    fn target(&self) -> ReconstructionTarget {
+        self.first.target().and(self.second.target())
     }
 
     fn name(&self) -> String {

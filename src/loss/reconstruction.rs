@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::combine::{Sum, Weighted};
-use crate::batches::Batch;
+use crate::batches::{Batch, ReconstructionTarget};
 use crate::kernel::{likelihood, squared_error};
 use crate::nn::{HeadOutput, MseHead, NbHead, ReconstructionHead, ZinbHead};
 
@@ -21,6 +21,14 @@ pub trait ReconstructionLoss: Send + Sync {
     /// The loss of the batch `[1]`: the mean over all entries.
     fn forward(&self, output: &HeadOutput<Self::Head>, batch: &Batch) -> Tensor<1> {
         self.forward_no_reduction(output, batch).mean()
+    }
+
+    /// Which tensors of a batch the loss reads, so that training makes no others: both the clean
+    /// input and the counts, by default.
+    ///
+    /// In place of a tensor that is not named here a batch holds a single NaN.
+    fn target(&self) -> ReconstructionTarget {
+        ReconstructionTarget::Both
     }
 
     /// What the loss is called in histories and messages.
@@ -63,6 +71,10 @@ impl ReconstructionLoss for MseLoss {
 
     fn forward(&self, output: &HeadOutput<MseHead>, batch: &Batch) -> Tensor<1> {
         squared_error::mean(output.reconstruction.clone(), batch.input.clone())
+    }
+
+    fn target(&self) -> ReconstructionTarget {
+        ReconstructionTarget::Input
     }
 
     fn name(&self) -> String {
@@ -108,6 +120,10 @@ impl ReconstructionLoss for NbLoss {
             output.mean_logits.clone(),
             output.dispersion_logits.clone(),
         )
+    }
+
+    fn target(&self) -> ReconstructionTarget {
+        ReconstructionTarget::Counts
     }
 
     fn name(&self) -> String {
@@ -157,6 +173,10 @@ impl ReconstructionLoss for ZinbLoss {
             output.dispersion_logits.clone(),
             output.dropout_logits.clone(),
         )
+    }
+
+    fn target(&self) -> ReconstructionTarget {
+        ReconstructionTarget::Counts
     }
 
     fn name(&self) -> String {

@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::Tensor;
 
+use crate::batches::{Corruption, Noise, fold_ahead};
 use crate::error::{Error, LastGood, Result};
 use crate::model::{Phase, is_finite};
 
@@ -69,6 +70,15 @@ impl EpochAddress {
         (self.phase.stream() << 32) | self.epoch as u64
     }
 
+    /// A corruption with the random streams of this epoch.
+    pub fn noise(self, corruption: Corruption, seed: u64) -> Noise {
+        Noise {
+            corruption,
+            seed,
+            epoch: self.stream(),
+        }
+    }
+
     /// The error that `term` became non-finite in a batch of this epoch.
     pub fn diverged(self, term: impl Into<String>, batch: usize) -> Error {
         Error::Diverged {
@@ -95,23 +105,25 @@ impl Steps {
         }
     }
 
-    /// One step for every batch of rows; `forward` returns the terms whose sum is minimised.
+    /// One step for every batch of rows. `prepare` reads a batch, while the one before it trains;
+    /// `forward` returns the terms whose sum is minimised.
     ///
     /// # Errors
     /// [`Error::Diverged`] as soon as a term is not finite, before the step is taken; and when a
     /// step with finite terms made a weight non-finite, which later terms or the end of the epoch
     /// show. Its last good state is empty: the caller has the model of the epoch before.
-    pub fn epoch<M: Module>(
+    pub fn epoch<M: Module, P: Send>(
         &mut self,
-        mut model: M,
+        model: M,
         batches: &[&[usize]],
         at: EpochAddress,
         losses: &mut MeanLosses,
-        forward: impl Fn(&M, &[usize]) -> Vec<Term>,
+        prepare: impl Fn(&[usize]) -> P + Sync,
+        forward: impl Fn(&M, P) -> Vec<Term>,
     ) -> Result<M> {
-        for (batch, rows) in batches.iter().enumerate() {
+        let step = |model: M, batch: usize, prepared: P| {
             let mut total: Option<Tensor<1>> = None;
-            for term in forward(&model, rows) {
+            for term in forward(&model, prepared) {
                 let value = f64::from(term.loss.clone().into_scalar::<f32>());
                 if !value.is_finite() {
                     return Err(if is_finite(&model.valid()) {
@@ -120,17 +132,21 @@ impl Steps {
                         at.diverged(GRADIENT, batch.saturating_sub(1))
                     });
                 }
-                losses.add(&term.name, value, rows.len());
+                losses.add(&term.name, value, batches[batch].len());
                 total = Some(match total {
                     Some(sum) => sum + term.loss,
                     None => term.loss,
                 });
             }
-            if let Some(total) = total {
-                let gradients = GradientsParams::from_grads(total.backward(), &model);
-                model = self.optimizer.step(self.learning_rate, model, gradients);
-            }
-        }
+            Ok(match total {
+                Some(total) => {
+                    let gradients = GradientsParams::from_grads(total.backward(), &model);
+                    self.optimizer.step(self.learning_rate, model, gradients)
+                }
+                None => model,
+            })
+        };
+        let model = fold_ahead(batches, |rows| prepare(rows), model, step)?;
         if is_finite(&model.valid()) {
             Ok(model)
         } else {

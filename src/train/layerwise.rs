@@ -1,14 +1,14 @@
 //! Layer-wise pretraining: every layer with its mirror as a small denoising autoencoder.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use ndarray::{Array2, s};
 
 use super::epoch::{EpochAddress, Term};
 use super::fitting::check_encoder;
 use super::observer::TrainingRun;
 use super::pretrain::{PretrainConfig, run_stages};
-use crate::batches::{Batches, Corruption, dense_rows};
+use crate::batches::{Batches, Corruption, DenseRows};
 use crate::error::{Error, LastGood, ParameterError, Result};
 use crate::loss::ReconstructionLoss;
 use crate::model::{Phase, tensor_to_array};
@@ -49,7 +49,7 @@ pub fn pretrain_layers<R: ReconstructionLoss>(
 ) -> Result<Autoencoder<R::Head>> {
     check_symmetric(&autoencoder)?;
     check_encoder(&autoencoder.encoder, batches.cells())?;
-    let (name, seed) = (loss.name(), run.seed());
+    let (name, seed, target) = (loss.name(), run.seed(), loss.target());
     let count = batches.cells().cells();
     let layers = autoencoder.encoder.layers.len();
     let device = autoencoder.encoder.layers[0].linear.weight.device();
@@ -57,7 +57,6 @@ pub fn pretrain_layers<R: ReconstructionLoss>(
         corruption: config.corruption,
         seed,
         first_address: count,
-        device: device.clone(),
     };
 
     let pair = OuterPair {
@@ -65,15 +64,25 @@ pub fn pretrain_layers<R: ReconstructionLoss>(
         head: autoencoder.head.clone(),
     };
     let phase = Phase::LayerwisePretraining { layer: 0 };
-    let pair = run_stages(pair, config, count, phase, run, |pair, rows, at| {
-        let input = batches.corrupted_input(rows, config.corruption, seed, at.stream());
-        let hidden = hidden_dropout.apply(pair.encode.forward(input), rows, at);
-        let output = pair.head.forward(hidden);
-        vec![Term::new(
-            &name,
-            loss.forward(&output, &batches.batch(rows)),
-        )]
-    })
+    let width = pair.encode.outputs();
+    let pair = run_stages(
+        pair,
+        config,
+        count,
+        phase,
+        run,
+        |rows, at| {
+            let noise = at.noise(config.corruption, seed);
+            let batch = batches.read_reconstruction(rows, target, noise);
+            (batch, hidden_dropout.masks(rows, width, at))
+        },
+        |pair, (rows, masks)| {
+            let (input, batch) = rows.into_tensors(&device);
+            let hidden = masked(pair.encode.forward(input), masks);
+            let output = pair.head.forward(hidden);
+            vec![Term::new(&name, loss.forward(&output, &batch))]
+        },
+    )
     .map_err(|error| {
         rescue(error, |pair: OuterPair<R::Head>| {
             let mut autoencoder = autoencoder.clone();
@@ -95,16 +104,30 @@ pub fn pretrain_layers<R: ReconstructionLoss>(
             decode: autoencoder.decoder.layers[mirror].clone(),
         };
         let phase = Phase::LayerwisePretraining { layer };
-        let clean = |rows: &[usize]| feature_rows(&inputs, rows, &device, |_, _| {});
-        let pair = run_stages(pair, config, count, phase, run, |pair, rows, at| {
-            let input = feature_rows(&inputs, rows, &device, |row, values| {
-                let address = at.stream();
-                config.corruption.apply(values, seed, address, row as u64);
-            });
-            let hidden = hidden_dropout.apply(pair.encode.forward(input), rows, at);
-            let error = pair.decode.forward(hidden) - clean(rows);
-            vec![Term::new("mse", error.square().mean())]
-        })
+        let width = pair.encode.outputs();
+        let clean = |rows: &[usize]| feature_rows(&inputs, rows, |_, _| {});
+        let pair = run_stages(
+            pair,
+            config,
+            count,
+            phase,
+            run,
+            |rows, at| {
+                let noise = at.noise(config.corruption, seed);
+                let corrupted = feature_rows(&inputs, rows, |row, values| noise.apply(row, values));
+                (
+                    corrupted,
+                    clean(rows),
+                    hidden_dropout.masks(rows, width, at),
+                )
+            },
+            |pair, (corrupted, clean, masks)| {
+                let input = corrupted.into_tensor(&device);
+                let hidden = masked(pair.encode.forward(input), masks);
+                let error = pair.decode.forward(hidden) - clean.into_tensor(&device);
+                vec![Term::new("mse", error.square().mean())]
+            },
+        )
         .map_err(|error| {
             rescue(error, |pair: InnerPair| {
                 let mut autoencoder = autoencoder.clone();
@@ -114,7 +137,9 @@ pub fn pretrain_layers<R: ReconstructionLoss>(
             })
         })?;
         if layer + 1 < layers {
-            features = Some(forward_all(&pair.encode, count, clean));
+            features = Some(forward_all(&pair.encode, count, |rows| {
+                clean(rows).into_tensor(&device)
+            }));
         }
         autoencoder.encoder.layers[layer] = pair.encode;
         autoencoder.decoder.layers[mirror] = pair.decode;
@@ -139,32 +164,38 @@ struct HiddenDropout {
     seed: u64,
     /// Masks of hidden layers have addresses from here on, those of inputs lie below.
     first_address: usize,
-    device: Device,
 }
 
 impl HiddenDropout {
-    fn apply(&self, hidden: Tensor<2>, rows: &[usize], at: EpochAddress) -> Tensor<2> {
-        if !matches!(self.corruption, Corruption::Dropout(_)) {
-            return hidden;
-        }
-        let width = hidden.dims()[1];
-        let mask = dense_rows(rows, width, &self.device, |row, values| {
+    /// Factors of the hidden values `[rows, width]`; none where the corruption is no dropout.
+    fn masks(&self, rows: &[usize], width: usize, at: EpochAddress) -> Option<DenseRows> {
+        let Corruption::Dropout(_) = self.corruption else {
+            return None;
+        };
+        let noise = at.noise(self.corruption, self.seed);
+        Some(DenseRows::new(rows, width, |row, values| {
             values.fill(1.0);
-            let address = (self.first_address + row) as u64;
-            self.corruption
-                .apply(values, self.seed, at.stream(), address);
-        });
-        hidden * mask
+            noise.apply(self.first_address + row, values);
+        }))
+    }
+}
+
+fn masked(hidden: Tensor<2>, masks: Option<DenseRows>) -> Tensor<2> {
+    match masks {
+        Some(masks) => {
+            let masks = masks.into_tensor(&hidden.device());
+            hidden * masks
+        }
+        None => hidden,
     }
 }
 
 fn feature_rows(
     features: &Array2<f32>,
     rows: &[usize],
-    device: &Device,
     corrupt: impl Fn(usize, &mut [f32]) + Sync,
-) -> Tensor<2> {
-    dense_rows(rows, features.ncols(), device, |row, values| {
+) -> DenseRows {
+    DenseRows::new(rows, features.ncols(), |row, values| {
         for (value, &feature) in values.iter_mut().zip(features.row(row)) {
             *value = feature;
         }

@@ -118,7 +118,7 @@ pub fn pretrain<R: ReconstructionLoss>(
     run: &mut TrainingRun<'_>,
 ) -> Result<Autoencoder<R::Head>> {
     check_encoder(&autoencoder.encoder, batches.cells())?;
-    let (name, seed) = (loss.name(), run.seed());
+    let (name, seed, target) = (loss.name(), run.seed(), loss.target());
     let cells = batches.cells().cells();
     run_stages(
         autoencoder,
@@ -126,28 +126,28 @@ pub fn pretrain<R: ReconstructionLoss>(
         cells,
         Phase::Pretraining,
         run,
-        |model, rows, at| {
-            let input = batches.corrupted_input(rows, config.corruption, seed, at.stream());
+        |rows, at| batches.read_reconstruction(rows, target, at.noise(config.corruption, seed)),
+        |model, rows| {
+            let (input, batch) = rows.into_tensors(batches.device());
             let output = model.forward(input);
-            vec![Term::new(
-                &name,
-                loss.forward(&output, &batches.batch(rows)),
-            )]
+            vec![Term::new(&name, loss.forward(&output, &batch))]
         },
     )
 }
 
-/// Runs the stages of a schedule over `count` rows.
+/// Runs the stages of a schedule over `count` rows: `prepare` reads a batch, `forward` computes its
+/// loss.
 ///
 /// # Errors
 /// The first invalid setting; [`Error::Diverged`](crate::Error::Diverged) with the last good `M`.
-pub(super) fn run_stages<M: Module + Sync + 'static>(
+pub(super) fn run_stages<M: Module + Sync + 'static, P: Send>(
     mut model: M,
     config: &PretrainConfig,
     count: usize,
     phase: Phase,
     run: &mut TrainingRun<'_>,
-    forward: impl Fn(&M, &[usize], EpochAddress) -> Vec<Term>,
+    prepare: impl Fn(&[usize], EpochAddress) -> P + Sync,
+    forward: impl Fn(&M, P) -> Vec<Term>,
 ) -> Result<M> {
     config.check("pretraining")?;
     let phase_start = Instant::now();
@@ -172,7 +172,8 @@ pub(super) fn run_stages<M: Module + Sync + 'static>(
                     &split(&order, config.batch_size),
                     at,
                     &mut losses,
-                    |model, rows| forward(model, rows, at),
+                    |rows| prepare(rows, at),
+                    &forward,
                 )
                 .map_err(|error| error.map_last_good(|_| LastGood::new(last_good)))?;
             let total = losses.total();

@@ -12,7 +12,10 @@ use super::epoch::{EpochAddress, MeanLosses, Steps, Term};
 use super::fitting::check_encoder;
 use super::observer::{Event, TrainingRun};
 use super::pretrain::{check_batch_size, check_learning_rate};
-use crate::batches::{Batch, Batches, Corruption, epoch_order, split};
+use crate::batches::{
+    Batch, Batches, Corruption, DenseRows, Noise, ReconstructionRows, ReconstructionTarget,
+    epoch_order, split,
+};
 use crate::error::{Error, LastGood, ParameterError, Result};
 use crate::loss::{ClusteringLoss, ConstraintLoss, ReconstructionLoss};
 use crate::model::{EpochRecord, Evaluation, Phase, StopReason, evaluate, tensor_to_array};
@@ -288,27 +291,31 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
         }
     }
 
-    /// The clean input of the given cells, and their whole batch where a reconstruction needs it.
-    fn clean(&self, batches: &Batches<'_>, rows: &[usize]) -> (Tensor<2>, Option<Batch>) {
-        if self.reconstruction.is_none() {
-            return (batches.input(rows), None);
-        }
-        let batch = batches.batch(rows);
-        (batch.input.clone(), Some(batch))
+    /// What a step reads of the given cells: clean input for q, and what a reconstruction needs.
+    fn read(&self, batches: &Batches<'_>, rows: &[usize], noise: Noise) -> ReconstructionRows {
+        let clean = ReconstructionTarget::Input;
+        let (target, corruption) = match self.reconstruction {
+            Some(loss) => (loss.target().and(clean), noise.corruption),
+            None => (clean, Corruption::None),
+        };
+        batches.read_reconstruction(
+            rows,
+            target,
+            Noise {
+                corruption,
+                ..noise
+            },
+        )
     }
 
     /// The reconstruction term of a batch, from corrupted input.
     fn reconstruction_term(
         &self,
         network: &ClusteringNetwork<R::Head>,
-        batches: &Batches<'_>,
-        batch: Option<&Batch>,
-        seed: u64,
-        address: u64,
+        input: Tensor<2>,
+        batch: &Batch,
     ) -> Option<Term> {
-        let (loss, batch) = (self.reconstruction?, batch?);
-        let corruption = self.config.corruption;
-        let input = batches.corrupted_input(&batch.cells, corruption, seed, address);
+        let loss = self.reconstruction?;
         let output = network.decode(network.encode(input))?;
         Some(Term::new(loss.name(), loss.forward(&output, batch)))
     }
@@ -319,25 +326,21 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
         target: &Array2<f32>,
         pass: &mut Pass<'_>,
     ) -> Result<ClusteringNetwork<R::Head>> {
-        let (batches, seed, address) = (pass.batches, pass.seed, pass.at.stream());
+        let batches = pass.batches;
+        let noise = self.noise(pass, 0);
         let name = self.clustering.name();
         pass.steps(
             network,
             batches.cells().cells(),
-            address,
+            noise.epoch,
             self.config,
-            |network, rows| {
-                let (input, batch) = self.clean(batches, rows);
-                let q = network.assign(network.encode(input));
-                let p = rows_to_tensor(target, rows, &q.device());
+            |rows| (self.read(batches, rows, noise), target_rows(target, rows)),
+            |network, (rows, p)| {
+                let (input, batch) = rows.into_tensors(batches.device());
+                let q = network.assign(network.encode(batch.input.clone()));
+                let p = p.into_tensor(&q.device());
                 let mut terms = vec![Term::new(&name, self.clustering.forward(q, p))];
-                terms.extend(self.reconstruction_term(
-                    network,
-                    batches,
-                    batch.as_ref(),
-                    seed,
-                    address,
-                ));
+                terms.extend(self.reconstruction_term(network, input, &batch));
                 terms
             },
         )
@@ -349,29 +352,30 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
         constraints: &Constraints<'_>,
         pass: &mut Pass<'_>,
     ) -> Result<ClusteringNetwork<R::Head>> {
-        let (batches, seed) = (pass.batches, pass.seed);
+        let batches = pass.batches;
         let assign = |network: &ClusteringNetwork<R::Head>, input: Tensor<2>| {
             network.assign(network.encode(input))
         };
 
         let pairs = constraints.pairs.must_link();
-        let address = pass.at.stream() | MUST_LINK_STREAM;
+        let noise = self.noise(pass, MUST_LINK_STREAM);
         let name = constraints.must_link.name();
         let network = pass.steps(
             network,
             pairs.len(),
-            address,
+            noise.epoch,
             self.config,
-            |network, rows| {
-                let (first, second) = sides(pairs, rows);
-                let (first, first_batch) = self.clean(batches, &first);
-                let (second, second_batch) = self.clean(batches, &second);
-                let (q_first, q_second) = (assign(network, first), assign(network, second));
+            |rows| sides(pairs, rows).map(|side| self.read(batches, &side, noise)),
+            |network, sides| {
+                let sides = sides.map(|rows| rows.into_tensors(batches.device()));
+                let [q_first, q_second] = sides
+                    .each_ref()
+                    .map(|(_, batch)| assign(network, batch.input.clone()));
                 let loss = constraints.must_link.forward(q_first, q_second);
                 let mut terms = vec![Term::new(&name, loss)];
-                for batch in [first_batch, second_batch] {
+                for (input, batch) in sides {
                     terms.extend(
-                        self.reconstruction_term(network, batches, batch.as_ref(), seed, address)
+                        self.reconstruction_term(network, input, &batch)
                             .map(|term| Term::new(format!("{name} {}", term.name), term.loss)),
                     );
                 }
@@ -387,14 +391,22 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
             pairs.len(),
             address,
             self.config,
-            |network, rows| {
-                let (first, second) = sides(pairs, rows);
-                let q_first = assign(network, batches.input(&first));
-                let q_second = assign(network, batches.input(&second));
+            |rows| sides(pairs, rows).map(|side| batches.read_input(&side)),
+            |network, sides| {
+                let [q_first, q_second] =
+                    sides.map(|rows| assign(network, rows.into_tensor(batches.device())));
                 let loss = constraints.cannot_link.forward(q_first, q_second);
                 vec![Term::new(&name, loss)]
             },
         )
+    }
+
+    /// The noise of an epoch; `stream` sets kinds of steps apart.
+    fn noise(&self, pass: &Pass<'_>, stream: u64) -> Noise {
+        Noise {
+            epoch: pass.at.stream() | stream,
+            ..pass.at.noise(self.config.corruption, pass.seed)
+        }
     }
 }
 
@@ -425,23 +437,26 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     /// One step for every batch of `count` rows (cells or pairs).
-    fn steps<M: Module>(
+    fn steps<M: Module, P: Send>(
         &mut self,
         model: M,
         count: usize,
         address: u64,
         config: &SelfTrainConfig,
-        forward: impl Fn(&M, &[usize]) -> Vec<Term>,
+        prepare: impl Fn(&[usize]) -> P + Sync,
+        forward: impl Fn(&M, P) -> Vec<Term>,
     ) -> Result<M> {
         let order = epoch_order(count, config.shuffle, self.seed, address);
         let batches = split(&order, config.batch_size);
         self.steps
-            .epoch(model, &batches, self.at, &mut self.losses, forward)
+            .epoch(model, &batches, self.at, &mut self.losses, prepare, forward)
     }
 }
 
-fn sides(pairs: &[(usize, usize)], rows: &[usize]) -> (Vec<usize>, Vec<usize>) {
-    rows.iter().map(|&row| pairs[row]).unzip()
+/// The first and the second cell of each of the given pairs.
+fn sides(pairs: &[(usize, usize)], rows: &[usize]) -> [Vec<usize>; 2] {
+    let (first, second) = rows.iter().map(|&row| pairs[row]).unzip();
+    [first, second]
 }
 
 fn changed_fraction(labels: &[usize], last_labels: &[usize]) -> f64 {
@@ -459,10 +474,11 @@ fn array_to_tensor(array: &Array2<f32>, device: &burn::tensor::Device) -> Tensor
     Tensor::from_data(TensorData::new(values, [rows, columns]), device)
 }
 
-fn rows_to_tensor(array: &Array2<f32>, rows: &[usize], device: &burn::tensor::Device) -> Tensor<2> {
-    let values: Vec<f32> = rows
-        .iter()
-        .flat_map(|&row| array.row(row).to_vec())
-        .collect();
-    Tensor::from_data(TensorData::new(values, [rows.len(), array.ncols()]), device)
+/// The target of the given cells.
+fn target_rows(target: &Array2<f32>, rows: &[usize]) -> DenseRows {
+    DenseRows::new(rows, target.ncols(), |row, values| {
+        for (value, &p) in values.iter_mut().zip(target.row(row)) {
+            *value = p;
+        }
+    })
 }

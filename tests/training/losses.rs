@@ -1,16 +1,16 @@
 //! Losses of one's own, weighted losses and sums, in and out of training.
 
 use burn::tensor::Tensor;
-use celldec::batches::{Batch, Batches};
+use celldec::batches::{Batch, Batches, ReconstructionTarget};
 use celldec::loss::{CannotLinkLoss, MustLinkLoss, Sum, Weighted};
 use celldec::nn::{
-    Activation, Autoencoder, AutoencoderConfig, InitialWeights, MseHeadConfig, NbHeadConfig,
-    ReconstructionHead, ZinbHeadConfig, initialize_weights,
+    Activation, Autoencoder, AutoencoderConfig, HeadOutput, InitialWeights, MseHeadConfig,
+    NbHeadConfig, ReconstructionHead, ZinbHeadConfig, initialize_weights,
 };
 use celldec::prelude::*;
 use proptest::prelude::*;
 
-use crate::{bits, cpu, scdcc, simulated};
+use crate::{bits, cpu, desc, scdcc, simulated};
 
 fn value(tensor: Tensor<1>) -> f32 {
     tensor.into_scalar()
@@ -50,6 +50,122 @@ where
         sum.name(),
         format!("0.3·{name} + 2·{name}", name = loss.name())
     );
+    assert_eq!(sum.target(), loss.target());
+    let more = loss.weighted(0.3).plus(Named {
+        loss,
+        target: ReconstructionTarget::Both,
+    });
+    assert_eq!(more.target(), ReconstructionTarget::Both);
+}
+
+/// A loss that names other tensors than it reads.
+#[derive(Clone, Copy)]
+struct Named<L> {
+    loss: L,
+    target: ReconstructionTarget,
+}
+
+impl<L: ReconstructionLoss> ReconstructionLoss for Named<L> {
+    type Head = L::Head;
+
+    fn forward_no_reduction(&self, output: &HeadOutput<L::Head>, batch: &Batch) -> Tensor<2> {
+        self.loss.forward_no_reduction(output, batch)
+    }
+
+    fn forward(&self, output: &HeadOutput<L::Head>, batch: &Batch) -> Tensor<1> {
+        self.loss.forward(output, batch)
+    }
+
+    fn target(&self) -> ReconstructionTarget {
+        self.target
+    }
+
+    fn name(&self) -> String {
+        self.loss.name()
+    }
+}
+
+/// Trains both phases of scDCC, and DESC's layers, with a loss and with one that names more.
+fn check_target<L>(cells: &Cells, loss: L, head: &<L::Head as ReconstructionHead>::Config)
+where
+    L: ReconstructionLoss + Copy + 'static,
+    <L::Head as ReconstructionHead>::Config: Clone,
+{
+    let both = Named {
+        loss,
+        target: ReconstructionTarget::Both,
+    };
+    let trainer = || scdcc(3).init(&cpu()).unwrap();
+    let found = trainer()
+        .with_reconstruction_loss(loss, head.clone())
+        .fit(cells)
+        .unwrap();
+    let expected = trainer()
+        .with_reconstruction_loss(both, head.clone())
+        .fit(cells)
+        .unwrap();
+    assert_eq!(
+        bits(&found, cells),
+        bits(&expected, cells),
+        "{}",
+        loss.name()
+    );
+
+    let trainer = || desc().init(&cpu()).unwrap();
+    let found = trainer()
+        .with_reconstruction_loss(loss, head.clone())
+        .fit(cells)
+        .unwrap();
+    let expected = trainer()
+        .with_reconstruction_loss(both, head.clone())
+        .fit(cells)
+        .unwrap();
+    let (found, expected) = (&found[0].fit, &expected[0].fit);
+    assert_eq!(bits(found, cells), bits(expected, cells), "{}", loss.name());
+}
+
+#[test]
+fn tensors_that_a_loss_does_not_name_change_nothing() {
+    let (cells, _) = simulated(60, 30, 5);
+    check_target(&cells, MseLoss::new(), &MseHeadConfig::new());
+    check_target(&cells, NbLoss::new(), &NbHeadConfig::new());
+    check_target(&cells, ZinbLoss::new(), &ZinbHeadConfig::new());
+}
+
+#[test]
+fn a_loss_that_reads_more_than_it_names_is_an_error() {
+    let (cells, _) = simulated(60, 30, 6);
+    let trainer = || scdcc(3).init(&cpu()).unwrap();
+    let input = Named {
+        loss: MseLoss::new(),
+        target: ReconstructionTarget::Counts,
+    };
+    let counts = Named {
+        loss: ZinbLoss::new(),
+        target: ReconstructionTarget::Input,
+    };
+    for error in [
+        trainer()
+            .with_reconstruction_loss(input, MseHeadConfig::new())
+            .fit(&cells)
+            .err(),
+        trainer()
+            .with_reconstruction_loss(counts, ZinbHeadConfig::new())
+            .fit(&cells)
+            .err(),
+    ] {
+        assert!(
+            matches!(
+                error,
+                Some(Error::Diverged {
+                    epoch: 0,
+                    batch: 0,
+                    ..
+                })
+            ),
+            "{error:?}"
+        );
+    }
 }
 
 #[test]

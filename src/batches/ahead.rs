@@ -1,0 +1,157 @@
+//! Reading ahead: the next minibatch is prepared while the current one trains.
+
+/// Folds `step` over the items on the calling thread, each prepared by `prepare`.
+///
+/// While a step runs, the thread pool prepares the item after it. With one thread there is nobody
+/// to do so and preparing and stepping take turns.
+///
+/// # Errors
+/// The first of a step; no step follows it.
+pub(crate) fn fold_ahead<T: Sync, P: Send, S, E>(
+    items: &[T],
+    prepare: impl Fn(&T) -> P + Sync,
+    start: S,
+    mut step: impl FnMut(S, usize, P) -> Result<S, E>,
+) -> Result<S, E> {
+    let mut state = start;
+    if rayon::current_num_threads() == 1 {
+        for (position, item) in items.iter().enumerate() {
+            state = step(state, position, prepare(item))?;
+        }
+        return Ok(state);
+    }
+    let mut ready = items.first().map(&prepare);
+    let mut position = 0;
+    while let Some(current) = ready.take() {
+        let following = items.get(position + 1);
+        let (ready, prepare, step) = (&mut ready, &prepare, &mut step);
+        state = rayon::in_place_scope(|scope| {
+            if let Some(item) = following {
+                scope.spawn(move |_| *ready = Some(prepare(item)));
+            }
+            step(state, position, current)
+        })?;
+        position += 1;
+    }
+    Ok(state)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .expect("a thread pool")
+            .install(work)
+    }
+
+    #[test]
+    fn steps_see_every_item_in_order_on_the_calling_thread() {
+        let items: Vec<usize> = (0..20).collect();
+        for threads in [1, 2, 4] {
+            let seen = on_threads(threads, || {
+                let caller = thread::current().id();
+                fold_ahead(
+                    &items,
+                    |item| item * 10,
+                    Vec::new(),
+                    |mut seen, position, prepared| {
+                        assert_eq!(thread::current().id(), caller);
+                        seen.push((position, prepared));
+                        Ok::<_, ()>(seen)
+                    },
+                )
+            });
+            let expected = items.iter().map(|&item| (item, item * 10)).collect();
+            assert_eq!(seen, Ok(expected));
+        }
+        let none = fold_ahead(&[], |()| (), 7, |state, _, ()| Ok::<_, ()>(state + 1));
+        assert_eq!(none, Ok(7));
+    }
+
+    /// A step waits until the item after it is prepared: in vain if nobody prepares meanwhile; and
+    /// finds the count too large if someone runs further ahead.
+    #[test]
+    fn one_item_ahead_is_prepared_while_a_step_runs() {
+        let items = [(); 8];
+        let prepared = AtomicUsize::new(0);
+        on_threads(2, || {
+            fold_ahead(
+                &items,
+                |()| prepared.fetch_add(1, Ordering::SeqCst),
+                (),
+                |(), position, _| {
+                    let expected = (position + 2).min(items.len());
+                    let start = Instant::now();
+                    while prepared.load(Ordering::SeqCst) < expected && start.elapsed() < PATIENCE {
+                        thread::yield_now();
+                    }
+                    assert_eq!(prepared.load(Ordering::SeqCst), expected);
+                    Ok::<_, ()>(())
+                },
+            )
+        })
+        .expect("no step fails");
+    }
+
+    #[test]
+    fn one_thread_prepares_when_the_step_before_is_done() {
+        let prepared = AtomicUsize::new(0);
+        on_threads(1, || {
+            fold_ahead(
+                &[(); 5],
+                |()| prepared.fetch_add(1, Ordering::SeqCst),
+                (),
+                |(), position, _| {
+                    assert_eq!(prepared.load(Ordering::SeqCst), position + 1);
+                    Ok::<_, ()>(())
+                },
+            )
+        })
+        .expect("no step fails");
+    }
+
+    #[test]
+    fn the_first_error_ends_it() {
+        for threads in [1, 3] {
+            let result = on_threads(threads, || {
+                fold_ahead(
+                    &[0, 1, 2, 3, 4],
+                    |&item| item,
+                    0,
+                    |steps, _, item| if item == 2 { Err(steps) } else { Ok(steps + 1) },
+                )
+            });
+            assert_eq!(result, Err(2));
+        }
+    }
+
+    #[test]
+    fn panics_reach_the_caller() {
+        for threads in [1, 3] {
+            for at in [0, 3] {
+                let result = on_threads(threads, || {
+                    catch_unwind(AssertUnwindSafe(|| {
+                        fold_ahead(
+                            &[0, 1, 2, 3, 4],
+                            |&item| assert_ne!(item, at, "no such item"),
+                            (),
+                            |(), _, ()| Ok::<_, ()>(()),
+                        )
+                    }))
+                });
+                assert!(result.is_err(), "{threads} threads, item {at}");
+            }
+        }
+    }
+}
