@@ -13,6 +13,8 @@ mod flex;
 mod lanes;
 pub mod likelihood;
 pub(crate) mod noise;
+#[cfg(feature = "flex")]
+mod parallel;
 pub mod special;
 pub(crate) mod squared_error;
 pub(crate) mod update;

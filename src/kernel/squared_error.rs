@@ -27,9 +27,9 @@ mod flex {
         Autodiff, DispatchKindConversion, DispatchTensor, Flex, GradientCheckpointingStrategy,
     };
     use burn::tensor::Tensor;
-    use rayon::prelude::*;
 
     use crate::kernel::flex::{Strategy, from_values, node, record, storage, times_upstream};
+    use crate::kernel::parallel;
     use crate::kernel::vectorize::{Vectorize, vectorize};
 
     /// Entries a task handles; part of the definition of the result, because sums are formed per
@@ -82,7 +82,7 @@ mod flex {
 
     impl Pass<'_> {
         fn mean(self) -> FlexTensor {
-            let sums = self.blocks().map(|(values, targets)| {
+            let sums = parallel::map(self.blocks(), |(values, targets)| {
                 vectorize(Block {
                     values,
                     targets,
@@ -90,34 +90,29 @@ mod flex {
                     factor: 0.0,
                 })
             });
-            self.divided(sums.collect())
+            self.divided(sums)
         }
 
         fn mean_and_gradient(self) -> (FlexTensor, FlexTensor) {
             let length = self.values.len();
             let mut gradient = Vec::with_capacity(length);
             let factor = 2.0 / length as f32;
-            let sums = self
-                .blocks()
-                .zip(gradient.spare_capacity_mut()[..length].par_chunks_mut(BLOCK))
-                .map(|((values, targets), gradient)| {
-                    vectorize(Block {
-                        values,
-                        targets,
-                        gradient,
-                        factor,
-                    })
+            let room = gradient.spare_capacity_mut()[..length].chunks_mut(BLOCK);
+            let sums = parallel::map(self.blocks().zip(room), |((values, targets), gradient)| {
+                vectorize(Block {
+                    values,
+                    targets,
+                    gradient,
+                    factor,
                 })
-                .collect();
+            });
             // SAFETY: the blocks cover all entries and each writes the whole of its gradient.
             unsafe { gradient.set_len(length) };
             (self.divided(sums), from_values(gradient, self.shape))
         }
 
-        fn blocks(&self) -> impl IndexedParallelIterator<Item = (&[f32], &[f32])> {
-            self.values
-                .par_chunks(BLOCK)
-                .zip(self.targets.par_chunks(BLOCK))
+        fn blocks(&self) -> impl Iterator<Item = (&[f32], &[f32])> + Send {
+            self.values.chunks(BLOCK).zip(self.targets.chunks(BLOCK))
         }
 
         fn divided(&self, sums: Vec<f64>) -> FlexTensor {

@@ -68,9 +68,10 @@ mod flex {
     use burn::tensor::{DType, Tensor};
 
     use super::{UpdateRule, Updated};
+    use crate::kernel::parallel;
     use crate::kernel::vectorize::{Vectorize, vectorize};
 
-    /// Elements below which splitting the work costs more than it saves.
+    /// Elements that a thread takes at a time.
     const CHUNK: usize = 1 << 14;
 
     pub(super) fn in_place<const D: usize, const N: usize>(
@@ -123,47 +124,33 @@ mod flex {
         }
     }
 
-    /// Halves the work until it is small; elements are independent, so the result does not depend
-    /// on who does which.
+    /// Updates in parts; elements are independent, so the result does not depend on who does
+    /// which.
     fn split<const N: usize>(
         rule: &impl UpdateRule<N>,
         weights: &mut [f32],
         gradient: &[f32],
         state: [&mut [f32]; N],
     ) {
-        if weights.len() <= CHUNK {
-            return apply(rule, weights, gradient, state);
-        }
-        let middle = weights.len() / 2;
-        let (weights, other_weights) = weights.split_at_mut(middle);
-        let (gradient, other_gradient) = gradient.split_at(middle);
-        let mut other_state = [const { None }; N];
-        let mut others = other_state.iter_mut();
-        let state = state.map(|array| {
-            let (array, other) = array.split_at_mut(middle);
-            if let Some(slot) = others.next() {
-                *slot = Some(other);
-            }
-            array
+        let mut state = state.map(|array| array.chunks_mut(CHUNK));
+        let state = std::iter::from_fn(move || {
+            Some(
+                state
+                    .each_mut()
+                    .map(|chunks| chunks.next().unwrap_or_default()),
+            )
         });
-        let other_state = other_state.map(Option::unwrap_or_default);
-        rayon::join(
-            || split(rule, weights, gradient, state),
-            || split(rule, other_weights, other_gradient, other_state),
-        );
-    }
-
-    fn apply<const N: usize>(
-        rule: &impl UpdateRule<N>,
-        weights: &mut [f32],
-        gradient: &[f32],
-        state: [&mut [f32]; N],
-    ) {
-        vectorize(Update {
-            rule,
-            weights,
-            gradient,
-            state,
+        let parts = weights
+            .chunks_mut(CHUNK)
+            .zip(gradient.chunks(CHUNK))
+            .zip(state);
+        parallel::for_each(parts, |((weights, gradient), state)| {
+            vectorize(Update {
+                rule,
+                weights,
+                gradient,
+                state,
+            });
         });
     }
 

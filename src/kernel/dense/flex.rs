@@ -10,12 +10,12 @@ use burn::backend::{
 };
 use burn::nn::Linear;
 use burn::tensor::Tensor;
-use rayon::prelude::*;
 
 use super::activation::Activation;
 use super::activation::in_place::{Finish, SumRows, Undo};
-use super::product::{View, each_column_block, product};
+use super::product::{PASS_SHARED_FROM, View, each_column_block, product};
 use crate::kernel::flex::{Strategy, contiguous, from_values, node, record, storage};
+use crate::kernel::parallel;
 use crate::kernel::vectorize::vectorize;
 
 /// The layer's output, or nothing where the operation does not apply: another backend or float
@@ -122,13 +122,16 @@ impl Layer {
             }
             None => {
                 let values = gradient.storage::<f32>();
-                sums.par_chunks_mut(SUMMED)
-                    .enumerate()
-                    .for_each(|(block, sums)| {
-                        let columns = block * SUMMED..block * SUMMED + sums.len();
-                        let rows = values.chunks_exact(width).map(|row| &row[columns.clone()]);
-                        vectorize(SumRows { rows, sums });
-                    });
+                let sum = |(block, sums): (usize, &mut [f32])| {
+                    let columns = block * SUMMED..block * SUMMED + sums.len();
+                    let rows = values.chunks_exact(width).map(|row| &row[columns.clone()]);
+                    vectorize(SumRows { rows, sums });
+                };
+                let blocks = sums.chunks_mut(SUMMED).enumerate();
+                match values.len() >= PASS_SHARED_FROM {
+                    true => parallel::for_each(blocks, sum),
+                    false => blocks.for_each(sum),
+                }
             }
         }
         sums

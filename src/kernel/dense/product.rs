@@ -8,12 +8,15 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use gemm::{Parallelism, gemm};
-use rayon::prelude::*;
+
+use crate::kernel::parallel;
 
 /// Rows and columns of a tile, at most.
 const TILE: (usize, usize) = (256, 64);
 /// Multiplications below which a product is not worth sharing between threads.
 const SHARED_FROM: usize = 1 << 20;
+/// Entries below which a pass over a matrix is not worth sharing between threads.
+pub(super) const PASS_SHARED_FROM: usize = 1 << 16;
 
 /// A matrix in memory, row by row or, transposed, column by column.
 #[derive(Clone, Copy)]
@@ -127,10 +130,10 @@ pub(super) fn each_column_block(
         let tile_rows = unsafe { matrix.rows(&tile) };
         work(tile.columns, tile_rows, by_column);
     };
-    let blocks = by_column.par_chunks_mut(TILE.1).enumerate();
-    match rows * columns >= SHARED_FROM >> 4 {
-        true => blocks.for_each(block),
-        false => by_column.chunks_mut(TILE.1).enumerate().for_each(block),
+    let blocks = by_column.chunks_mut(TILE.1).enumerate();
+    match rows * columns >= PASS_SHARED_FROM {
+        true => parallel::for_each(blocks, block),
+        false => blocks.for_each(block),
     }
 }
 
@@ -149,10 +152,7 @@ fn each_tile(rows: usize, columns: usize, shared: bool, work: impl Fn(Tile) + Sy
         });
     };
     match shared {
-        true => (0..down * across)
-            .into_par_iter()
-            .with_max_len(1)
-            .for_each(tile),
+        true => parallel::for_each(0..down * across, tile),
         false => work(Tile {
             rows: 0..rows,
             columns: 0..columns,

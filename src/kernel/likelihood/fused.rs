@@ -8,10 +8,9 @@
 use std::mem::MaybeUninit;
 use std::sync::LazyLock;
 
-use rayon::prelude::*;
-
 use super::entry::{self, Entry, Theta};
 use super::ln_mean_bounds;
+use crate::kernel::parallel;
 use crate::kernel::special::ln_gamma;
 use crate::kernel::vectorize::{Vectorize, vectorize};
 
@@ -83,13 +82,10 @@ pub(super) fn mean(inputs: Inputs<'_>, differentiate: bool) -> (f64, Option<Grad
             scale: 1.0 / entries as f32,
         });
     }
-    let sums: Vec<(f64, Option<Vec<f64>>)> = blocks
-        .into_par_iter()
-        .map(|block| match inputs.dropout_logits {
-            Some(_) => vectorize(Sweep::<true> { block, inputs }),
-            None => vectorize(Sweep::<false> { block, inputs }),
-        })
-        .collect();
+    let sums = parallel::map(blocks.into_iter(), |block| match inputs.dropout_logits {
+        Some(_) => vectorize(Sweep::<true> { block, inputs }),
+        None => vectorize(Sweep::<false> { block, inputs }),
+    });
     for (gradient, length) in gradients.iter_mut().zip(wanted) {
         // SAFETY: the blocks cover all cells, and a block writes every entry of its gradients.
         unsafe { gradient.set_len(length) };
