@@ -23,7 +23,7 @@ fn fit(criterion: &mut Criterion) {
     if std::env::var_os("CELLDEC_BENCH_LARGE").is_some() {
         sizes.push(100_000);
     }
-    let trainer = ScdccConfig::new(GROUPS)
+    let trainer = ScdccConfig::reference(GROUPS)
         .with_pretraining_epochs(EPOCHS)
         .with_max_epochs(EPOCHS)
         .with_tolerance(0.0)

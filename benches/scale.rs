@@ -155,7 +155,7 @@ fn memory(
     drop(simulation);
 
     let kept_bytes = csr_bytes(cells.counts());
-    let trainer = ScdccConfig::new(GROUPS)
+    let trainer = ScdccConfig::reference(GROUPS)
         .with_pretraining_epochs(pretraining_epochs)
         .with_max_epochs(self_training_epochs)
         .with_tolerance(0.0)
@@ -278,7 +278,7 @@ fn time(counts: &[usize]) -> Result<(), Box<dyn Error>> {
 
 /// Pretrains: the encoder, and the moments before, between and after the epochs.
 fn timed_epochs(cells: &Cells, epochs: usize) -> Result<(Encoder, Vec<Seconds>), Box<dyn Error>> {
-    let trainer = ScdccConfig::new(GROUPS)
+    let trainer = ScdccConfig::reference(GROUPS)
         .with_pretraining_epochs(epochs)
         .init(&by_name("cpu")?)?;
     let start = Instant::now();

@@ -297,11 +297,11 @@ impl Error {
 ///
 /// ```
 /// use celldec::model::Fit;
-/// use celldec::nn::ZinbHead;
+/// use celldec::nn::CountHead;
 /// use celldec::prelude::*;
 ///
 /// /// The result, or the state before training diverged.
-/// fn or_last_good(result: Result<Fit<ZinbHead>>) -> Option<Fit<ZinbHead>> {
+/// fn or_last_good(result: Result<Fit<CountHead>>) -> Option<Fit<CountHead>> {
 ///     match result {
 ///         Ok(fit) => Some(fit),
 ///         Err(Error::Diverged { last_good, .. }) => last_good.downcast(),

@@ -2,11 +2,14 @@
 
 pub use burn::tensor::Device;
 
-pub use crate::cluster::{CentroidStart, CommunityMethod, GraphConfig, KMeansConfig};
+pub use crate::cluster::{
+    CentroidStart, CommunityMethod, GraphConfig, KMeansConfig, SmoothedKMeansConfig,
+};
 pub use crate::counts::{CountMatrix, SimulationConfig};
 pub use crate::error::{Error, Result};
 pub use crate::loss::{
-    ClusteringLoss, ConstraintLoss, KlSelfTraining, MseLoss, NbLoss, ReconstructionLoss, ZinbLoss,
+    ClusteringLoss, ConstraintLoss, CountLoss, GraphSmoothed, KlSelfTraining, MseLoss, NbLoss,
+    ReconstructionLoss, ZinbLoss,
 };
 pub use crate::model::{Assignment, DescModel, Fit, FittedModel, ScdccModel, Status, StopReason};
 pub use crate::preprocess::{Cells, Preprocess, VariableGenes};

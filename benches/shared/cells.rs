@@ -20,7 +20,7 @@ pub fn simulation(count: usize) -> Result<Simulation> {
 
 /// scDCC's preprocessing, except that genes without counts stay: there are always [`GENES`].
 pub fn preprocessing() -> Preprocess {
-    Preprocess::scdcc().with_min_counts_per_gene(0.0)
+    Preprocess::scdcc_reference().with_min_counts_per_gene(0.0)
 }
 
 /// Preprocessed simulated cells.

@@ -14,7 +14,7 @@ pub const BATCH: usize = 256;
 /// Seconds per scDCC pretraining step in each of `epochs` epochs: batch, noise, forward pass, loss,
 /// gradients, AMSGrad. An epoch before them, which allocates what the others reuse, is left out.
 pub fn scdcc_steps(cells: &Cells, epochs: usize) -> Result<Vec<f64>> {
-    let trainer = ScdccConfig::new(8)
+    let trainer = ScdccConfig::reference(8)
         .with_batch_size(BATCH)
         .with_pretraining_epochs(epochs + 1)
         .init(&by_name("cpu")?)?;

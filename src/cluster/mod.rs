@@ -11,6 +11,7 @@
 pub mod centroids;
 pub mod communities;
 pub mod connectivities;
+mod embedded;
 pub mod kmeans;
 pub mod neighbors;
 mod points;
@@ -20,5 +21,6 @@ pub use centroids::{
 };
 pub use communities::{CommunityMethod, find_communities, modularity};
 pub use connectivities::{Graph, connectivities};
+pub use embedded::{EmbeddedCells, NeighborMemory};
 pub use kmeans::{KMeans, KMeansConfig};
 pub use neighbors::{Neighbors, nearest_neighbors};

@@ -3,6 +3,8 @@
 use burn::tensor::Tensor;
 
 use super::combine::{Sum, Weighted};
+use crate::cluster::EmbeddedCells;
+use crate::error::Result;
 
 /// From the soft assignment of all cells to a target, and from a batch to its distance from the
 /// target.
@@ -10,6 +12,16 @@ pub trait ClusteringLoss: Send + Sync {
     /// The target p `[cells, clusters]` from the soft assignment q `[cells, clusters]` of **all**
     /// cells. It is held fixed between updates and carries no gradient.
     fn target(&self, q: Tensor<2>) -> Tensor<2>;
+
+    /// The target for cells whose embedding matters as well: the one that trainers call.
+    /// [`target`](Self::target) by default.
+    ///
+    /// # Errors
+    /// What looking at the embedding may bring.
+    fn target_among(&self, q: Tensor<2>, cells: &EmbeddedCells<'_>) -> Result<Tensor<2>> {
+        let _ = cells;
+        Ok(self.target(q))
+    }
 
     /// The loss `[1]` of a batch: q and p are `[cells in the batch, clusters]`.
     fn forward(&self, q: Tensor<2>, p: Tensor<2>) -> Tensor<1>;

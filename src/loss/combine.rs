@@ -6,6 +6,8 @@ use super::clustering::ClusteringLoss;
 use super::constraint::ConstraintLoss;
 use super::reconstruction::ReconstructionLoss;
 use crate::batches::{Batch, ReconstructionTarget};
+use crate::cluster::EmbeddedCells;
+use crate::error::Result;
 use crate::nn::HeadOutput;
 
 /// A loss times a weight.
@@ -89,9 +91,33 @@ where
     }
 }
 
+impl<L: ReconstructionLoss> ReconstructionLoss for &L {
+    type Head = L::Head;
+
+    fn forward_no_reduction(&self, output: &HeadOutput<L::Head>, batch: &Batch) -> Tensor<2> {
+        (**self).forward_no_reduction(output, batch)
+    }
+
+    fn forward(&self, output: &HeadOutput<L::Head>, batch: &Batch) -> Tensor<1> {
+        (**self).forward(output, batch)
+    }
+
+    fn target(&self) -> ReconstructionTarget {
+        (**self).target()
+    }
+
+    fn name(&self) -> String {
+        (**self).name()
+    }
+}
+
 impl<L: ClusteringLoss> ClusteringLoss for &L {
     fn target(&self, q: Tensor<2>) -> Tensor<2> {
         (**self).target(q)
+    }
+
+    fn target_among(&self, q: Tensor<2>, cells: &EmbeddedCells<'_>) -> Result<Tensor<2>> {
+        (**self).target_among(q, cells)
     }
 
     fn forward(&self, q: Tensor<2>, p: Tensor<2>) -> Tensor<1> {
@@ -108,6 +134,10 @@ impl<L: ClusteringLoss> ClusteringLoss for Weighted<L> {
         self.loss.target(q)
     }
 
+    fn target_among(&self, q: Tensor<2>, cells: &EmbeddedCells<'_>) -> Result<Tensor<2>> {
+        self.loss.target_among(q, cells)
+    }
+
     fn forward(&self, q: Tensor<2>, p: Tensor<2>) -> Tensor<1> {
         self.loss.forward(q, p) * self.weight
     }
@@ -120,6 +150,10 @@ impl<L: ClusteringLoss> ClusteringLoss for Weighted<L> {
 impl<A: ClusteringLoss, B: ClusteringLoss> ClusteringLoss for Sum<A, B> {
     fn target(&self, q: Tensor<2>) -> Tensor<2> {
         self.first.target(q)
+    }
+
+    fn target_among(&self, q: Tensor<2>, cells: &EmbeddedCells<'_>) -> Result<Tensor<2>> {
+        self.first.target_among(q, cells)
     }
 
     fn forward(&self, q: Tensor<2>, p: Tensor<2>) -> Tensor<1> {

@@ -30,9 +30,11 @@
 mod clustering;
 mod combine;
 mod constraint;
+mod graph_smoothed;
 mod reconstruction;
 
 pub use clustering::{ClusteringLoss, KlSelfTraining};
 pub use combine::{Sum, Weighted};
 pub use constraint::{CannotLinkLoss, ConstraintLoss, MustLinkLoss};
-pub use reconstruction::{MseLoss, NbLoss, ReconstructionLoss, ZinbLoss};
+pub use graph_smoothed::GraphSmoothed;
+pub use reconstruction::{CountLoss, MseLoss, NbLoss, ReconstructionLoss, ZinbLoss};

@@ -5,7 +5,9 @@ use burn::tensor::Tensor;
 use super::combine::{Sum, Weighted};
 use crate::batches::{Batch, ReconstructionTarget};
 use crate::kernel::{likelihood, squared_error};
-use crate::nn::{HeadOutput, MseHead, NbHead, ReconstructionHead, ZinbHead};
+use crate::nn::{
+    CountHead, CountOutput, HeadOutput, MseHead, NbHead, ReconstructionHead, ZinbHead,
+};
 
 /// How well the output of a decoder head explains a batch of cells.
 ///
@@ -181,5 +183,43 @@ impl ReconstructionLoss for ZinbLoss {
 
     fn name(&self) -> String {
         "zinb".into()
+    }
+}
+
+/// Negative log-likelihood of the raw counts under the distribution that a [`CountHead`]
+/// describes: [`NbLoss`] or [`ZinbLoss`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CountLoss;
+
+impl CountLoss {
+    /// The loss.
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl ReconstructionLoss for CountLoss {
+    type Head = CountHead;
+
+    fn forward_no_reduction(&self, output: &CountOutput, batch: &Batch) -> Tensor<2> {
+        match output {
+            CountOutput::NegativeBinomial(output) => NbLoss.forward_no_reduction(output, batch),
+            CountOutput::ZeroInflated(output) => ZinbLoss.forward_no_reduction(output, batch),
+        }
+    }
+
+    fn forward(&self, output: &CountOutput, batch: &Batch) -> Tensor<1> {
+        match output {
+            CountOutput::NegativeBinomial(output) => NbLoss.forward(output, batch),
+            CountOutput::ZeroInflated(output) => ZinbLoss.forward(output, batch),
+        }
+    }
+
+    fn target(&self) -> ReconstructionTarget {
+        ReconstructionTarget::Counts
+    }
+
+    fn name(&self) -> String {
+        "counts".into()
     }
 }

@@ -11,13 +11,13 @@ use crate::batches::Batches;
 use crate::counts::CountMatrix;
 use crate::error::{Error, Result};
 use crate::nn::{
-    ClusteringNetwork, Decoder, DecoderConfig, EncoderConfig, MseHead, Reconstruction,
-    ReconstructionHead, SimilarityKernel, ZinbHead,
+    ClusteringNetwork, CountHead, Decoder, DecoderConfig, EncoderConfig, MseHead, Reconstruction,
+    ReconstructionHead, SimilarityKernel,
 };
 use crate::preprocess::{Cells, FittedPreprocess};
 
 /// A model fitted by [`ScdccTrainer`](crate::train::ScdccTrainer) with its default head.
-pub type ScdccModel = FittedModel<ZinbHead>;
+pub type ScdccModel = FittedModel<CountHead>;
 
 /// A model fitted by [`DescTrainer`](crate::train::DescTrainer) with its default head.
 pub type DescModel = FittedModel<MseHead>;

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 use super::decoder::{Decoder, DecoderConfig};
 use super::dense::Activation;
 use super::encoder::{Encoder, EncoderConfig};
-use super::head::ReconstructionHead;
+use super::head::{CountHead, NbHead, ReconstructionHead, ZinbHead};
 
 /// Configuration of an [`Autoencoder`]; the head brings its own.
 #[derive(Config, Debug, PartialEq)]
@@ -49,6 +49,26 @@ pub struct Autoencoder<H: Module> {
     pub decoder: Decoder,
     /// Features to a distribution over expression.
     pub head: H,
+}
+
+impl From<Autoencoder<ZinbHead>> for Autoencoder<CountHead> {
+    fn from(autoencoder: Autoencoder<ZinbHead>) -> Self {
+        Self {
+            encoder: autoencoder.encoder,
+            decoder: autoencoder.decoder,
+            head: CountHead::ZeroInflated(autoencoder.head),
+        }
+    }
+}
+
+impl From<Autoencoder<NbHead>> for Autoencoder<CountHead> {
+    fn from(autoencoder: Autoencoder<NbHead>) -> Self {
+        Self {
+            encoder: autoencoder.encoder,
+            decoder: autoencoder.decoder,
+            head: CountHead::NegativeBinomial(autoencoder.head),
+        }
+    }
 }
 
 impl<H: ReconstructionHead> Autoencoder<H> {

@@ -12,8 +12,8 @@ use burn::config::Config;
 use burn::module::{Initializer, Module, ModuleDisplay, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, activation};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::dense::Activation;
 use super::initialize::with_values;
@@ -318,6 +318,80 @@ impl ReconstructionHead for ZinbHead {
 
     fn expectation(&self, output: &ZinbOutput) -> Tensor<2> {
         output.mean()
+    }
+}
+
+/// Which distribution of counts a [`CountHead`] describes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CountDistribution {
+    /// Negative binomial with one dispersion per gene: one output per gene.
+    #[default]
+    NegativeBinomial,
+    /// Zero-inflated negative binomial with mean, dispersion and dropout per cell and gene, as in
+    /// scDCC: three outputs per gene.
+    ZeroInflated,
+}
+
+/// An [`NbHead`] or a [`ZinbHead`], chosen at run time.
+#[derive(Module, Debug)]
+pub enum CountHead {
+    /// Negative binomial.
+    NegativeBinomial(NbHead),
+    /// Zero-inflated negative binomial.
+    ZeroInflated(ZinbHead),
+}
+
+/// What a [`CountHead`] returns.
+#[derive(Debug, Clone)]
+pub enum CountOutput {
+    /// Of a negative binomial.
+    NegativeBinomial(NbOutput),
+    /// Of a zero-inflated negative binomial.
+    ZeroInflated(ZinbOutput),
+}
+
+impl ReconstructionHead for CountHead {
+    type Config = CountDistribution;
+    type Output = CountOutput;
+    const NAME: &'static str = "counts";
+
+    fn init(config: &CountDistribution, features: usize, genes: usize, device: &Device) -> Self {
+        match config {
+            CountDistribution::NegativeBinomial => {
+                let head = NbHead::init(&NbHeadConfig::new(), features, genes, device);
+                Self::NegativeBinomial(head)
+            }
+            CountDistribution::ZeroInflated => {
+                let head = ZinbHead::init(&ZinbHeadConfig::new(), features, genes, device);
+                Self::ZeroInflated(head)
+            }
+        }
+    }
+
+    fn start_at_moments(self, means: &[f32], dispersions: &[f32]) -> Self {
+        match self {
+            Self::NegativeBinomial(head) => {
+                Self::NegativeBinomial(head.start_at_moments(means, dispersions))
+            }
+            Self::ZeroInflated(head) => {
+                Self::ZeroInflated(head.start_at_moments(means, dispersions))
+            }
+        }
+    }
+
+    fn forward(&self, features: Tensor<2>) -> CountOutput {
+        match self {
+            Self::NegativeBinomial(head) => CountOutput::NegativeBinomial(head.forward(features)),
+            Self::ZeroInflated(head) => CountOutput::ZeroInflated(head.forward(features)),
+        }
+    }
+
+    fn expectation(&self, output: &CountOutput) -> Tensor<2> {
+        match output {
+            CountOutput::NegativeBinomial(output) => output.mean(),
+            CountOutput::ZeroInflated(output) => output.mean(),
+        }
     }
 }
 

@@ -19,8 +19,9 @@ pub use decoder::{Decoder, DecoderConfig};
 pub use dense::{Activation, Dense, DenseConfig};
 pub use encoder::{Encoder, EncoderConfig, LinearSkip};
 pub use head::{
-    Dispersion, HeadOutput, MseHead, MseHeadConfig, MseOutput, NbHead, NbHeadConfig, NbOutput,
-    ReconstructionHead, ZinbHead, ZinbHeadConfig, ZinbOutput,
+    CountDistribution, CountHead, CountOutput, Dispersion, HeadOutput, MseHead, MseHeadConfig,
+    MseOutput, NbHead, NbHeadConfig, NbOutput, ReconstructionHead, ZinbHead, ZinbHeadConfig,
+    ZinbOutput,
 };
 pub use initialize::{InitialWeights, initialize_weights};
 pub use network::{ClusteringNetwork, Reconstruction};

@@ -250,14 +250,29 @@ struct Scaler {
 impl Scaler {
     fn new(statistics: &GeneStatistics, scaling: Option<Scaling>) -> Self {
         // Values pass unchanged through a centre of 0, a divisor of 1 and infinite limits.
-        let (center, exponent, clip) = scaling.map_or((false, 0.0, None), |scaling| {
-            (scaling.center, scaling.exponent, scaling.clip)
+        let scaling = scaling.unwrap_or(Scaling {
+            center: false,
+            exponent: 0.0,
+            unit_variance: false,
+            clip: None,
         });
+        let divisor = |sd: f64| {
+            if sd > 0.0 {
+                sd.powf(scaling.exponent)
+            } else {
+                1.0
+            }
+        };
+        let common = match scaling.unit_variance {
+            true => root_mean_square(statistics.sd.iter().map(|&sd| sd / divisor(sd))),
+            false => 1.0,
+        };
         let genes = statistics.mean.iter().zip(&statistics.sd);
         let genes = genes.map(|(&mean, &sd)| {
-            let divisor = if sd > 0.0 { sd.powf(exponent) } else { 1.0 };
-            (if center { mean } else { 0.0 }, divisor)
+            let center = if scaling.center { mean } else { 0.0 };
+            (center, divisor(sd) * common)
         });
+        let clip = scaling.clip;
         let (low, high) = clip.map_or((f64::NEG_INFINITY, f64::INFINITY), Clip::range);
         let mut scaler = Self {
             genes: genes.collect(),
@@ -282,6 +297,13 @@ impl Scaler {
         let value = if value < self.low { self.low } else { value };
         if value > self.high { self.high } else { value }
     }
+}
+
+/// 1 without values that are not zero.
+fn root_mean_square(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let count = values.len().max(1) as f64;
+    let mean = values.map(|value| value * value).sum::<f64>() / count;
+    if mean > 0.0 { mean.sqrt() } else { 1.0 }
 }
 
 /// log1p of the normalised counts of one cell.

@@ -74,8 +74,8 @@ impl Clip {
     }
 }
 
-/// How the log-normalised values `v` of a gene are scaled: `(v − mean) / sd^exponent`, then
-/// clipped. The standard deviation has `n − 1` in the denominator; a gene without variance is
+/// How the log-normalised values `v` of a gene are scaled: `(v − mean) / sd^exponent`, if asked for
+/// times one factor for all genes, then clipped. The standard deviation has `n − 1` in the denominator; a gene without variance is
 /// divided by 1.
 ///
 /// The default is the plain z-score.
@@ -87,6 +87,9 @@ pub struct Scaling {
     /// Power of the standard deviation to divide by: 1 is the z-score, 0 leaves the scale alone,
     /// values between shrink the weight of rarely expressed genes.
     pub exponent: f64,
+    /// Multiply all genes by one factor so that the mean variance of genes, before clipping,
+    /// is 1, as it is of z-scores.
+    pub unit_variance: bool,
     /// Cut off extreme values.
     pub clip: Option<Clip>,
 }
@@ -96,12 +99,26 @@ impl Default for Scaling {
         Self {
             center: true,
             exponent: 1.0,
+            unit_variance: false,
             clip: None,
         }
     }
 }
 
 impl Scaling {
+    /// Centred, divided by the square root of the standard deviation, and brought to a mean
+    /// variance of 1.
+    ///
+    /// Between the z-score, which makes the noise of rarely expressed genes as loud as any signal,
+    /// and no scaling, which leaves the word to a few highly expressed genes.
+    pub fn square_root() -> Self {
+        Self {
+            exponent: 0.5,
+            unit_variance: true,
+            ..Self::default()
+        }
+    }
+
     /// The z-score: centred, divided by the standard deviation, not clipped.
     pub fn z_score() -> Self {
         Self::default()
@@ -116,6 +133,12 @@ impl Scaling {
     /// The power of the standard deviation to divide by (default 1).
     pub fn with_exponent(mut self, exponent: f64) -> Self {
         self.exponent = exponent;
+        self
+    }
+
+    /// Whether all genes are brought to a mean variance of 1 by one factor (default: no).
+    pub fn with_unit_variance(mut self, unit_variance: bool) -> Self {
+        self.unit_variance = unit_variance;
         self
     }
 
@@ -179,10 +202,19 @@ impl Default for Preprocess {
 }
 
 impl Preprocess {
-    /// The preprocessing of scDCC and scDeepCluster (Tian et al. 2019, 2021): genes, then cells,
-    /// without counts are dropped; size factor = cell total / median total; log1p; z-score per
+    /// The preprocessing of the default scDCC: genes, then cells, without counts are dropped; size
+    /// factor = cell total / median total; log1p; [square-root scaling](Scaling::square_root) per
     /// gene; no clipping, all genes.
     pub fn scdcc() -> Self {
+        Self {
+            scaling: Some(Scaling::square_root()),
+            ..Self::scdcc_reference()
+        }
+    }
+
+    /// The preprocessing of the published scDCC and scDeepCluster (Tian et al. 2019, 2021): as
+    /// [`scdcc`](Self::scdcc), with z-scores.
+    pub fn scdcc_reference() -> Self {
         Self {
             min_counts_per_gene: 1.0,
             min_cells_per_gene: 0,
@@ -203,7 +235,7 @@ impl Preprocess {
             target_sum: TargetSum::Fixed(1e4),
             variable_genes: Some(VariableGenes::default()),
             scaling: Some(Scaling::z_score().with_clip(Clip::Both(6.0))),
-            ..Self::scdcc()
+            ..Self::scdcc_reference()
         }
     }
 

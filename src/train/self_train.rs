@@ -16,6 +16,7 @@ use crate::batches::{
     Batch, Batches, Corruption, DenseRows, Noise, ReconstructionRows, ReconstructionTarget,
     epoch_order, split,
 };
+use crate::cluster::{EmbeddedCells, NeighborMemory};
 use crate::error::{Error, LastGood, ParameterError, Result};
 use crate::loss::{ClusteringLoss, ConstraintLoss, ReconstructionLoss};
 use crate::model::{EpochRecord, Evaluation, Phase, StopReason, evaluate, tensor_to_array};
@@ -42,6 +43,10 @@ pub struct SelfTrainConfig {
     /// Whether every epoch visits the cells in a new order; the original scDCC keeps the file's.
     #[config(default = true)]
     pub shuffle: bool,
+    /// How many updates of the target use the same neighbours, where the target looks at
+    /// neighbours at all.
+    #[config(default = 5)]
+    pub neighbor_uses: usize,
     /// What corrupts the input of the reconstruction; soft assignments see clean cells.
     #[config(default = "Corruption::None")]
     pub corruption: Corruption,
@@ -148,6 +153,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
         let mut target = Array2::zeros((0, 0));
         let mut epoch = 0;
         let mut last_good = None;
+        let memory = NeighborMemory::new(config.neighbor_uses);
         let keep = |network: Option<ClusteringNetwork<R::Head>>| {
             |error: Error| {
                 error.map_last_good(|_| {
@@ -175,7 +181,8 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
                     break (evaluation, StopReason::MaximumEpochs { changed: fraction });
                 }
                 let q = array_to_tensor(&evaluation.soft_assignments, &device.clone().inner());
-                target = tensor_to_array(self.clustering.target(q));
+                let cells = EmbeddedCells::new(evaluation.embedding.view(), &memory);
+                target = tensor_to_array(self.clustering.target_among(q, &cells)?);
                 last_labels = labels;
             }
             let epoch_start = Instant::now();

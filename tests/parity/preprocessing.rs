@@ -42,14 +42,14 @@ fn input_of(settings: &Preprocess, counts: &CountMatrix) -> Vec<f64> {
 }
 
 fn z_score(clip: impl Into<Option<Clip>>) -> Preprocess {
-    Preprocess::scdcc().with_scaling(Scaling::z_score().with_clip(clip))
+    Preprocess::scdcc_reference().with_scaling(Scaling::z_score().with_clip(clip))
 }
 
 #[test]
 fn filters_and_size_factors() {
     let fixture = Fixture::open("e_preprocess_small");
     let counts = matrix(&fixture, "counts");
-    let cells = Preprocess::scdcc().fit(&counts).unwrap();
+    let cells = Preprocess::scdcc_reference().fit(&counts).unwrap();
     assert_eq!(
         cells.kept_cells(),
         fixture.indices("after_filter_cells_kept_cells")
@@ -82,7 +82,7 @@ fn filters_and_size_factors() {
 fn log1p_and_normalized() {
     let fixture = Fixture::open("e_preprocess_small");
     let counts = matrix(&fixture, "counts");
-    let logged = input_of(&Preprocess::scdcc().with_scaling(None), &counts);
+    let logged = input_of(&Preprocess::scdcc_reference().with_scaling(None), &counts);
     assert_close("log1p", &logged, &fixture.values("log1p"), TOLERANCE);
     assert_close(
         "log1p_f64",
@@ -100,7 +100,7 @@ fn log1p_and_normalized() {
 #[test]
 fn normalized_to_a_fixed_total() {
     let fixture = Fixture::open("e_preprocess_small");
-    let settings = Preprocess::scdcc()
+    let settings = Preprocess::scdcc_reference()
         .with_min_counts_per_gene(0.0)
         .with_target_sum(TargetSum::Fixed(1e4))
         .with_scaling(None);
@@ -117,7 +117,7 @@ fn normalized_to_a_fixed_total() {
 fn scaled_and_clipped() {
     let fixture = Fixture::open("e_preprocess_small");
     let counts = matrix(&fixture, "counts");
-    let cells = Preprocess::scdcc().fit(&counts).unwrap();
+    let cells = Preprocess::scdcc_reference().fit(&counts).unwrap();
     let statistics = cells.preprocessing().statistics();
     // Stored from a chain in f32.
     assert_close(
@@ -163,7 +163,7 @@ fn a_gene_without_variance_is_divided_by_one() {
         [7.0, 3.0, 0.0]
     ];
     let counts = CountMatrix::from_dense(counts.view()).unwrap();
-    let cells = Preprocess::scdcc().fit(&counts).unwrap();
+    let cells = Preprocess::scdcc_reference().fit(&counts).unwrap();
     let GeneStatistics { mean, sd } = cells.preprocessing().statistics();
     let fixture = Fixture::open("e_preprocess_small");
     assert_eq!(
@@ -240,7 +240,7 @@ fn scaling_over_all_cells_and_within_batches() {
     let batches = fixture.indices("batch");
     let stored = |input: Array2<f32>| wide(input.slice(s![.., ..20]).iter().copied());
 
-    let overall = Preprocess::scdcc().fit(&counts).unwrap();
+    let overall = Preprocess::scdcc_reference().fit(&counts).unwrap();
     let check = |key: &str, statistics: &GeneStatistics, names: [&str; 2]| {
         assert_close(key, &statistics.mean, &fixture.values(names[0]), TIGHT);
         assert_close(key, &statistics.sd, &fixture.values(names[1]), TIGHT);
@@ -257,7 +257,7 @@ fn scaling_over_all_cells_and_within_batches() {
         TOLERANCE,
     );
 
-    let half = Preprocess::scdcc()
+    let half = Preprocess::scdcc_reference()
         .with_scaling(Scaling::z_score().with_exponent(0.5))
         .fit(&counts)
         .unwrap();
@@ -268,7 +268,7 @@ fn scaling_over_all_cells_and_within_batches() {
         TOLERANCE,
     );
 
-    let within = Preprocess::scdcc()
+    let within = Preprocess::scdcc_reference()
         .fit_with_batches(&counts, &batches)
         .unwrap();
     assert_eq!(within.batches(), Some(batches.as_slice()));

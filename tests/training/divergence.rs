@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use burn::tensor::Tensor;
 use celldec::batches::Batch;
 use celldec::error::LastGood;
-use celldec::nn::{Autoencoder, HeadOutput, MseHead, MseHeadConfig, ZinbHead, ZinbHeadConfig};
+use celldec::nn::{Autoencoder, CountDistribution, CountHead, HeadOutput, MseHead, MseHeadConfig};
 use celldec::prelude::*;
 use celldec::train::TrainingRun;
 
@@ -129,7 +129,7 @@ fn a_diverging_self_training_keeps_its_last_good_fit() {
             let (found, phase, epoch, found_batch, last_good) = diverged(error);
             assert_eq!((found.as_str(), phase.as_str()), (term, "self-training"));
             assert_eq!((epoch, found_batch), (2, batch));
-            let kept: Fit<ZinbHead> = last_good.downcast().expect("a fit");
+            let kept: Fit<CountHead> = last_good.downcast().expect("a fit");
             let expected = config
                 .clone()
                 .with_max_epochs(2)
@@ -160,14 +160,14 @@ fn a_diverging_pretraining_keeps_its_last_good_autoencoder() {
             .init(&cpu())
             .unwrap()
             .with_reconstruction_loss(
-                Failing::new(ZinbLoss::new(), failure, 7),
-                ZinbHeadConfig::new(),
+                Failing::new(CountLoss::new(), failure, 7),
+                CountDistribution::ZeroInflated,
             )
             .fit(&cells)
             .unwrap_err();
         let (_, phase, epoch, batch, last_good) = diverged(error);
         assert_eq!((phase.as_str(), epoch, batch), ("pretraining", 2, 1));
-        let kept: Autoencoder<ZinbHead> = last_good.downcast().expect("an autoencoder");
+        let kept: Autoencoder<CountHead> = last_good.downcast().expect("an autoencoder");
         let trainer = config
             .clone()
             .with_pretraining_epochs(2)

@@ -274,10 +274,10 @@ fn constraints_raise_agreement_on_their_pairs() {
     assert!(togetherness(&only_must, &must) > before.0);
     assert_eq!(
         names(&only_must),
-        ["clustering", "zinb", "must-link", "must-link zinb"]
+        ["clustering", "counts", "must-link", "must-link counts"]
     );
     assert!(togetherness(&only_cannot, &cannot) < before.1);
-    assert_eq!(names(&only_cannot), ["clustering", "zinb", "cannot-link"]);
+    assert_eq!(names(&only_cannot), ["clustering", "counts", "cannot-link"]);
     let separation = |fit: &Fit<_>| togetherness(fit, &must) - togetherness(fit, &cannot);
     assert!(separation(&both) > separation(&free));
     check_result(&both, &cells, 6);

@@ -19,7 +19,7 @@ pub fn simulated(cells: usize, genes: usize, seed: u64) -> (Cells, Vec<usize>) {
         .with_seed(seed)
         .simulate()
         .expect("valid settings");
-    let cells = Preprocess::scdcc()
+    let cells = Preprocess::scdcc_reference()
         .fit(&simulation.counts)
         .expect("simulated counts are valid");
     let groups = cells
@@ -32,7 +32,9 @@ pub fn simulated(cells: usize, genes: usize, seed: u64) -> (Cells, Vec<usize>) {
 
 /// A scDCC configuration that fits small data in a moment.
 pub fn scdcc(clusters: usize) -> ScdccConfig {
-    ScdccConfig::new(clusters)
+    ScdccConfig::reference(clusters)
+        .with_shuffle(true)
+        .with_assignment_offset(0.0)
         .with_widths(vec![16, 6])
         .with_batch_size(32)
         .with_pretraining_epochs(8)

@@ -18,7 +18,7 @@ fn counts() -> CountMatrix {
 
 fn model() -> (ScdccModel, Cells, CountMatrix) {
     let counts = counts();
-    let cells = Preprocess::scdcc().fit(&counts).unwrap();
+    let cells = Preprocess::scdcc_reference().fit(&counts).unwrap();
     let fit = scdcc(3).init(&cpu()).unwrap().fit(&cells).unwrap();
     (fit.into_model(), cells, counts)
 }
@@ -26,7 +26,7 @@ fn model() -> (ScdccModel, Cells, CountMatrix) {
 #[test]
 fn the_training_cells_give_the_training_results() {
     let counts = counts();
-    let cells = Preprocess::scdcc().fit(&counts).unwrap();
+    let cells = Preprocess::scdcc_reference().fit(&counts).unwrap();
     let fit = scdcc(3).init(&cpu()).unwrap().fit(&cells).unwrap();
     let model = fit.model();
     let again = model.prepare(&counts).unwrap();
@@ -86,7 +86,7 @@ fn missing_genes_are_filled_or_refused() {
 fn cells_of_other_genes_are_refused() {
     let (model, _, counts) = model();
     let fewer: Vec<usize> = (0..30).collect();
-    let other = Preprocess::scdcc()
+    let other = Preprocess::scdcc_reference()
         .fit(&counts.select_genes(&fewer).unwrap())
         .unwrap();
     let errors = [
@@ -149,7 +149,7 @@ fn denoised_expression_is_on_the_scale_of_counts() {
 
 #[test]
 fn desc_has_no_decoder_to_denoise_with() {
-    let cells = Preprocess::scdcc().fit(&counts()).unwrap();
+    let cells = Preprocess::scdcc_reference().fit(&counts()).unwrap();
     let runs = desc().init(&cpu()).unwrap().fit(&cells).unwrap();
     let error = runs[0].fit.model().denoise(&cells).unwrap_err();
     assert!(matches!(error, Error::NoDecoder), "{error}");

@@ -145,7 +145,7 @@ fn descriptions_that_cannot_be_used_are_refused() {
             format!("{q}format{q}:7"),
             "newer version",
         ),
-        (format!("{q}zinb{q}"), format!("{q}zonk{q}"), "zonk"),
+        (format!("{q}counts{q}"), format!("{q}zonked{q}"), "zonked"),
         (
             format!("{q}clusters{q}:3"),
             format!("{q}clusters{q}:0"),
@@ -201,7 +201,7 @@ fn a_model_of_another_head_is_refused() {
     let error = FittedModel::<NbHead>::load(&path, &cpu()).unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, Error::Model { .. }), "{text}");
-    assert!(text.contains("zinb") && text.contains("nb"), "{text}");
+    assert!(text.contains("counts") && text.contains("nb"), "{text}");
     DescModel::load(&path, &cpu()).expect_err("a DESC model has another head");
 }
 

@@ -10,11 +10,11 @@ use super::{bits, named, recipes, simulated};
 fn nothing_to_learn_from_is_refused() {
     for shape in [(0, 3), (3, 0)] {
         let counts = CountMatrix::from_dense(Array2::zeros(shape).view()).unwrap();
-        let error = Preprocess::scdcc().fit(&counts).unwrap_err();
+        let error = Preprocess::scdcc_reference().fit(&counts).unwrap_err();
         assert!(matches!(error, Error::EmptyMatrix { .. }), "{error}");
     }
     let zeros = CountMatrix::from_dense(Array2::zeros((4, 3)).view()).unwrap();
-    let error = Preprocess::scdcc().fit(&zeros).unwrap_err();
+    let error = Preprocess::scdcc_reference().fit(&zeros).unwrap_err();
     assert!(
         matches!(
             error,
@@ -26,7 +26,7 @@ fn nothing_to_learn_from_is_refused() {
         ),
         "{error}"
     );
-    let error = Preprocess::scdcc()
+    let error = Preprocess::scdcc_reference()
         .with_min_counts_per_cell(1e9)
         .fit(&simulated(5, 4, 1))
         .unwrap_err();
@@ -47,7 +47,7 @@ fn nothing_to_learn_from_is_refused() {
 #[test]
 fn fractional_counts_need_permission() {
     let counts = named(array![[1.0, 2.5], [3.0, 0.5]]);
-    let error = Preprocess::scdcc().fit(&counts).unwrap_err();
+    let error = Preprocess::scdcc_reference().fit(&counts).unwrap_err();
     let Error::FractionalCount {
         cell,
         gene,
@@ -61,11 +61,11 @@ fn fractional_counts_need_permission() {
         (cell.index, gene.name.as_str(), value, count),
         (0, "gene1", 2.5, 2)
     );
-    let cells = Preprocess::scdcc()
+    let cells = Preprocess::scdcc_reference()
         .with_allow_fractional(true)
         .fit(&counts)
         .unwrap();
-    let error = Preprocess::scdcc()
+    let error = Preprocess::scdcc_reference()
         .fit(&named(array![[1.0, 2.0], [3.0, 1.0]]))
         .unwrap()
         .preprocessing()
@@ -79,12 +79,12 @@ fn fractional_counts_need_permission() {
 #[test]
 fn cells_without_counts_are_dropped_and_reported_or_refused() {
     let counts = named(array![[1.0, 2.0], [0.0, 0.0], [2.0, 2.0], [0.0, 0.0]]);
-    let cells = Preprocess::scdcc().fit(&counts).unwrap();
+    let cells = Preprocess::scdcc_reference().fit(&counts).unwrap();
     assert_eq!(cells.kept_cells(), [0, 2]);
     assert_eq!(cells.report().cells_with_few_counts, 2);
     assert!(cells.size_factors().iter().all(|&factor| factor > 0.0));
 
-    let keep = Preprocess::scdcc().with_min_counts_per_cell(0.0);
+    let keep = Preprocess::scdcc_reference().with_min_counts_per_cell(0.0);
     let error = keep.fit(&counts).unwrap_err();
     let Error::EmptyCell { cell, count } = error else {
         panic!("{error}");
@@ -112,11 +112,11 @@ fn cells_without_counts_are_dropped_and_reported_or_refused() {
 #[test]
 fn genes_without_counts_are_dropped_and_reported() {
     let counts = named(array![[1.0, 0.0, 2.0, 1.0], [3.0, 0.0, 1.0, 0.0]]);
-    let cells = Preprocess::scdcc().fit(&counts).unwrap();
+    let cells = Preprocess::scdcc_reference().fit(&counts).unwrap();
     assert_eq!(cells.kept_genes(), [Some(0), Some(2), Some(3)]);
     assert_eq!(cells.gene_names(), ["gene0", "gene2", "gene3"]);
     assert_eq!(cells.report().genes_with_few_counts, 1);
-    let cells = Preprocess::scdcc()
+    let cells = Preprocess::scdcc_reference()
         .with_min_cells_per_gene(2)
         .fit(&counts)
         .unwrap();
@@ -131,18 +131,20 @@ fn genes_without_counts_are_dropped_and_reported() {
 #[test]
 fn a_constant_gene_is_scaled_to_zero() {
     let counts = named(array![[5.0, 1.0, 9.0], [5.0, 4.0, 6.0], [5.0, 3.0, 7.0]]);
-    let cells = Preprocess::scdcc().fit(&counts).unwrap();
+    let cells = Preprocess::scdcc_reference().fit(&counts).unwrap();
     for value in cells.to_dense_input().column(0) {
         assert!(value.abs() < 1e-12, "{value}");
     }
     // The same up to rounding: equal proportions, different totals.
     let counts = named(array![[1.0, 9.0], [3.0, 27.0], [7.0, 63.0]]);
-    let cells = Preprocess::scdcc().fit(&counts).unwrap();
+    let cells = Preprocess::scdcc_reference().fit(&counts).unwrap();
     for value in cells.to_dense_input() {
         assert!(value.abs() < 1e-12, "{value}");
     }
     // A single cell: every gene is constant.
-    let cells = Preprocess::scdcc().fit(&named(array![[1.0, 9.0]])).unwrap();
+    let cells = Preprocess::scdcc_reference()
+        .fit(&named(array![[1.0, 9.0]]))
+        .unwrap();
     assert_eq!(cells.to_dense_input(), array![[0.0, 0.0]]);
 }
 
@@ -156,7 +158,7 @@ fn huge_counts_keep_their_accuracy() {
         [big, big, big, 2.0],
         [big, 1.0, 0.0, 2.0]
     ]);
-    let cells = Preprocess::scdcc().fit(&counts).unwrap();
+    let cells = Preprocess::scdcc_reference().fit(&counts).unwrap();
     assert_eq!(
         cells.preprocessing().median_total(),
         3.0 * f64::from(big) + 1.0
@@ -196,7 +198,7 @@ fn new_genes_are_aligned_by_name() {
 #[test]
 fn missing_genes_are_zero_and_reported_until_too_many() {
     let training = simulated(30, 10, 3);
-    let cells = Preprocess::scdcc().fit(&training).unwrap();
+    let cells = Preprocess::scdcc_reference().fit(&training).unwrap();
     let fitted = cells.preprocessing();
     let genes: Vec<usize> = (0..8).collect();
     let new = fitted
@@ -241,7 +243,7 @@ fn duplicate_gene_names_keep_their_places() {
         .with_names(vec!["x".into(), "y".into()], names)
         .unwrap();
     // The first "a" has no counts and is dropped.
-    let cells = Preprocess::scdcc().fit(&counts).unwrap();
+    let cells = Preprocess::scdcc_reference().fit(&counts).unwrap();
     let again = cells.preprocessing().transform(&counts).unwrap();
     assert_eq!(bits(&again), bits(&cells));
     assert_eq!(again.counts(), cells.counts());
@@ -249,13 +251,13 @@ fn duplicate_gene_names_keep_their_places() {
 
 #[test]
 fn settings_out_of_range_are_refused_before_any_work() {
-    let scaled = |scaling| Preprocess::scdcc().with_scaling(scaling);
+    let scaled = |scaling| Preprocess::scdcc_reference().with_scaling(scaling);
     for settings in [
-        Preprocess::scdcc().with_min_counts_per_gene(f64::NAN),
-        Preprocess::scdcc().with_min_counts_per_cell(-1.0),
-        Preprocess::scdcc().with_target_sum(TargetSum::Fixed(0.0)),
-        Preprocess::scdcc().with_target_sum(TargetSum::Fixed(f64::INFINITY)),
-        Preprocess::scdcc().with_variable_genes(VariableGenes::seurat(0)),
+        Preprocess::scdcc_reference().with_min_counts_per_gene(f64::NAN),
+        Preprocess::scdcc_reference().with_min_counts_per_cell(-1.0),
+        Preprocess::scdcc_reference().with_target_sum(TargetSum::Fixed(0.0)),
+        Preprocess::scdcc_reference().with_target_sum(TargetSum::Fixed(f64::INFINITY)),
+        Preprocess::scdcc_reference().with_variable_genes(VariableGenes::seurat(0)),
         scaled(Scaling::z_score().with_exponent(-1.0)),
         scaled(Scaling::z_score().with_clip(Clip::Both(0.0))),
         scaled(Scaling::z_score().with_clip(Clip::Upper(f64::NAN))),

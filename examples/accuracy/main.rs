@@ -3,14 +3,24 @@
 //! ```text
 //! cargo run --release --features h5ad --example accuracy -- --seeds 3 --json out.json FILE.h5ad…
 //! ```
+//!
+//! A file may also be a simulated family, `sim:rare` for example, drawn anew for every seed.
+//! `--set` changes single settings of a preset, to compare variants:
+//!
+//! ```text
+//! … --name "no skip" --set linear_skip=false --set pretraining_epochs=60 sim:equal FILE.h5ad
+//! ```
+
+mod sets;
 
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
-use celldec::io::H5adOptions;
+use celldec::cluster::KMeansConfig;
 use celldec::metrics;
 use celldec::prelude::*;
+use celldec::preprocess::{PrincipalComponents, Scaling};
 use clap::{Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +28,9 @@ use serde::{Deserialize, Serialize};
 enum Method {
     Scdcc,
     Desc,
+    /// No network: k-means of 50 principal components of log1p values, of z-scores and of values
+    /// scaled by the square root of the standard deviation.
+    Pca,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -31,7 +44,8 @@ enum Preset {
 /// Accuracy, agreement with labels, time and memory of each method on labelled data sets.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// AnnData files with raw counts in X and labels in obs.
+    /// AnnData files with raw counts in X and labels in obs, or simulated families: sim:equal,
+    /// sim:sizes, sim:rare, sim:shallow, sim:dropout, sim:batches, sim:many, sim:close, sim:deep.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Methods to run.
@@ -71,6 +85,19 @@ struct Arguments {
     /// The most epochs of self-training, in place of the preset's.
     #[arg(long)]
     max_epochs: Option<usize>,
+    /// Changes one setting of the preset: its name and its value as JSON, for example
+    /// `linear_skip=false`. May be repeated.
+    #[arg(long = "set", value_name = "SETTING=JSON")]
+    settings: Vec<String>,
+    /// Changes one setting of the preprocessing, as --set does.
+    #[arg(long = "set-input", value_name = "SETTING=JSON")]
+    input_settings: Vec<String>,
+    /// Scales genes within each batch, where the data have batches.
+    #[arg(long)]
+    batch_scaling: bool,
+    /// What this variant is called in the results.
+    #[arg(long)]
+    name: Option<String>,
     /// Compute device.
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -203,6 +230,18 @@ fn run_in_own_process(
         .args(["--pairs", &arguments.pairs.to_string()])
         .args(["--labelled", &arguments.labelled.to_string()])
         .args(["--device", &arguments.device]);
+    for setting in &arguments.settings {
+        command.args(["--set", setting]);
+    }
+    for setting in &arguments.input_settings {
+        command.args(["--set-input", setting]);
+    }
+    if arguments.batch_scaling {
+        command.arg("--batch-scaling");
+    }
+    if let Some(name) = &arguments.name {
+        command.args(["--name", name]);
+    }
     for (option, value) in [
         ("--clusters", arguments.clusters),
         ("--variable-genes", arguments.variable_genes),
@@ -220,43 +259,55 @@ fn run_in_own_process(
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// The labels of a file and its counts.
-fn read(arguments: &Arguments) -> std::result::Result<(CountMatrix, Vec<String>), String> {
-    let file = &arguments.files[0];
-    let data = H5adOptions::new()
-        .read(file)
-        .map_err(|error| error.to_string())?;
-    let labels = data
-        .cell_annotations
-        .get(&arguments.label)
-        .ok_or_else(|| {
-            format!(
-                "{}: no obs column \"{}\"; choose one with --label",
-                file.display(),
-                arguments.label
-            )
-        })?
-        .labels()
-        .into_iter()
-        .map(Option::unwrap_or_default)
-        .collect();
-    Ok((data.counts, labels))
+/// `value` with single settings changed, each given as `name=JSON`; names of nested settings are
+/// joined by dots.
+fn with_settings<T: Serialize + serde::de::DeserializeOwned>(
+    value: T,
+    settings: &[String],
+) -> std::result::Result<T, Box<dyn std::error::Error>> {
+    let mut json = serde_json::to_value(value)?;
+    for setting in settings {
+        let (name, new) = setting
+            .split_once('=')
+            .ok_or_else(|| format!("a setting is NAME=JSON, not \"{setting}\""))?;
+        let pointer = format!("/{}", name.replace('.', "/"));
+        *json
+            .pointer_mut(&pointer)
+            .ok_or_else(|| format!("there is no setting \"{name}\""))? = serde_json::from_str(new)?;
+    }
+    Ok(serde_json::from_value(json)?)
 }
 
 fn run_single(arguments: &Arguments) -> std::result::Result<Vec<Row>, Box<dyn std::error::Error>> {
-    let (counts, names) = read(arguments)?;
+    let set = sets::read(&arguments.files[0], &arguments.label, arguments.first_seed)?;
+    let names = &set.labels;
     let device = celldec::device::by_name(&arguments.device)?;
     let seed = arguments.first_seed;
     let method = arguments.methods[0];
     let start = Instant::now();
     let cpu_start = cpu_seconds();
 
-    let preprocess = match method {
-        Method::Scdcc => Preprocess::scdcc()
-            .with_variable_genes(arguments.variable_genes.map(VariableGenes::seurat)),
-        Method::Desc => Preprocess::desc(),
+    if method == Method::Pca {
+        return run_components(arguments, &set);
+    }
+    let preprocess = match (method, arguments.preset) {
+        (Method::Desc, _) => Preprocess::desc(),
+        (_, Preset::Default) => Preprocess::scdcc(),
+        (_, Preset::Reference) => Preprocess::scdcc_reference(),
     };
-    let cells = preprocess.fit(&counts)?;
+    let preprocess = match (method, arguments.variable_genes) {
+        (Method::Scdcc, Some(count)) => {
+            preprocess.with_variable_genes(VariableGenes::seurat(count))
+        }
+        _ => preprocess,
+    };
+    let preprocess = with_settings(preprocess, &arguments.input_settings)?;
+    let cells = match &set.batches {
+        Some(batches) if arguments.batch_scaling => {
+            preprocess.fit_with_batches(&set.counts, batches)?
+        }
+        _ => preprocess.fit(&set.counts)?,
+    };
     let truth: Vec<&String> = cells
         .kept_cells()
         .iter()
@@ -276,11 +327,11 @@ fn run_single(arguments: &Arguments) -> std::result::Result<Vec<Row>, Box<dyn st
                 .collect::<std::collections::BTreeSet<_>>()
                 .len();
             celldec::Result::Ok(Row {
-                method: name,
-                set: arguments.files[0]
-                    .file_stem()
-                    .map(|stem| stem.to_string_lossy().into_owned())
-                    .unwrap_or_default(),
+                method: match &arguments.name {
+                    Some(variant) => format!("{name} {variant}"),
+                    None => name,
+                },
+                set: set.name.clone(),
                 seed,
                 preset: format!("{:?}", arguments.preset).to_lowercase(),
                 acc: metrics::clustering_accuracy(&truth, &found)?,
@@ -307,7 +358,7 @@ fn run_single(arguments: &Arguments) -> std::result::Result<Vec<Row>, Box<dyn st
                 .pretraining_epochs
                 .unwrap_or(config.pretraining_epochs);
             config.max_epochs = arguments.max_epochs.unwrap_or(config.max_epochs);
-            let fit = config
+            let fit = with_settings(config, &arguments.settings)?
                 .with_seed(seed)
                 .init(&device)?
                 .with_constraints(constraints)
@@ -334,7 +385,7 @@ fn run_single(arguments: &Arguments) -> std::result::Result<Vec<Row>, Box<dyn st
                 .pretraining_epochs
                 .unwrap_or(config.pretraining_epochs);
             config.max_epochs = arguments.max_epochs.unwrap_or(config.max_epochs);
-            config
+            with_settings(config, &arguments.settings)?
                 .with_seed(seed)
                 .with_resolutions(arguments.resolutions.clone())
                 .init(&device)?
@@ -352,7 +403,56 @@ fn run_single(arguments: &Arguments) -> std::result::Result<Vec<Row>, Box<dyn st
                 })
                 .collect::<celldec::Result<_>>()?
         }
+        Method::Pca => Vec::new(),
     };
+    Ok(rows)
+}
+
+/// k-means of principal components, without a network.
+fn run_components(
+    arguments: &Arguments,
+    set: &sets::LabelledCounts,
+) -> std::result::Result<Vec<Row>, Box<dyn std::error::Error>> {
+    const COMPONENTS: usize = 50;
+    let seed = arguments.first_seed;
+    let z_scores = Preprocess::scdcc_reference()
+        .with_variable_genes(arguments.variable_genes.map(VariableGenes::seurat));
+    let inputs = [
+        ("log1p", Some(Scaling::z_score().with_exponent(0.0))),
+        ("z-scores", Some(Scaling::z_score())),
+        ("square root", Some(Scaling::square_root())),
+    ];
+    let mut rows = Vec::new();
+    for (name, scaling) in inputs {
+        let (start, cpu_start) = (Instant::now(), cpu_seconds());
+        let cells = z_scores.clone().with_scaling(scaling).fit(&set.counts)?;
+        let truth: Vec<&String> = cells
+            .kept_cells()
+            .iter()
+            .map(|&cell| &set.labels[cell])
+            .collect();
+        let (truth, types) = metrics::encode_labels(&truth);
+        let components = PrincipalComponents::fit(&cells, COMPONENTS, seed)?;
+        let clusters = arguments.clusters.unwrap_or(types.len());
+        let found = KMeansConfig::new(clusters).fit(components.transform(&cells).view(), seed)?;
+        let ari = metrics::adjusted_rand_index(&truth, &found.labels)?;
+        rows.push(Row {
+            method: format!("pca {name}"),
+            set: set.name.clone(),
+            seed,
+            preset: "none".into(),
+            acc: metrics::clustering_accuracy(&truth, &found.labels)?,
+            nmi: metrics::normalized_mutual_information(&truth, &found.labels)?,
+            ari,
+            initial_ari: ari,
+            clusters,
+            epochs: 0,
+            converged: true,
+            seconds: start.elapsed().as_secs_f64(),
+            cpu_seconds: cpu_seconds() - cpu_start,
+            peak_rss_mb: peak_rss_mb(),
+        });
+    }
     Ok(rows)
 }
 

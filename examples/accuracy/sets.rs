@@ -1,0 +1,146 @@
+//! Labelled data sets: AnnData files, and simulated families by name.
+
+use std::path::Path;
+
+use celldec::counts::{Dropout, SimulationConfig};
+use celldec::io::H5adOptions;
+use celldec::prelude::*;
+
+/// A labelled data set.
+pub struct LabelledCounts {
+    pub name: String,
+    pub counts: CountMatrix,
+    pub labels: Vec<String>,
+    /// The batch of every cell where there are several.
+    pub batches: Option<Vec<String>>,
+}
+
+/// Simulated families; `name` as in `sim:name`. The last three are kept aside for a final check.
+pub const FAMILIES: [&str; 9] = [
+    "equal", "sizes", "rare", "shallow", "dropout", "batches", "many", "close", "deep",
+];
+
+/// Reads `source`: a file, or `sim:FAMILY`, drawn anew for every seed.
+pub fn read(source: &Path, label: &str, seed: u64) -> Result<LabelledCounts, String> {
+    match source.to_str().and_then(|text| text.strip_prefix("sim:")) {
+        Some(family) => simulate(family, seed),
+        None => read_file(source, label),
+    }
+}
+
+fn read_file(file: &Path, label: &str) -> Result<LabelledCounts, String> {
+    let data = H5adOptions::new()
+        .read(file)
+        .map_err(|error| error.to_string())?;
+    let labels = data
+        .cell_annotations
+        .get(label)
+        .ok_or_else(|| {
+            format!(
+                "{}: no obs column \"{label}\"; choose one with --label",
+                file.display()
+            )
+        })?
+        .labels()
+        .into_iter()
+        .map(Option::unwrap_or_default)
+        .collect();
+    Ok(LabelledCounts {
+        name: file
+            .file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned())
+            .unwrap_or_default(),
+        counts: data.counts,
+        labels,
+        batches: None,
+    })
+}
+
+fn simulate(family: &str, seed: u64) -> Result<LabelledCounts, String> {
+    let base = SimulationConfig {
+        cells: 2000,
+        library_median: 800.0,
+        de_probability: 0.08,
+        seed: 10_000 + seed,
+        ..SimulationConfig::default()
+    };
+    let geometric = |groups: i32, ratio: f64| (0..groups).map(|group| ratio.powi(group)).collect();
+    let config = match family {
+        "equal" => SimulationConfig {
+            group_proportions: vec![1.0; 8],
+            ..base
+        },
+        "sizes" => SimulationConfig {
+            group_proportions: geometric(8, 0.7),
+            ..base
+        },
+        "rare" => SimulationConfig {
+            group_proportions: vec![0.3, 0.25, 0.2, 0.14, 0.1, 0.01],
+            de_probability: 0.15,
+            de_scale: 0.6,
+            ..base
+        },
+        "shallow" => SimulationConfig {
+            group_proportions: geometric(6, 0.8),
+            library_median: 300.0,
+            library_scale: 0.5,
+            de_scale: 0.5,
+            ..base
+        },
+        "dropout" => SimulationConfig {
+            group_proportions: geometric(6, 0.8),
+            library_median: 2000.0,
+            dropout: Some(Dropout {
+                midpoint: 0.5,
+                shape: -1.0,
+            }),
+            ..base
+        },
+        "batches" => SimulationConfig {
+            group_proportions: geometric(6, 0.8),
+            batches: 2,
+            batch_scale: 0.35,
+            ..base
+        },
+        "many" => SimulationConfig {
+            cells: 3000,
+            group_proportions: geometric(15, 0.9),
+            library_median: 1200.0,
+            ..base
+        },
+        "close" => SimulationConfig {
+            group_proportions: vec![1.0; 5],
+            de_probability: 0.05,
+            library_median: 1000.0,
+            ..base
+        },
+        "deep" => SimulationConfig {
+            cells: 1500,
+            group_proportions: geometric(7, 0.75),
+            library_median: 5000.0,
+            de_scale: 0.25,
+            bcv: 0.5,
+            ..base
+        },
+        unknown => {
+            return Err(format!(
+                "no simulated family \"{unknown}\"; there are {}",
+                FAMILIES.join(", ")
+            ));
+        }
+    };
+    let simulation = config.simulate().map_err(|error| error.to_string())?;
+    Ok(LabelledCounts {
+        name: format!("sim:{family}"),
+        counts: simulation.counts,
+        labels: simulation
+            .groups
+            .iter()
+            .map(|group| format!("group {group}"))
+            .collect(),
+        batches: (config.batches > 1).then(|| {
+            let batches = simulation.batches.iter();
+            batches.map(|batch| format!("batch {batch}")).collect()
+        }),
+    })
+}
