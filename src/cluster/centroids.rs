@@ -2,12 +2,13 @@
 
 use ndarray::{Array2, ArrayView2, Axis};
 use rand::seq::index;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::communities::{CommunityMethod, check_resolution, find_communities};
+use super::communities::{CommunityMethod, check_resolution, find_communities, modularity};
 use super::connectivities::{Graph, connectivities};
-use super::kmeans::{KMeansConfig, nearest_centroids};
-use super::neighbors::nearest_neighbors;
+use super::kmeans::{KMeans, KMeansConfig, nearest_centroids};
+use super::neighbors::{Neighbors, nearest_neighbors};
 use super::points::check_embedding;
 use crate::error::{Error, ParameterError, Result};
 use crate::random::{Purpose, stream};
@@ -42,11 +43,21 @@ impl CentroidStart {
 /// Settings of the smoothed k-means start.
 ///
 /// The embedding is averaged over each cell and its nearest neighbours, several times over; k-means
-/// labels the averaged cells; centroids are the means of the embedding itself over the labels.
+/// labels the averaged cells from many starts; of the half with the least inertia, the labels of
+/// highest modularity on the nearest-neighbour graph are taken; centroids are the means of the
+/// embedding itself over them.
+///
+/// Several optima of k-means often have nearly the same inertia, of which some cut through dense
+/// regions. Modularity tells them apart: on 1080 starts over nine labelled data sets, choosing by
+/// both raised the mean adjusted Rand index from 0.610 to 0.639 and lowered it on none by more than
+/// 0.001 (docs/accuracy.md).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SmoothedKMeansConfig {
-    /// k-means.
+    /// k-means. Default: 40 starts.
     pub kmeans: KMeansConfig,
+    /// The resolution at which the modularity of labels is compared; `None`: the least inertia
+    /// alone decides, as in k-means. Default 0.5.
+    pub modularity: Option<f64>,
     /// Nearest neighbours that a cell is averaged with, itself excluded. Default 15; with fewer
     /// cells, all others.
     pub neighbors: usize,
@@ -61,7 +72,8 @@ impl SmoothedKMeansConfig {
     /// The defaults for `clusters` clusters.
     pub fn new(clusters: usize) -> Self {
         Self {
-            kmeans: KMeansConfig::new(clusters),
+            kmeans: KMeansConfig::new(clusters).with_restarts(40),
+            modularity: Some(0.5),
             neighbors: 15,
             rounds: 2,
             max_cells: 200_000,
@@ -71,6 +83,12 @@ impl SmoothedKMeansConfig {
     /// Sets k-means.
     pub fn with_kmeans(mut self, kmeans: KMeansConfig) -> Self {
         self.kmeans = kmeans;
+        self
+    }
+
+    /// Sets the resolution at which the modularity of labels is compared.
+    pub fn with_modularity(mut self, resolution: impl Into<Option<f64>>) -> Self {
+        self.modularity = resolution.into();
         self
     }
 
@@ -95,8 +113,12 @@ impl SmoothedKMeansConfig {
     /// Checks the settings for data of `cells` cells.
     ///
     /// # Errors
-    /// As [`KMeansConfig::validate`], and [`ParameterError::OutOfRange`] for 0 neighbours.
+    /// As [`KMeansConfig::validate`], [`ParameterError::OutOfRange`] for 0 neighbours, and
+    /// [`ParameterError::Resolutions`] when the resolution is not positive and finite.
     pub fn validate(&self, cells: usize) -> Result<()> {
+        if let Some(resolution) = self.modularity {
+            check_resolution(resolution)?;
+        }
         if self.neighbors == 0 {
             return Err(ParameterError::OutOfRange {
                 name: "the number of neighbors of smoothed k-means",
@@ -263,20 +285,30 @@ fn from_smoothed(
 ) -> Result<InitialCentroids> {
     let cells = embedding.nrows();
     config.validate(cells)?;
-    let mut smoothed = embedding.to_owned();
     if cells > config.max_cells {
         tracing::info!(
             cells,
             max_cells = config.max_cells,
             "k-means of the embedding itself: too many cells to average over neighbours"
         );
-    } else if cells > 1 {
-        let neighbors = nearest_neighbors(embedding, config.neighbors.min(cells - 1))?;
-        for _ in 0..config.rounds {
-            smoothed = neighbors.average(smoothed.view());
-        }
+        let found = config.kmeans.fit(embedding, seed)?;
+        return Ok(InitialCentroids {
+            centroids: found.centroids,
+            labels: found.labels,
+        });
     }
-    let found = config.kmeans.fit(smoothed.view(), seed)?;
+    let neighbors = nearest_neighbors(embedding, config.neighbors.min(cells - 1))?;
+    let mut smoothed = embedding.to_owned();
+    for _ in 0..config.rounds {
+        smoothed = neighbors.average(smoothed.view());
+    }
+    let found = match config.modularity {
+        None => config.kmeans.fit(smoothed.view(), seed)?,
+        Some(resolution) => {
+            let runs = config.kmeans.fit_all(smoothed.view(), seed)?;
+            most_modular_of_better_half(runs, &neighbors, resolution)?
+        }
+    };
     // A cluster without cells keeps the place that k-means gave it.
     let mut centroids = found.centroids;
     let counts = found
@@ -296,6 +328,28 @@ fn from_smoothed(
         centroids,
         labels: found.labels,
     })
+}
+
+/// Of the half of k-means' results with the least inertia, the one whose labels have the highest
+/// modularity; `runs` come least inertia first.
+fn most_modular_of_better_half(
+    mut runs: Vec<KMeans>,
+    neighbors: &Neighbors,
+    resolution: f64,
+) -> Result<KMeans> {
+    runs.truncate(runs.len().div_ceil(2));
+    let graph = connectivities(neighbors)?;
+    let modularities = runs
+        .par_iter()
+        .map(|run| modularity(&graph, &run.labels, resolution))
+        .collect::<Result<Vec<f64>>>()?;
+    let mut best = 0;
+    for (run, modularity) in modularities.iter().enumerate() {
+        if *modularity > modularities[best] {
+            best = run;
+        }
+    }
+    Ok(runs.swap_remove(best))
 }
 
 fn from_graph(
@@ -457,8 +511,37 @@ mod tests {
         let plain = disagreement(CentroidStart::KMeans(KMeansConfig::new(4)));
         let smoothed = disagreement(CentroidStart::SmoothedKMeans(SmoothedKMeansConfig::new(4)));
         assert!(smoothed < plain, "{smoothed} {plain}");
-        let skipped = SmoothedKMeansConfig::new(4).with_max_cells(100);
+        let skipped = SmoothedKMeansConfig::new(4)
+            .with_kmeans(KMeansConfig::new(4))
+            .with_max_cells(100);
         assert_eq!(disagreement(CentroidStart::SmoothedKMeans(skipped)), plain);
+    }
+
+    #[test]
+    fn modularity_chooses_within_the_better_half_by_inertia() {
+        let (points, _) = blobs(6, 60, 0.9);
+        let config = SmoothedKMeansConfig::new(6);
+        let labels = |config: SmoothedKMeansConfig| {
+            let start = CentroidStart::SmoothedKMeans(config);
+            initial_centroids(points.view(), &start, 3).unwrap().labels
+        };
+        let neighbors = nearest_neighbors(points.view(), 15).unwrap();
+        let graph = connectivities(&neighbors).unwrap();
+        let modularity = |labels: &[usize]| modularity(&graph, labels, 0.5).unwrap();
+        let chosen = labels(config.clone());
+        let smoothed = neighbors.average(neighbors.average(points.view()).view());
+        let runs = config.kmeans.fit_all(smoothed.view(), 3).unwrap();
+        assert!(
+            runs.windows(2)
+                .all(|pair| pair[0].inertia <= pair[1].inertia)
+        );
+        let better = runs[..20].iter().map(|run| modularity(&run.labels));
+        assert_eq!(modularity(&chosen), better.fold(f64::MIN, f64::max));
+        assert_eq!(labels(config.clone().with_modularity(None)), runs[0].labels);
+        for resolution in [0.0, f64::NAN] {
+            let bad = config.clone().with_modularity(resolution);
+            assert!(bad.validate(360).is_err());
+        }
     }
 
     #[test]

@@ -119,21 +119,10 @@ impl KMeansConfig {
     /// As [`validate`](Self::validate); [`Error::EmptyInput`] without cells or dimensions;
     /// [`Error::NonFiniteValue`] for a NaN or infinite value.
     pub fn fit(&self, embedding: ArrayView2<f32>, seed: u64) -> Result<KMeans> {
-        check_embedding(embedding)?;
-        self.validate(embedding.nrows())?;
-        let centred = CentredPoints::new(embedding);
-        let points = &Points::new(lloyd::on_grid(&centred.points));
-        let shift_tolerance = self.tolerance * mean_variance(&points.rows);
+        let data = Prepared::new(self, embedding)?;
         let best = (0..self.restarts)
             .into_par_iter()
-            .map(|restart| {
-                let mut random = stream(seed, Purpose::KMeans, 0, restart as u64);
-                let start = start::greedy(points, self.clusters, &mut random);
-                (
-                    restart,
-                    lloyd::run(points, start, shift_tolerance, self.max_iterations),
-                )
-            })
+            .map(|restart| (restart, data.run(self, seed, restart)))
             .reduce_with(|a, b| {
                 let order = a.1.inertia.total_cmp(&b.1.inertia).then(a.0.cmp(&b.0));
                 if order.is_le() { a } else { b }
@@ -141,29 +130,81 @@ impl KMeansConfig {
         let Some((_, run)) = best else {
             return Err(out_of_range("k-means restarts", "at least 1", 0.0));
         };
-        let mut occupied = vec![false; self.clusters];
-        for &label in &run.labels {
-            occupied[label as usize] = true;
-        }
-        let distinct_clusters = occupied.iter().filter(|&&occupied| occupied).count();
-        if distinct_clusters < self.clusters {
+        let found = data.restore(self, run);
+        if found.distinct_clusters < self.clusters {
             tracing::warn!(
                 clusters = self.clusters,
-                distinct_clusters,
+                distinct_clusters = found.distinct_clusters,
                 "k-means found fewer distinct clusters than asked for; are there duplicate cells?"
             );
         }
+        Ok(found)
+    }
+
+    /// What every restart found, least inertia first.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub fn fit_all(&self, embedding: ArrayView2<f32>, seed: u64) -> Result<Vec<KMeans>> {
+        let data = Prepared::new(self, embedding)?;
+        let mut found: Vec<KMeans> = (0..self.restarts)
+            .into_par_iter()
+            .map(|restart| data.restore(self, data.run(self, seed, restart)))
+            .collect();
+        found.sort_by(|a, b| a.inertia.total_cmp(&b.inertia));
+        Ok(found)
+    }
+}
+
+/// An embedding as Lloyd's algorithm reads it.
+struct Prepared {
+    centred: CentredPoints,
+    points: Points,
+    shift_tolerance: f64,
+}
+
+impl Prepared {
+    fn new(config: &KMeansConfig, embedding: ArrayView2<f32>) -> Result<Self> {
+        check_embedding(embedding)?;
+        config.validate(embedding.nrows())?;
+        let centred = CentredPoints::new(embedding);
+        let points = Points::new(lloyd::on_grid(&centred.points));
+        let shift_tolerance = config.tolerance * mean_variance(&points.rows);
+        Ok(Self {
+            centred,
+            points,
+            shift_tolerance,
+        })
+    }
+
+    fn run(&self, config: &KMeansConfig, seed: u64, restart: usize) -> lloyd::Run {
+        let mut random = stream(seed, Purpose::KMeans, 0, restart as u64);
+        let start = start::greedy(&self.points, config.clusters, &mut random);
+        lloyd::run(
+            &self.points,
+            start,
+            self.shift_tolerance,
+            config.max_iterations,
+        )
+    }
+
+    fn restore(&self, config: &KMeansConfig, run: lloyd::Run) -> KMeans {
+        let mut occupied = vec![false; config.clusters];
+        for &label in &run.labels {
+            occupied[label as usize] = true;
+        }
+        let centred = &self.centred;
         let centroids = Array2::from_shape_fn(run.centroids.dim(), |(cluster, dimension)| {
             centred.restore(dimension, run.centroids[[cluster, dimension]])
         });
-        Ok(KMeans {
+        KMeans {
             centroids,
             labels: run.labels.iter().map(|&label| label as usize).collect(),
             inertia: run.inertia / (centred.scale * centred.scale),
             iterations: run.iterations,
             converged: run.converged,
-            distinct_clusters,
-        })
+            distinct_clusters: occupied.iter().filter(|&&occupied| occupied).count(),
+        }
     }
 }
 

@@ -344,6 +344,10 @@ pub enum CountHead {
 
 /// What a [`CountHead`] returns.
 #[derive(Debug, Clone)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a value lives for one step, and is not kept in collections"
+)]
 pub enum CountOutput {
     /// Of a negative binomial.
     NegativeBinomial(NbOutput),

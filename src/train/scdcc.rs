@@ -72,7 +72,7 @@ pub struct ScdccConfig {
     #[config(default = 2.5)]
     pub noise: f64,
     /// Epochs of pretraining (Adam with AMSGrad on the reconstruction loss).
-    #[config(default = 30)]
+    #[config(default = 15)]
     pub pretraining_epochs: usize,
     /// Learning rate of pretraining.
     #[config(default = 1e-3)]
