@@ -68,7 +68,11 @@ fn run(arguments: &Arguments) -> Result<()> {
     match arguments.method {
         Method::Scdcc => {
             let trainer = scdcc_config(arguments)?.init(&device)?;
-            let (input, cells) = prepare(arguments, Preprocess::scdcc())?;
+            let preprocess = match arguments.preset {
+                Preset::Default => Preprocess::scdcc(),
+                Preset::Reference => Preprocess::scdcc_reference(),
+            };
+            let (input, cells) = prepare(arguments, preprocess)?;
             let trainer = trainer.with_constraints(read_constraints(arguments, &input, &cells)?);
             let fit = trainer.fit_observed(&cells, &mut Progress::new(!arguments.verbose))?;
             finish(&arguments.output, &input, &cells, &fit)

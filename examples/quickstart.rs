@@ -39,12 +39,12 @@ struct Arguments {
     /// Seed of everything random.
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     seed: u64,
-    /// Epochs of pretraining of both methods; fewer are faster and less accurate.
-    #[arg(long, value_name = "NUMBER", default_value_t = 300)]
-    pretraining_epochs: usize,
-    /// The most epochs of self-training of both methods.
-    #[arg(long, value_name = "NUMBER", default_value_t = 2000)]
-    max_epochs: usize,
+    /// Epochs of pretraining of both methods, in place of each method's default.
+    #[arg(long, value_name = "NUMBER")]
+    pretraining_epochs: Option<usize>,
+    /// The most epochs of self-training of both methods, in place of each method's default.
+    #[arg(long, value_name = "NUMBER")]
+    max_epochs: Option<usize>,
 }
 
 fn main() -> ExitCode {
@@ -72,10 +72,12 @@ fn scdcc(
     let cells = Preprocess::scdcc().fit(counts)?;
     let types = KnownTypes::new(&labels::join(cells.cell_names(), labels));
     println!("\nscDCC, {} clusters", types.names.len());
-    let fit = ScdccConfig::new(types.names.len())
-        .with_seed(arguments.seed)
-        .with_pretraining_epochs(arguments.pretraining_epochs)
-        .with_max_epochs(arguments.max_epochs)
+    let mut config = ScdccConfig::new(types.names.len()).with_seed(arguments.seed);
+    config.pretraining_epochs = arguments
+        .pretraining_epochs
+        .unwrap_or(config.pretraining_epochs);
+    config.max_epochs = arguments.max_epochs.unwrap_or(config.max_epochs);
+    let fit = config
         .init(device)?
         .fit_observed(&cells, &mut Progress::new(true))?;
     report::print_summary(&fit, Some(&types))?;
@@ -117,11 +119,14 @@ fn desc(
     println!("\nDESC, resolutions 0.6, 1.0 and 1.4");
     let cells = Preprocess::desc().fit(counts)?;
     let types = KnownTypes::new(&labels::join(cells.cell_names(), labels));
-    let runs = DescConfig::new()
+    let mut config = DescConfig::new()
         .with_resolutions(vec![0.6, 1.0, 1.4])
-        .with_seed(arguments.seed)
-        .with_pretraining_epochs(arguments.pretraining_epochs)
-        .with_max_epochs(arguments.max_epochs)
+        .with_seed(arguments.seed);
+    config.pretraining_epochs = arguments
+        .pretraining_epochs
+        .unwrap_or(config.pretraining_epochs);
+    config.max_epochs = arguments.max_epochs.unwrap_or(config.max_epochs);
+    let runs = config
         .init(device)?
         .fit_observed(&cells, &mut Progress::new(true))?;
     for DescRun { resolution, fit } in &runs {

@@ -23,7 +23,7 @@
 //!     .with_seed(1)
 //!     .simulate()?;
 //!
-//! // Filters, size factors, log1p, z-scores.
+//! // Filters, size factors, log1p, scaling.
 //! let cells = Preprocess::scdcc().fit(&simulation.counts)?;
 //!
 //! // Smaller and shorter than the defaults, so that this example takes a moment.
