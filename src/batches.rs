@@ -4,7 +4,9 @@ use burn::config::Config;
 use burn::tensor::{Device, Tensor};
 use rand::seq::SliceRandom;
 
+use crate::kernel::dense::reads_sparse_input;
 use crate::kernel::noise;
+use crate::nn::NetworkInput;
 use crate::preprocess::Cells;
 use crate::random::{Purpose, stream};
 
@@ -12,7 +14,7 @@ mod ahead;
 mod rows;
 
 pub(crate) use ahead::fold_ahead;
-pub(crate) use rows::{BatchRows, DenseRows, ReconstructionRows};
+pub(crate) use rows::{BatchRows, CleanRows, DenseRows, ReconstructionInputs, ReconstructionRows};
 
 /// What corrupts the network's input while training.
 #[derive(Config, Debug, Copy, PartialEq)]
@@ -102,27 +104,38 @@ pub struct Batch {
     pub size_factors: Tensor<1>,
 }
 
+/// The largest share of counts that are not zero at which clean input is sparse.
+///
+/// In the benchmark `sparse` a layer of 32 outputs takes as long with one form as with the other
+/// at this share, a layer of 256 outputs at twice of it.
+pub const SPARSE_UP_TO: f64 = 0.2;
+
 /// Turns rows of [`Cells`] into tensors on a device.
 #[derive(Debug, Clone)]
 pub struct Batches<'a> {
     cells: &'a Cells,
     device: Device,
+    /// Whether a first layer reads clean input faster when it is sparse.
+    sparse: bool,
 }
 
 impl<'a> Batches<'a> {
     /// Batches of `cells` on `device`.
     pub fn new(cells: &'a Cells, device: &Device) -> Self {
+        let all = cells.cells() as f64 * cells.genes() as f64;
+        let few = cells.counts().stored() as f64 <= SPARSE_UP_TO * all;
         Self {
             cells,
             device: device.clone(),
+            sparse: few && reads_sparse_input(device),
         }
     }
 
     /// The same batches outside automatic differentiation.
     pub fn without_autodiff(&self) -> Self {
         Self {
-            cells: self.cells,
             device: self.device.clone().inner(),
+            ..self.clone()
         }
     }
 
@@ -140,6 +153,13 @@ impl<'a> Batches<'a> {
     /// The clean network input of the given rows `[rows, genes]`.
     pub fn input(&self, rows: &[usize]) -> Tensor<2> {
         self.read_input(rows).into_tensor(&self.device)
+    }
+
+    /// The clean network input of the given rows in the form in which a first layer reads it
+    /// fastest: sparse on the backend `flex` where at most [`SPARSE_UP_TO`] of the counts are not
+    /// zero, dense elsewhere.
+    pub fn network_input(&self, rows: &[usize]) -> NetworkInput {
+        self.read_clean(rows).into_input(&self.device)
     }
 
     /// The corrupted network input of the given rows `[rows, genes]`.
@@ -167,7 +187,7 @@ impl<'a> Batches<'a> {
             input: target.input().then(|| self.read_input(rows)),
             counts: target.counts().then(|| {
                 DenseRows::new(rows, self.cells.genes(), |row, values| {
-                    self.cells.fill_counts(row, values);
+                    self.cells.set_counts(row, values);
                 })
             }),
             size_factors: rows
@@ -178,30 +198,51 @@ impl<'a> Batches<'a> {
     }
 
     /// The clean network input, still in memory.
-    pub(crate) fn read_input(&self, rows: &[usize]) -> DenseRows {
-        DenseRows::new(rows, self.cells.genes(), |row, values| {
-            self.cells.fill_input(row, values);
-        })
+    fn read_input(&self, rows: &[usize]) -> DenseRows {
+        DenseRows::altered(
+            rows,
+            self.cells.genes(),
+            |row| self.cells.input_at_zeros(row),
+            |row, values| self.cells.set_input_at_counts(row, values),
+        )
     }
 
     fn read_corrupted(&self, rows: &[usize], noise: Noise) -> DenseRows {
-        DenseRows::new(rows, self.cells.genes(), |row, values| {
-            self.cells.fill_input(row, values);
-            noise.apply(row, values);
-        })
+        DenseRows::altered(
+            rows,
+            self.cells.genes(),
+            |row| self.cells.input_at_zeros(row),
+            |row, values| {
+                self.cells.set_input_at_counts(row, values);
+                noise.apply(row, values);
+            },
+        )
     }
 
-    /// What a reconstruction reads, still in memory: the batch and its corrupted input.
+    /// The clean network input in the faster form, still in memory.
+    pub(crate) fn read_clean(&self, rows: &[usize]) -> CleanRows {
+        match self.sparse {
+            true => CleanRows::Sparse(self.cells.sparse_input(rows)),
+            false => CleanRows::Dense(self.read_input(rows)),
+        }
+    }
+
+    /// What a reconstruction reads, still in memory: the batch, its corrupted input and, if asked
+    /// for, the clean one for the network.
     pub(crate) fn read_reconstruction(
         &self,
         rows: &[usize],
         target: ReconstructionTarget,
         noise: Noise,
+        clean: bool,
     ) -> ReconstructionRows {
-        let same = noise.corruption.is_nothing() && target.input();
+        let corrupts = !noise.corruption.is_nothing();
+        // Dense clean input that the loss reads too is read once.
+        let apart = self.sparse || !target.input();
         ReconstructionRows {
             batch: self.read(rows, target),
-            corrupted: (!same).then(|| self.read_corrupted(rows, noise)),
+            clean: ((clean || !corrupts) && apart).then(|| self.read_clean(rows)),
+            corrupted: corrupts.then(|| self.read_corrupted(rows, noise)),
         }
     }
 
@@ -250,10 +291,11 @@ pub fn split(order: &[usize], batch_size: usize) -> Vec<&[usize]> {
 
 #[cfg(test)]
 mod tests {
+    use ndarray::Array2;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::counts::SimulationConfig;
+    use crate::counts::{CountMatrix, SimulationConfig};
     use crate::preprocess::Preprocess;
 
     #[test]
@@ -313,6 +355,87 @@ mod tests {
                 values
             };
             assert_ne!(noise(9), noise(4));
+        }
+    }
+
+    /// Cells of which about so many of 100 counts are not zero.
+    fn cells(percent: usize) -> Cells {
+        let counts = Array2::from_shape_fn((40, 60), |(cell, gene)| {
+            let draw = (cell * 7919 + gene * 104_729) % 10_007 % 100;
+            if draw < percent {
+                (draw + 1) as f32
+            } else {
+                0.0
+            }
+        });
+        let counts = CountMatrix::from_dense(counts.view()).expect("counts");
+        Preprocess::scdcc().fit(&counts).expect("cells")
+    }
+
+    fn values(tensor: Tensor<2>) -> Vec<f32> {
+        let data = tensor.into_data_as::<f32>();
+        data.try_to_vec::<f32>().expect("floats")
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn clean_input_is_sparse_where_most_counts_are_zero() {
+        let device = Device::flex();
+        for device in [device.clone(), device.autodiff()] {
+            for (percent, sparse) in [(5, true), (15, true), (30, false), (90, false)] {
+                let cells = cells(percent);
+                let input = Batches::new(&cells, &device).network_input(&[3, 1]);
+                assert_eq!(
+                    matches!(input, NetworkInput::Sparse(_)),
+                    sparse,
+                    "{percent}"
+                );
+            }
+        }
+    }
+
+    /// Whatever is sparse, is corrupted or is read by the loss: network and loss get the values
+    /// they ask for, and the loss no others.
+    #[test]
+    fn a_reconstruction_reads_what_it_needs() {
+        let rows = [5, 0, 9];
+        let device = Device::default();
+        for percent in [5, 90] {
+            let cells = cells(percent);
+            let batches = Batches::new(&cells, &device);
+            let clean = values(batches.input(&rows));
+            for corruption in [Corruption::None, Corruption::Gaussian(1.0)] {
+                let noise = Noise {
+                    corruption,
+                    seed: 1,
+                    epoch: 2,
+                };
+                let corrupted = values(batches.corrupted_input(&rows, corruption, 1, 2));
+                for target in [
+                    ReconstructionTarget::Input,
+                    ReconstructionTarget::Counts,
+                    ReconstructionTarget::Both,
+                ] {
+                    let rows = batches.read_reconstruction(&rows, target, noise, true);
+                    let inputs = rows.into_inputs(&device);
+                    let close = |found: NetworkInput, expected: &[f32]| {
+                        let found = values(found.into_tensor(&device));
+                        assert_eq!(found.len(), expected.len());
+                        for (found, expected) in found.iter().zip(expected) {
+                            assert!((found - expected).abs() <= 2e-6, "{found} {expected}");
+                        }
+                    };
+                    close(inputs.clean, &clean);
+                    close(inputs.corrupted, &corrupted);
+                    let input = values(inputs.batch.input);
+                    match target.input() {
+                        true => assert_eq!(input, clean),
+                        false => assert!(input.len() == 1 && input[0].is_nan()),
+                    }
+                    let counts = values(inputs.batch.counts);
+                    assert_eq!(counts.len() == clean.len(), target.counts());
+                }
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 
 use super::Batch;
+use crate::nn::{NetworkInput, SparseInput};
 
 /// Dense rows in memory.
 ///
@@ -16,21 +17,45 @@ pub(crate) struct DenseRows {
 }
 
 impl DenseRows {
-    /// Rows of `width` values, written in parallel by `fill(row, values)`.
+    /// Rows of `width` zeros, written in parallel by `fill(row, values)`.
     pub(crate) fn new(
         rows: &[usize],
         width: usize,
         fill: impl Fn(usize, &mut [f32]) + Sync,
     ) -> Self {
-        let mut values = vec![0f32; rows.len() * width];
-        values
-            .par_chunks_mut(width.max(1))
-            .zip(rows)
-            .for_each(|(chunk, &row)| fill(row, chunk));
+        let values = vec![0f32; rows.len() * width];
         Self {
             values,
             shape: [rows.len(), width],
         }
+        .filled(rows, fill)
+    }
+
+    /// Copies of the rows `start(row)` of `width` values, altered in parallel by
+    /// `alter(row, values)`.
+    pub(crate) fn altered<'a>(
+        rows: &[usize],
+        width: usize,
+        start: impl Fn(usize) -> &'a [f32],
+        alter: impl Fn(usize, &mut [f32]) + Sync,
+    ) -> Self {
+        let mut values = Vec::with_capacity(rows.len() * width);
+        for &row in rows {
+            values.extend_from_slice(start(row));
+        }
+        Self {
+            values,
+            shape: [rows.len(), width],
+        }
+        .filled(rows, alter)
+    }
+
+    fn filled(mut self, rows: &[usize], fill: impl Fn(usize, &mut [f32]) + Sync) -> Self {
+        self.values
+            .par_chunks_mut(self.shape[1].max(1))
+            .zip(rows)
+            .for_each(|(values, &row)| fill(row, values));
+        self
     }
 
     /// The tensor `[rows, width]`.
@@ -66,22 +91,59 @@ impl BatchRows {
     }
 }
 
-/// A batch in memory with the corrupted input from which it is to be reconstructed.
+/// Clean network input in memory.
+#[derive(Debug)]
+pub(crate) enum CleanRows {
+    Dense(DenseRows),
+    Sparse(SparseInput),
+}
+
+impl CleanRows {
+    /// The input, if dense on a device.
+    pub(crate) fn into_input(self, device: &Device) -> NetworkInput {
+        match self {
+            Self::Dense(rows) => rows.into_tensor(device).into(),
+            Self::Sparse(input) => input.into(),
+        }
+    }
+}
+
+/// A batch in memory with the inputs of the network from which it is to be reconstructed.
 #[derive(Debug)]
 pub(crate) struct ReconstructionRows {
     pub(super) batch: BatchRows,
-    /// Absent where it equals the clean input of the batch.
+    /// Absent where it is not read, or equals the input that the loss reads.
+    pub(super) clean: Option<CleanRows>,
+    /// Absent where it equals the clean input.
     pub(super) corrupted: Option<DenseRows>,
 }
 
+/// A batch with inputs of the network, on a device.
+#[derive(Debug)]
+pub(crate) struct ReconstructionInputs {
+    pub(crate) batch: Batch,
+    /// Clean input; a single NaN where it was not read.
+    pub(crate) clean: NetworkInput,
+    /// Corrupted input.
+    pub(crate) corrupted: NetworkInput,
+}
+
 impl ReconstructionRows {
-    /// The corrupted input `[cells, genes]` and the batch, on a device.
-    pub(crate) fn into_tensors(self, device: &Device) -> (Tensor<2>, Batch) {
+    /// Batch and inputs on a device.
+    pub(crate) fn into_inputs(self, device: &Device) -> ReconstructionInputs {
         let batch = self.batch.into_batch(device);
-        let corrupted = match self.corrupted {
-            Some(rows) => rows.into_tensor(device),
-            None => batch.input.clone(),
+        let clean = match self.clean {
+            Some(rows) => rows.into_input(device),
+            None => batch.input.clone().into(),
         };
-        (corrupted, batch)
+        let corrupted = match self.corrupted {
+            Some(rows) => rows.into_tensor(device).into(),
+            None => clean.clone(),
+        };
+        ReconstructionInputs {
+            batch,
+            clean,
+            corrupted,
+        }
     }
 }

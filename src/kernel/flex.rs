@@ -11,20 +11,24 @@ use burn::backend::{
     Autodiff, DispatchDevice, DispatchKindConversion, DispatchTensor, Flex,
     GradientCheckpointingStrategy,
 };
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 
 /// The contiguous memory of an `f32` tensor on `flex`, inside or outside automatic
 /// differentiation; nothing for other tensors.
 pub(super) fn storage<const D: usize>(tensor: &Tensor<D>) -> Option<FlexTensor> {
-    let on_flex = matches!(
-        tensor.device().inner().as_dispatch(),
-        DispatchDevice::Flex(_)
-    );
-    if !on_flex || tensor.dtype() != DType::F32 {
+    if !is_flex(&tensor.device()) || tensor.dtype() != DType::F32 {
         return None;
     }
     let tensor = tensor.clone().inner().try_into_primitive::<Flex>().ok()?;
     Some(contiguous(tensor))
+}
+
+/// Whether the device is that of `flex`, inside or outside automatic differentiation.
+pub(super) fn is_flex(device: &Device) -> bool {
+    matches!(
+        device.clone().inner().as_dispatch(),
+        DispatchDevice::Flex(_)
+    )
 }
 
 /// The tensor in row-major order.

@@ -15,6 +15,7 @@ pub mod likelihood;
 pub(crate) mod noise;
 #[cfg(feature = "flex")]
 mod parallel;
+pub(crate) mod sparse;
 pub mod special;
 pub(crate) mod squared_error;
 pub(crate) mod update;

@@ -59,7 +59,7 @@ pub fn evaluate(
     let rows: Vec<usize> = (0..cells).collect();
     for block in rows.chunks(BLOCK) {
         let range = block[0]..block[0] + block.len();
-        let z = encoder.forward(batches.input(block));
+        let z = encoder.forward(batches.network_input(block));
         if let Some(clustering) = clustering {
             let q = tensor_to_array(clustering.forward(z.clone()));
             soft_assignments.slice_mut(s![range.clone(), ..]).assign(&q);

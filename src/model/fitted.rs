@@ -240,7 +240,7 @@ impl<H: ReconstructionHead> FittedModel<H> {
         let mut denoised = Array2::zeros((cells.cells(), cells.genes()));
         let rows: Vec<usize> = (0..cells.cells()).collect();
         for block in rows.chunks(1024) {
-            let latent = self.network.encode(batches.input(block));
+            let latent = self.network.encode(batches.network_input(block));
             let output = part.head.forward(part.decoder.forward(latent));
             let mut values = tensor_to_array(part.head.expectation(&output));
             if H::SCALES_WITH_SIZE_FACTOR {

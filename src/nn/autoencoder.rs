@@ -8,6 +8,7 @@ use super::decoder::{Decoder, DecoderConfig};
 use super::dense::Activation;
 use super::encoder::{Encoder, EncoderConfig};
 use super::head::{CountHead, NbHead, ReconstructionHead, ZinbHead};
+use super::input::NetworkInput;
 
 /// Configuration of an [`Autoencoder`]; the head brings its own.
 #[derive(Config, Debug, PartialEq)]
@@ -73,12 +74,12 @@ impl From<Autoencoder<NbHead>> for Autoencoder<CountHead> {
 
 impl<H: ReconstructionHead> Autoencoder<H> {
     /// Network input `[cells, genes]` → output of the head.
-    pub fn forward(&self, input: Tensor<2>) -> H::Output {
+    pub fn forward(&self, input: impl Into<NetworkInput>) -> H::Output {
         self.decode(self.encode(input))
     }
 
     /// Network input `[cells, genes]` → embedding `[cells, latent]`.
-    pub fn encode(&self, input: Tensor<2>) -> Tensor<2> {
+    pub fn encode(&self, input: impl Into<NetworkInput>) -> Tensor<2> {
         self.encoder.forward(input)
     }
 

@@ -5,6 +5,7 @@ use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
+use super::input::NetworkInput;
 use crate::kernel::dense;
 pub use crate::kernel::dense::Activation;
 
@@ -46,6 +47,11 @@ impl Dense {
         dense::forward(&self.linear, self.activation, input)
     }
 
+    /// The same for a first layer, whose input may be sparse.
+    pub fn forward_input(&self, input: &NetworkInput) -> Tensor<2> {
+        on_input(&self.linear, self.activation, input)
+    }
+
     /// Width of the input.
     pub fn inputs(&self) -> usize {
         self.linear.weight.lazy_shape()[0]
@@ -54,6 +60,14 @@ impl Dense {
     /// Width of the output.
     pub fn outputs(&self) -> usize {
         self.linear.weight.lazy_shape()[1]
+    }
+}
+
+/// `activation(input · W + b)`.
+pub(super) fn on_input(linear: &Linear, activation: Activation, input: &NetworkInput) -> Tensor<2> {
+    match input {
+        NetworkInput::Dense(input) => dense::forward(linear, activation, input.clone()),
+        NetworkInput::Sparse(input) => dense::forward_sparse(linear, activation, input),
     }
 }
 

@@ -6,9 +6,9 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 use ndarray::{Array2, ArrayView1, ArrayView2, s};
 
-use super::dense::{Activation, Dense, stack};
+use super::dense::{Activation, Dense, on_input, stack};
 use super::initialize::with_values;
-use crate::kernel::dense;
+use super::input::NetworkInput;
 
 /// Configuration of an [`Encoder`].
 #[derive(Config, Debug, PartialEq)]
@@ -84,15 +84,20 @@ pub struct LinearSkip {
 
 impl Encoder {
     /// Embeds cells: `[cells, genes]` → `[cells, latent]`.
-    pub fn forward(&self, input: Tensor<2>) -> Tensor<2> {
+    pub fn forward(&self, input: impl Into<NetworkInput>) -> Tensor<2> {
+        let input = input.into();
         let skipped = self.skip.as_ref().map(|skip| {
-            let projection = dense::forward(&skip.linear, Activation::Linear, input.clone());
+            let projection = on_input(&skip.linear, Activation::Linear, &input);
             (projection, skip.latent_activation)
         });
-        let latent = self
-            .layers
-            .iter()
-            .fold(input, |hidden, layer| layer.forward(hidden));
+        let latent = match self.layers.split_first() {
+            Some((first, others)) => others
+                .iter()
+                .fold(first.forward_input(&input), |hidden, layer| {
+                    layer.forward(hidden)
+                }),
+            None => input.into_tensor(&Device::default()),
+        };
         match skipped {
             Some((projection, activation)) => activation.forward(latent + projection),
             None => latent,
@@ -148,6 +153,7 @@ mod tests {
     use burn::tensor::TensorData;
 
     use super::*;
+    use crate::kernel::sparse::{Entry, SparseInput};
 
     #[test]
     fn a_skip_starts_at_the_projection() {
@@ -178,6 +184,32 @@ mod tests {
             for (found, expected) in found.iter().zip(expected) {
                 assert!((found - expected).abs() < 1e-6, "{found} {expected}");
             }
+        }
+    }
+
+    #[test]
+    fn sparse_input_is_embedded_as_dense_input() {
+        let device = Device::default();
+        let input = SparseInput::new(
+            3,
+            vec![0.5, -1.0, 2.0],
+            vec![0, 0],
+            [2, 0].into_iter(),
+            |_, entries| {
+                for (entry, (index, value)) in entries.iter_mut().zip([(0, 1.5), (2, -0.5)]) {
+                    *entry = Entry { index, value };
+                }
+            },
+        );
+        for skip in [false, true] {
+            let encoder = EncoderConfig::new(3, vec![20, 2])
+                .with_linear_skip(skip)
+                .with_latent_activation(Activation::Tanh)
+                .init(&device);
+            let dense = encoder.forward(input.to_tensor(&device));
+            let sparse = encoder.forward(input.clone());
+            let error = (sparse - dense).abs().max().into_scalar::<f32>();
+            assert!(error < 1e-6, "{error}");
         }
     }
 

@@ -11,6 +11,7 @@ mod dense;
 mod encoder;
 mod head;
 mod initialize;
+mod input;
 mod network;
 
 pub use autoencoder::{Autoencoder, AutoencoderConfig};
@@ -24,4 +25,5 @@ pub use head::{
     ZinbOutput,
 };
 pub use initialize::{InitialWeights, initialize_weights};
+pub use input::{NetworkInput, SparseInput};
 pub use network::{ClusteringNetwork, Reconstruction};

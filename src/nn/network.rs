@@ -9,6 +9,7 @@ use super::clustering::ClusteringLayer;
 use super::decoder::Decoder;
 use super::encoder::Encoder;
 use super::head::ReconstructionHead;
+use super::input::NetworkInput;
 
 /// The half of an autoencoder that turns an embedding back into expression.
 #[derive(Module, Debug)]
@@ -57,7 +58,7 @@ impl<H: ReconstructionHead> ClusteringNetwork<H> {
     }
 
     /// Network input `[cells, genes]` → embedding `[cells, latent]`.
-    pub fn encode(&self, input: Tensor<2>) -> Tensor<2> {
+    pub fn encode(&self, input: impl Into<NetworkInput>) -> Tensor<2> {
         self.encoder.forward(input)
     }
 

@@ -9,6 +9,7 @@ use super::fitted::{BatchLabels, FittedPreprocess, GeneStatistics};
 use super::normalize::size_factors;
 use super::{Clip, FilterReport, Scaling};
 use crate::counts::CountMatrix;
+use crate::kernel::sparse::{Entry, SparseInput};
 
 /// Preprocessed cells: raw counts for the loss, scaled values for the network, size factors.
 ///
@@ -116,7 +117,17 @@ impl Cells {
     /// When `cell` is not below [`cells`](Self::cells) or `row` does not have
     /// [`genes`](Self::genes) elements, as slice indexing does.
     pub fn fill_input(&self, cell: usize, row: &mut [f32]) {
-        row.copy_from_slice(&self.scaler(cell).zeros);
+        row.copy_from_slice(self.input_at_zeros(cell));
+        self.set_input_at_counts(cell, row);
+    }
+
+    /// What the network input of a cell would be if all its counts were zero `[genes]`.
+    pub(crate) fn input_at_zeros(&self, cell: usize) -> &[f32] {
+        &self.scaler(cell).zeros
+    }
+
+    /// Overwrites the network input of a cell where a count is stored.
+    pub(crate) fn set_input_at_counts(&self, cell: usize, row: &mut [f32]) {
         self.for_each_input(cell, |gene, input| row[gene] = input);
     }
 
@@ -131,12 +142,49 @@ impl Cells {
         }
     }
 
+    /// The scaled network input of the given cells, sparse.
+    ///
+    /// # Panics
+    /// When one of them is not below [`cells`](Self::cells), as slice indexing does.
+    pub fn sparse_input(&self, cells: &[usize]) -> SparseInput {
+        // Only the bases that these cells have, in the order in which they come.
+        let mut used: Vec<usize> = Vec::new();
+        let base_of_row = cells.iter().map(|&cell| {
+            let scaler = self.scaler_index(cell);
+            let known = used.iter().position(|&other| other == scaler);
+            known.unwrap_or_else(|| {
+                used.push(scaler);
+                used.len() - 1
+            })
+        });
+        let base_of_row = base_of_row.collect();
+        let zeros = |scaler: &usize| self.scalers[*scaler].zeros.as_slice();
+        let bases = used.iter().map(zeros).collect::<Vec<_>>().concat();
+        let lengths = cells.iter().map(|&cell| self.counts.row(cell).0.len());
+        SparseInput::new(self.genes(), bases, base_of_row, lengths, |row, entries| {
+            let zeros = &self.scaler(cells[row]).zeros;
+            let mut entries = entries.iter_mut();
+            self.for_each_input(cells[row], |gene, input| {
+                if let Some(entry) = entries.next() {
+                    *entry = Entry {
+                        index: gene as u32,
+                        value: input - zeros[gene],
+                    };
+                }
+            });
+        })
+    }
+
     fn scaler(&self, cell: usize) -> &Scaler {
+        &self.scalers[self.scaler_index(cell)]
+    }
+
+    fn scaler_index(&self, cell: usize) -> usize {
         let batch = self
             .batches
             .as_ref()
             .map_or(0, |labels| labels.codes()[cell]);
-        &self.scalers[self.scaler_of_batch[batch]]
+        self.scaler_of_batch[batch]
     }
 
     /// Writes the raw counts of a cell into `row` `[genes]`.
@@ -146,6 +194,11 @@ impl Cells {
     pub fn fill_counts(&self, cell: usize, row: &mut [f32]) {
         assert_eq!(row.len(), self.genes(), "length of the row to fill");
         row.fill(0.0);
+        self.set_counts(cell, row);
+    }
+
+    /// Overwrites with the raw counts of a cell where one is stored.
+    pub(crate) fn set_counts(&self, cell: usize, row: &mut [f32]) {
         let (genes, values) = self.counts.row(cell);
         for (&gene, &value) in genes.iter().zip(values) {
             row[gene as usize] = value;

@@ -12,7 +12,7 @@ use crate::batches::{Batches, Corruption, DenseRows};
 use crate::error::{Error, LastGood, ParameterError, Result};
 use crate::loss::ReconstructionLoss;
 use crate::model::{Phase, tensor_to_array};
-use crate::nn::{Autoencoder, Dense, ReconstructionHead};
+use crate::nn::{Autoencoder, Dense, NetworkInput, ReconstructionHead};
 
 /// The encoder's first layer with the head that mirrors it.
 #[derive(Module, Debug)]
@@ -73,14 +73,14 @@ pub fn pretrain_layers<R: ReconstructionLoss>(
         run,
         |rows, at| {
             let noise = at.noise(config.corruption, seed);
-            let batch = batches.read_reconstruction(rows, target, noise);
+            let batch = batches.read_reconstruction(rows, target, noise, false);
             (batch, hidden_dropout.masks(rows, width, at))
         },
         |pair, (rows, masks)| {
-            let (input, batch) = rows.into_tensors(&device);
-            let hidden = masked(pair.encode.forward(input), masks);
+            let inputs = rows.into_inputs(&device);
+            let hidden = masked(pair.encode.forward_input(&inputs.corrupted), masks);
             let output = pair.head.forward(hidden);
-            vec![Term::new(&name, loss.forward(&output, &batch))]
+            vec![Term::new(&name, loss.forward(&output, &inputs.batch))]
         },
     )
     .map_err(|error| {
@@ -91,8 +91,9 @@ pub fn pretrain_layers<R: ReconstructionLoss>(
             autoencoder
         })
     })?;
+    let plain = batches.without_autodiff();
     let mut features =
-        (layers > 1).then(|| forward_all(&pair.encode, count, |rows| batches.input(rows)));
+        (layers > 1).then(|| forward_all(&pair.encode, count, |rows| plain.network_input(rows)));
     autoencoder.encoder.layers[0] = pair.encode;
     autoencoder.head = pair.head;
 
@@ -138,7 +139,7 @@ pub fn pretrain_layers<R: ReconstructionLoss>(
         })?;
         if layer + 1 < layers {
             features = Some(forward_all(&pair.encode, count, |rows| {
-                clean(rows).into_tensor(&device)
+                clean(rows).into_tensor(&device).inner().into()
             }));
         }
         autoencoder.encoder.layers[layer] = pair.encode;
@@ -204,12 +205,16 @@ fn feature_rows(
 }
 
 /// The output of a layer for all rows, in blocks.
-fn forward_all(layer: &Dense, count: usize, input: impl Fn(&[usize]) -> Tensor<2>) -> Array2<f32> {
+fn forward_all(
+    layer: &Dense,
+    count: usize,
+    input: impl Fn(&[usize]) -> NetworkInput,
+) -> Array2<f32> {
     let layer = layer.valid();
     let rows: Vec<usize> = (0..count).collect();
     let mut outputs = Array2::zeros((count, layer.outputs()));
     for block in rows.chunks(1024) {
-        let output = tensor_to_array(layer.forward(input(block).inner()));
+        let output = tensor_to_array(layer.forward_input(&input(block)));
         let start = block[0];
         outputs
             .slice_mut(s![start..start + block.len(), ..])

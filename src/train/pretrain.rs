@@ -126,11 +126,14 @@ pub fn pretrain<R: ReconstructionLoss>(
         cells,
         Phase::Pretraining,
         run,
-        |rows, at| batches.read_reconstruction(rows, target, at.noise(config.corruption, seed)),
+        |rows, at| {
+            let noise = at.noise(config.corruption, seed);
+            batches.read_reconstruction(rows, target, noise, false)
+        },
         |model, rows| {
-            let (input, batch) = rows.into_tensors(batches.device());
-            let output = model.forward(input);
-            vec![Term::new(&name, loss.forward(&output, &batch))]
+            let inputs = rows.into_inputs(batches.device());
+            let output = model.forward(inputs.corrupted);
+            vec![Term::new(&name, loss.forward(&output, &inputs.batch))]
         },
     )
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use burn::config::Config;
 use burn::module::Module;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use ndarray::Array2;
 
 use super::constraints::ConstraintPairs;
@@ -13,14 +13,14 @@ use super::fitting::check_encoder;
 use super::observer::{Event, TrainingRun};
 use super::pretrain::{check_batch_size, check_learning_rate};
 use crate::batches::{
-    Batch, Batches, Corruption, DenseRows, Noise, ReconstructionRows, ReconstructionTarget,
+    Batches, CleanRows, Corruption, DenseRows, Noise, ReconstructionInputs, ReconstructionRows,
     epoch_order, split,
 };
 use crate::cluster::{EmbeddedCells, NeighborMemory};
 use crate::error::{Error, LastGood, ParameterError, Result};
 use crate::loss::{ClusteringLoss, ConstraintLoss, ReconstructionLoss};
 use crate::model::{EpochRecord, Evaluation, Phase, StopReason, evaluate, tensor_to_array};
-use crate::nn::{ClusteringNetwork, ReconstructionHead};
+use crate::nn::{ClusteringNetwork, NetworkInput, ReconstructionHead};
 use crate::optim::OptimizerConfig;
 
 /// Schedule of the self-training phase.
@@ -298,33 +298,26 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
         }
     }
 
-    /// What a step reads of the given cells: clean input for q, and what a reconstruction needs.
-    fn read(&self, batches: &Batches<'_>, rows: &[usize], noise: Noise) -> ReconstructionRows {
-        let clean = ReconstructionTarget::Input;
-        let (target, corruption) = match self.reconstruction {
-            Some(loss) => (loss.target().and(clean), noise.corruption),
-            None => (clean, Corruption::None),
-        };
-        batches.read_reconstruction(
-            rows,
-            target,
-            Noise {
-                corruption,
-                ..noise
-            },
-        )
+    /// What a step reads of the given cells.
+    fn read(&self, batches: &Batches<'_>, rows: &[usize], noise: Noise) -> StepRows {
+        match self.reconstruction {
+            Some(loss) => {
+                let rows = batches.read_reconstruction(rows, loss.target(), noise, true);
+                StepRows::Joint(rows)
+            }
+            None => StepRows::Clean(batches.read_clean(rows)),
+        }
     }
 
     /// The reconstruction term of a batch, from corrupted input.
     fn reconstruction_term(
         &self,
         network: &ClusteringNetwork<R::Head>,
-        input: Tensor<2>,
-        batch: &Batch,
+        inputs: Option<ReconstructionInputs>,
     ) -> Option<Term> {
-        let loss = self.reconstruction?;
-        let output = network.decode(network.encode(input))?;
-        Some(Term::new(loss.name(), loss.forward(&output, batch)))
+        let (loss, inputs) = (self.reconstruction?, inputs?);
+        let output = network.decode(network.encode(inputs.corrupted))?;
+        Some(Term::new(loss.name(), loss.forward(&output, &inputs.batch)))
     }
 
     fn cell_steps(
@@ -343,11 +336,11 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
             self.config,
             |rows| (self.read(batches, rows, noise), target_rows(target, rows)),
             |network, (rows, p)| {
-                let (input, batch) = rows.into_tensors(batches.device());
-                let q = network.assign(network.encode(batch.input.clone()));
+                let (clean, reconstruction) = rows.into_inputs(batches.device());
+                let q = network.assign(network.encode(clean));
                 let p = p.into_tensor(&q.device());
                 let mut terms = vec![Term::new(&name, self.clustering.forward(q, p))];
-                terms.extend(self.reconstruction_term(network, input, &batch));
+                terms.extend(self.reconstruction_term(network, reconstruction));
                 terms
             },
         )
@@ -360,7 +353,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
         pass: &mut Pass<'_>,
     ) -> Result<ClusteringNetwork<R::Head>> {
         let batches = pass.batches;
-        let assign = |network: &ClusteringNetwork<R::Head>, input: Tensor<2>| {
+        let assign = |network: &ClusteringNetwork<R::Head>, input: NetworkInput| {
             network.assign(network.encode(input))
         };
 
@@ -374,15 +367,14 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
             self.config,
             |rows| sides(pairs, rows).map(|side| self.read(batches, &side, noise)),
             |network, sides| {
-                let sides = sides.map(|rows| rows.into_tensors(batches.device()));
-                let [q_first, q_second] = sides
-                    .each_ref()
-                    .map(|(_, batch)| assign(network, batch.input.clone()));
+                let sides = sides.map(|rows| rows.into_inputs(batches.device()));
+                let [(first, first_rest), (second, second_rest)] = sides;
+                let (q_first, q_second) = (assign(network, first), assign(network, second));
                 let loss = constraints.must_link.forward(q_first, q_second);
                 let mut terms = vec![Term::new(&name, loss)];
-                for (input, batch) in sides {
+                for reconstruction in [first_rest, second_rest] {
                     terms.extend(
-                        self.reconstruction_term(network, input, &batch)
+                        self.reconstruction_term(network, reconstruction)
                             .map(|term| Term::new(format!("{name} {}", term.name), term.loss)),
                     );
                 }
@@ -398,10 +390,10 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
             pairs.len(),
             address,
             self.config,
-            |rows| sides(pairs, rows).map(|side| batches.read_input(&side)),
+            |rows| sides(pairs, rows).map(|side| batches.read_clean(&side)),
             |network, sides| {
                 let [q_first, q_second] =
-                    sides.map(|rows| assign(network, rows.into_tensor(batches.device())));
+                    sides.map(|rows| assign(network, rows.into_input(batches.device())));
                 let loss = constraints.cannot_link.forward(q_first, q_second);
                 vec![Term::new(&name, loss)]
             },
@@ -431,6 +423,27 @@ pub(super) fn last_good_evaluation<H: ReconstructionHead>(
     );
     let finite = evaluation.soft_assignments.iter().all(|q| q.is_finite());
     finite.then_some((network, evaluation))
+}
+
+/// What a step reads of its cells, in memory.
+enum StepRows {
+    /// Clean input for q.
+    Clean(CleanRows),
+    /// Clean input, and what the reconstruction reads.
+    Joint(ReconstructionRows),
+}
+
+impl StepRows {
+    /// Clean input and, in joint training, everything a reconstruction reads, on a device.
+    fn into_inputs(self, device: &Device) -> (NetworkInput, Option<ReconstructionInputs>) {
+        match self {
+            Self::Clean(rows) => (rows.into_input(device), None),
+            Self::Joint(rows) => {
+                let inputs = rows.into_inputs(device);
+                (inputs.clean.clone(), Some(inputs))
+            }
+        }
+    }
 }
 
 /// One epoch of self-training: what its steps over cells and over pairs share.
@@ -475,7 +488,7 @@ fn changed_fraction(labels: &[usize], last_labels: &[usize]) -> f64 {
     changed as f64 / labels.len() as f64
 }
 
-fn array_to_tensor(array: &Array2<f32>, device: &burn::tensor::Device) -> Tensor<2> {
+fn array_to_tensor(array: &Array2<f32>, device: &Device) -> Tensor<2> {
     let (rows, columns) = array.dim();
     let values: Vec<f32> = array.iter().copied().collect();
     Tensor::from_data(TensorData::new(values, [rows, columns]), device)

@@ -102,40 +102,44 @@ impl Layer {
         );
         Some(from_values(values, [self.cells, self.outputs]))
     }
+}
 
-    /// The gradient of the bias; turns the gradient of the output into that of the sum before the
-    /// activation.
-    fn bias_gradient(&self, gradient: &mut FlexTensor, output: Option<&[f32]>) -> Vec<f32> {
-        let mut sums = vec![0.0; self.outputs];
-        let width = self.outputs;
-        match output {
-            Some(output) => {
-                let values = gradient.storage_mut::<f32>();
-                each_column_block(values, &mut sums, |columns, rows, sums| {
-                    let outputs = output.chunks_exact(width).map(|row| &row[columns.clone()]);
-                    vectorize(Undo {
-                        activation: self.activation,
-                        rows: outputs.zip(rows),
-                        bias_gradient: sums,
-                    });
+/// The gradient of the bias of a layer with `width` outputs; turns the gradient of the output into
+/// that of the sum before the activation. `output` is needed unless the activation is linear.
+pub(super) fn bias_gradient(
+    activation: Activation,
+    width: usize,
+    gradient: &mut FlexTensor,
+    output: Option<&[f32]>,
+) -> Vec<f32> {
+    let mut sums = vec![0.0; width];
+    match output {
+        Some(output) => {
+            let values = gradient.storage_mut::<f32>();
+            each_column_block(values, &mut sums, |columns, rows, sums| {
+                let outputs = output.chunks_exact(width).map(|row| &row[columns.clone()]);
+                vectorize(Undo {
+                    activation,
+                    rows: outputs.zip(rows),
+                    bias_gradient: sums,
                 });
-            }
-            None => {
-                let values = gradient.storage::<f32>();
-                let sum = |(block, sums): (usize, &mut [f32])| {
-                    let columns = block * SUMMED..block * SUMMED + sums.len();
-                    let rows = values.chunks_exact(width).map(|row| &row[columns.clone()]);
-                    vectorize(SumRows { rows, sums });
-                };
-                let blocks = sums.chunks_mut(SUMMED).enumerate();
-                match values.len() >= PASS_SHARED_FROM {
-                    true => parallel::for_each(blocks, sum),
-                    false => blocks.for_each(sum),
-                }
+            });
+        }
+        None => {
+            let values = gradient.storage::<f32>();
+            let sum = |(block, sums): (usize, &mut [f32])| {
+                let columns = block * SUMMED..block * SUMMED + sums.len();
+                let rows = values.chunks_exact(width).map(|row| &row[columns.clone()]);
+                vectorize(SumRows { rows, sums });
+            };
+            let blocks = sums.chunks_mut(SUMMED).enumerate();
+            match values.len() >= PASS_SHARED_FROM {
+                true => parallel::for_each(blocks, sum),
+                false => blocks.for_each(sum),
             }
         }
-        sums
     }
+    sums
 }
 
 /// Columns that a thread sums together.
@@ -157,7 +161,7 @@ impl Backward<Flex, 3> for LayerStep {
         let (layer, output) = ops.state;
         let mut gradient = contiguous(grads.consume::<Flex>(&ops.node));
         let output = output.as_ref().map(|output| output.storage::<f32>());
-        let by_bias = layer.bias_gradient(&mut gradient, output);
+        let by_bias = bias_gradient(layer.activation, layer.outputs, &mut gradient, output);
 
         let (cells, inputs, outputs) = (layer.cells, layer.inputs, layer.outputs);
         let by_sum = View::new(gradient.storage(), cells, outputs);

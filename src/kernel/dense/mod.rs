@@ -11,11 +11,15 @@ mod activation;
 mod flex;
 #[cfg(feature = "flex")]
 mod product;
+#[cfg(feature = "flex")]
+mod sparse;
 
 pub use activation::Activation;
 
 use burn::nn::Linear;
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
+
+use super::sparse::SparseInput;
 
 /// `activation(input · W + b)`: `[cells, inputs]` → `[cells, outputs]`.
 pub(crate) fn forward(linear: &Linear, activation: Activation, input: Tensor<2>) -> Tensor<2> {
@@ -24,4 +28,29 @@ pub(crate) fn forward(linear: &Linear, activation: Activation, input: Tensor<2>)
         return output;
     }
     activation.forward(linear.forward(input))
+}
+
+/// [`forward`] on sparse input.
+pub(crate) fn forward_sparse(
+    linear: &Linear,
+    activation: Activation,
+    input: &SparseInput,
+) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    if let Some(output) = sparse::forward(linear, activation, input) {
+        return output;
+    }
+    let input = input.to_tensor(&linear.weight.device());
+    activation.forward(linear.forward(input))
+}
+
+/// Whether [`forward_sparse`] is an operation of its own on this device.
+pub(crate) fn reads_sparse_input(device: &Device) -> bool {
+    #[cfg(feature = "flex")]
+    return super::flex::is_flex(device);
+    #[cfg(not(feature = "flex"))]
+    {
+        let _ = device;
+        false
+    }
 }

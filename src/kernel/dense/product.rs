@@ -13,6 +13,8 @@ use crate::kernel::parallel;
 
 /// Rows and columns of a tile, at most.
 const TILE: (usize, usize) = (256, 64);
+/// Rows of a block, at most.
+const BLOCK_ROWS: usize = 512;
 /// Multiplications below which a product is not worth sharing between threads.
 const SHARED_FROM: usize = 1 << 20;
 /// Entries below which a pass over a matrix is not worth sharing between threads.
@@ -134,6 +136,68 @@ pub(super) fn each_column_block(
     match rows * columns >= PASS_SHARED_FROM {
         true => parallel::for_each(blocks, block),
         false => blocks.for_each(block),
+    }
+}
+
+/// Calls `work` for blocks of [`BLOCK_ROWS`] rows and one of the `strips` of a row-major matrix, in
+/// parallel if `shared`. The strips are ranges of columns that cover all of them, one after the
+/// other.
+pub(super) fn each_block(
+    values: &mut [f32],
+    strips: &[Range<usize>],
+    shared: bool,
+    work: impl Fn(Block<'_>) + Sync,
+) {
+    let columns = strips.iter().map(Range::len).sum();
+    let rows = values.len() / usize::max(columns, 1);
+    assert_eq!(values.len(), rows * columns);
+    assert!(strips.first().is_none_or(|strip| strip.start == 0));
+    assert!(strips.windows(2).all(|pair| pair[0].end == pair[1].start));
+    let first = values.as_mut_ptr().cast::<MaybeUninit<f32>>();
+    // SAFETY: the same memory, borrowed as long; only initialised values are written to it.
+    let matrix = Matrix::new(
+        unsafe { std::slice::from_raw_parts_mut(first, rows * columns) },
+        columns,
+    );
+    let block = |index: usize| {
+        let first = index / strips.len() * BLOCK_ROWS;
+        work(Block {
+            matrix: &matrix,
+            tile: Tile {
+                rows: first..rows.min(first + BLOCK_ROWS),
+                columns: strips[index % strips.len()].clone(),
+            },
+        });
+    };
+    let blocks = 0..rows.div_ceil(BLOCK_ROWS) * strips.len();
+    match shared {
+        true => parallel::for_each(blocks, block),
+        false => blocks.for_each(block),
+    }
+}
+
+/// Part of a matrix that nobody else has.
+pub(super) struct Block<'m> {
+    matrix: &'m Matrix,
+    tile: Tile,
+}
+
+impl Block<'_> {
+    /// Which rows of the matrix.
+    pub(super) fn row_range(&self) -> Range<usize> {
+        self.tile.rows.clone()
+    }
+
+    /// Which columns of the matrix.
+    pub(super) fn columns(&self) -> Range<usize> {
+        self.tile.columns.clone()
+    }
+
+    /// The rows of the block.
+    pub(super) fn rows(&mut self) -> Rows<'_> {
+        // SAFETY: `each_block` makes blocks of an initialised matrix that lie within it and do not
+        // overlap; this one is borrowed exclusively as long as the rows.
+        unsafe { self.matrix.rows(&self.tile) }
     }
 }
 

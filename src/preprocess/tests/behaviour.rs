@@ -1,9 +1,11 @@
 //! What the steps do.
 
+use burn::tensor::Device;
 use ndarray::array;
 
 use super::super::*;
 use super::{bits, named, recipes, simulated};
+use crate::model::tensor_to_array;
 
 #[test]
 fn all_genes_are_kept_when_fewer_than_asked() {
@@ -90,6 +92,30 @@ fn batches_have_their_own_scale() {
         ),
         "{error}"
     );
+}
+
+#[test]
+fn sparse_input_is_the_dense_one() {
+    let counts = simulated(60, 8, 8);
+    let labels: Vec<&str> = (0..60).map(|i| ["b", "a", "c"][i % 3]).collect();
+    let settings = Preprocess::scdcc_reference();
+    for (cells, bases) in [
+        (settings.fit(&counts).unwrap(), 1),
+        (settings.fit_with_batches(&counts, &labels).unwrap(), 2),
+    ] {
+        // Two batches of the three.
+        let rows = [4, 0, 7, 31];
+        let sparse = cells.sparse_input(&rows);
+        assert_eq!([sparse.cells(), sparse.genes()], [4, 8]);
+        assert_eq!(sparse.count_bases(), bases);
+        let found = tensor_to_array(sparse.to_tensor(&Device::default()));
+        let dense = cells.to_dense_input();
+        for (row, found) in rows.into_iter().zip(found.rows()) {
+            for (found, expected) in found.iter().zip(dense.row(row)) {
+                assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+            }
+        }
+    }
 }
 
 #[test]

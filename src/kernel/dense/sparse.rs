@@ -1,0 +1,616 @@
+//! The layer on sparse input, as an operation of the CPU backend `flex`.
+//!
+//! Both products are sums of rows, weighted by the entries of a list: of rows of the weights for
+//! every cell (forward), of rows of the gradient for every gene (gradient of the weights). Sums
+//! stay in registers, and the rows they are made of in the cache.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::{BalancedCheckpointing, NoCheckpointing};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops};
+use burn::backend::flex::FlexTensor;
+use burn::backend::{
+    Autodiff, DispatchKindConversion, DispatchTensor, Flex, GradientCheckpointingStrategy,
+};
+use burn::nn::Linear;
+use burn::tensor::Tensor;
+
+use super::activation::Activation;
+use super::activation::in_place::Finish;
+use super::flex::bias_gradient;
+use super::product::{Block, each_block};
+use crate::kernel::flex::{Strategy, contiguous, from_values, node, record, storage};
+use crate::kernel::lanes::mul_add;
+use crate::kernel::parallel;
+use crate::kernel::sparse::{Entry, EntryLists, SparseInput};
+use crate::kernel::vectorize::{Vectorize, vectorize};
+
+/// Genes whose weights are used for all cells before the next ones: they stay in the cache.
+const GENES_FORWARD: usize = 256;
+/// Genes whose weights' gradient a thread computes together.
+const GENES_BACKWARD: usize = 64;
+/// Multiplications below which a product is not worth sharing between threads.
+const SHARED_FROM: usize = 1 << 18;
+
+/// The layer's output, or nothing where the operation does not apply: another backend or float
+/// type, no bias, shapes that do not fit.
+pub(super) fn forward(
+    linear: &Linear,
+    activation: Activation,
+    input: &SparseInput,
+) -> Option<Tensor<2>> {
+    let (weights, bias) = (linear.weight.val(), linear.bias.as_ref()?.val());
+    let [genes, outputs] = weights.dims();
+    if input.genes() != genes || bias.dims() != [outputs] || input.cells() * genes * outputs == 0 {
+        return None;
+    }
+    let weights_strategy = weights.gradient_checkpointing_strategy();
+    let strategy = weights_strategy.or_else(|| bias.gradient_checkpointing_strategy());
+    let layer = SparseLayer {
+        input: input.clone(),
+        activation,
+        outputs,
+    };
+    let output = layer.output(storage(&weights)?.as_slice()?, storage(&bias)?.as_slice()?);
+    match strategy {
+        None => Some(Tensor::from_primitive::<Flex>(output)),
+        Some(GradientCheckpointingStrategy::Disabled) => {
+            differentiable::<NoCheckpointing>(layer, output, &weights, &bias)
+        }
+        Some(GradientCheckpointingStrategy::Balanced) => {
+            differentiable::<BalancedCheckpointing>(layer, output, &weights, &bias)
+        }
+    }
+}
+
+/// Puts the output into the graph of weights and bias.
+fn differentiable<C: Strategy>(
+    layer: SparseLayer,
+    output: FlexTensor,
+    weights: &Tensor<2>,
+    bias: &Tensor<1>,
+) -> Option<Tensor<2>>
+where
+    DispatchTensor: DispatchKindConversion<Autodiff<Flex, C>>,
+{
+    let nodes = [node::<C, 2>(weights)?, node::<C, 1>(bias)?];
+    let kept = (layer.activation != Activation::Linear).then(|| output.clone());
+    Some(record::<C, _, 2, 2>(SparseLayerStep, nodes, output, || {
+        (layer, kept)
+    }))
+}
+
+/// Input, activation and number of outputs of a layer.
+#[derive(Debug, Clone)]
+struct SparseLayer {
+    input: SparseInput,
+    activation: Activation,
+    outputs: usize,
+}
+
+impl SparseLayer {
+    fn output(&self, weights: &[f32], bias: &[f32]) -> FlexTensor {
+        let (input, width) = (&self.input, self.outputs);
+        let mut values = vec![0.0; input.cells() * width];
+        each_block(&mut values, &strips(width), self.shared(), |mut block| {
+            vectorize(SumOfWeights {
+                input,
+                weights,
+                width,
+                block: &mut block,
+            });
+            vectorize(Finish {
+                activation: self.activation,
+                bias: &bias[block.columns()],
+                rows: block.rows(),
+            });
+        });
+        from_values(values, [input.cells(), width])
+    }
+
+    /// The gradient of the weights from that of the sum before the activation.
+    fn weights_gradient(&self, gradient: &[f32]) -> Vec<f32> {
+        let (input, width) = (&self.input, self.outputs);
+        let genes = input.genes();
+        let mut by_base = vec![0.0; input.count_bases() * width];
+        for (row, &base) in gradient.chunks_exact(width).zip(input.base_of_row()) {
+            for (sum, value) in by_base[base * width..][..width].iter_mut().zip(row) {
+                *sum += value;
+            }
+        }
+        let strips: Vec<Strip> = strips(width)
+            .into_iter()
+            .map(|columns| Strip {
+                by_base: PaddedRows::new(&by_base, width, &columns),
+                rows: PaddedRows::new(gradient, width, &columns),
+                columns,
+            })
+            .collect();
+        let by_gene = input.differences().transposed(genes);
+        let mut values = Vec::<f32>::with_capacity(genes * width);
+        let parts = values.spare_capacity_mut()[..genes * width]
+            .chunks_mut(GENES_BACKWARD * width)
+            .enumerate();
+        let part = |(part, values): (usize, &mut [MaybeUninit<f32>])| {
+            vectorize(GradientOfGenes {
+                input,
+                by_gene: &by_gene,
+                strips: &strips,
+                first: part * GENES_BACKWARD,
+                width,
+                values,
+            });
+        };
+        match self.shared() {
+            true => parallel::for_each(parts, part),
+            false => parts.for_each(part),
+        }
+        // SAFETY: the parts cover all genes, and each writes all columns of its genes.
+        unsafe { values.set_len(genes * width) };
+        values
+    }
+
+    /// Whether the work is worth sharing between threads.
+    fn shared(&self) -> bool {
+        self.input.differences().entries().len() * self.outputs >= SHARED_FROM
+    }
+}
+
+/// Cuts columns into strips whose sums fit into registers.
+fn strips(columns: usize) -> Vec<Range<usize>> {
+    let mut strips = Vec::new();
+    let mut start = 0;
+    while start < columns {
+        let left = columns - start;
+        let fitting = WIDTHS.into_iter().find(|&width| width <= left);
+        let end = start + fitting.unwrap_or(left);
+        strips.push(start..end);
+        start = end;
+    }
+    strips
+}
+
+/// Widths of strips. A narrower one is padded to the last.
+const WIDTHS: [usize; 4] = [128, 64, 32, 16];
+
+/// Calls `$work::<FMA, WIDTH>($arguments)` with the padded width of a strip.
+macro_rules! at_width {
+    ($columns:expr, $work:ident::<$fma:ident>($($argument:expr),*)) => {
+        match $columns {
+            128 => $work::<$fma, 128>($($argument),*),
+            64 => $work::<$fma, 64>($($argument),*),
+            32 => $work::<$fma, 32>($($argument),*),
+            _ => $work::<$fma, 16>($($argument),*),
+        }
+    };
+}
+
+/// Rows of a strip, one after the other, each padded with zeros to one of the [`WIDTHS`], from the
+/// boundary of a cache line on: a vector never straddles two lines, wherever the matrix lies.
+struct PaddedRows {
+    values: Vec<f32>,
+    start: usize,
+    length: usize,
+}
+
+impl PaddedRows {
+    /// Zeros.
+    fn zeros(rows: usize, width: usize) -> Self {
+        const LINE: usize = 64 / size_of::<f32>();
+        let length = rows * width;
+        let values = vec![0f32; length + LINE];
+        // Where a pointer's offset is not to be known, everything works unaligned.
+        let start = values.as_ptr().align_offset(64).min(LINE);
+        Self {
+            values,
+            start,
+            length,
+        }
+    }
+
+    /// The given columns of a matrix whose rows have `width` values.
+    fn new(matrix: &[f32], width: usize, columns: &Range<usize>) -> Self {
+        let padded = columns.len().max(WIDTHS[WIDTHS.len() - 1]);
+        let mut rows = Self::zeros(matrix.len() / width, padded);
+        let values = &mut rows.values[rows.start..];
+        for (padded, row) in values.chunks_mut(padded).zip(matrix.chunks_exact(width)) {
+            padded[..columns.len()].copy_from_slice(&row[columns.clone()]);
+        }
+        rows
+    }
+
+    #[inline(always)]
+    fn rows<const N: usize>(&self) -> &[[f32; N]] {
+        self.values[self.start..][..self.length].as_chunks().0
+    }
+
+    #[inline(always)]
+    fn rows_mut<const N: usize>(&mut self) -> &mut [[f32; N]] {
+        self.values[self.start..][..self.length].as_chunks_mut().0
+    }
+}
+
+/// Writes input · weights into a block of the output.
+struct SumOfWeights<'a, 'b> {
+    input: &'a SparseInput,
+    /// Weights `[genes, width]`.
+    weights: &'a [f32],
+    width: usize,
+    block: &'a mut Block<'b>,
+}
+
+impl Vectorize for SumOfWeights<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        at_width!(self.block.columns().len(), sum_of_weights::<FMA>(self))
+    }
+}
+
+#[inline(always)]
+fn sum_of_weights<const FMA: bool, const N: usize>(work: SumOfWeights<'_, '_>) {
+    let SumOfWeights {
+        input,
+        weights,
+        width,
+        block,
+    } = work;
+    let (cells, columns) = (block.row_range(), block.columns());
+    let mut sums = PaddedRows::zeros(cells.len(), N);
+    let mut sums_of_bases = PaddedRows::zeros(input.count_bases(), N);
+    let mut near = PaddedRows::zeros(GENES_FORWARD, N);
+    let (sums, sums_of_bases) = (sums.rows_mut::<N>(), sums_of_bases.rows_mut::<N>());
+    let mut left: Vec<&[Entry]> = cells
+        .clone()
+        .map(|cell| input.differences().list(cell))
+        .collect();
+    for (part, weights) in weights.chunks(GENES_FORWARD * width).enumerate() {
+        let first = part * GENES_FORWARD;
+        let near = near.rows_mut::<N>();
+        for (near, row) in near.iter_mut().zip(weights.chunks_exact(width)) {
+            copy_padded(near, &row[columns.clone()]);
+        }
+        for (base, sums) in sums_of_bases.iter_mut().enumerate() {
+            let inputs = input.base(base)[first..].iter();
+            for (row, &value) in near.iter().zip(inputs) {
+                add_row::<FMA, N>(sums, value, row);
+            }
+        }
+        for (sums, left) in sums.iter_mut().zip(&mut left) {
+            // A copy, which the compiler keeps in registers.
+            let mut registers = *sums;
+            while let [entry, rest @ ..] = *left
+                && let Some(row) = near.get(entry.index as usize - first)
+            {
+                add_row::<FMA, N>(&mut registers, entry.value, row);
+                *left = rest;
+            }
+            *sums = registers;
+        }
+    }
+    let bases = &input.base_of_row()[cells];
+    for ((row, sums), &base) in block.rows().zip(sums).zip(bases) {
+        for ((value, sum), base) in row.iter_mut().zip(sums).zip(&sums_of_bases[base]) {
+            *value = *base + *sum;
+        }
+    }
+}
+
+/// Copies a row; what is missing of it stays.
+#[inline(always)]
+fn copy_padded<const N: usize>(padded: &mut [f32; N], row: &[f32]) {
+    // A row that fits is a few vectors, not a call.
+    match <&[f32; N]>::try_from(row) {
+        Ok(row) => *padded = *row,
+        Err(_) => padded[..row.len()].copy_from_slice(row),
+    }
+}
+
+/// A strip of the gradient of the sum before the activation.
+struct Strip {
+    columns: Range<usize>,
+    /// Its rows `[cells, ..]`.
+    rows: PaddedRows,
+    /// Their sums over the cells of each base `[bases, ..]`.
+    by_base: PaddedRows,
+}
+
+/// Writes the gradients of the weights of some genes.
+struct GradientOfGenes<'a> {
+    input: &'a SparseInput,
+    /// The differences of every gene.
+    by_gene: &'a EntryLists,
+    strips: &'a [Strip],
+    /// The first of the genes.
+    first: usize,
+    width: usize,
+    /// What is written `[genes, width]`.
+    values: &'a mut [MaybeUninit<f32>],
+}
+
+impl Vectorize for GradientOfGenes<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(mut self) {
+        for strip in self.strips {
+            at_width!(
+                strip.columns.len(),
+                gradient_of_genes::<FMA>(&mut self, strip)
+            );
+        }
+    }
+}
+
+#[inline(always)]
+fn gradient_of_genes<const FMA: bool, const N: usize>(
+    work: &mut GradientOfGenes<'_>,
+    strip: &Strip,
+) {
+    let (rows, by_base) = (strip.rows.rows::<N>(), strip.by_base.rows::<N>());
+    for (gene, values) in work.values.chunks_exact_mut(work.width).enumerate() {
+        let gene = work.first + gene;
+        let mut sums = [0.0; N];
+        for (base, row) in by_base.iter().enumerate() {
+            add_row::<FMA, N>(&mut sums, work.input.base(base)[gene], row);
+        }
+        // A copy, as above.
+        let mut registers = sums;
+        for entry in work.by_gene.list(gene) {
+            add_row::<FMA, N>(&mut registers, entry.value, &rows[entry.index as usize]);
+        }
+        sums = registers;
+        values[strip.columns.clone()].write_copy_of_slice(&sums[..strip.columns.len()]);
+    }
+}
+
+#[inline(always)]
+fn add_row<const FMA: bool, const N: usize>(sums: &mut [f32; N], weight: f32, row: &[f32; N]) {
+    for (sum, value) in sums.iter_mut().zip(row) {
+        *sum = mul_add::<FMA>(weight, *value, *sum);
+    }
+}
+
+/// Backward step of a layer on sparse input; keeps the output if the activation's derivative needs
+/// it.
+#[derive(Debug)]
+struct SparseLayerStep;
+
+impl Backward<Flex, 2> for SparseLayerStep {
+    type State = (SparseLayer, Option<FlexTensor>);
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 2>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let (layer, output) = ops.state;
+        let mut gradient = contiguous(grads.consume::<Flex>(&ops.node));
+        let output = output.as_ref().map(|output| output.storage::<f32>());
+        let by_bias = bias_gradient(layer.activation, layer.outputs, &mut gradient, output);
+        let [weights, bias] = ops.parents;
+        if let Some(node) = bias {
+            grads.register::<Flex>(node.id, from_values(by_bias, [layer.outputs]));
+        }
+        if let Some(node) = weights {
+            let by_weights = layer.weights_gradient(gradient.storage());
+            let shape = [layer.input.genes(), layer.outputs];
+            grads.register::<Flex>(node.id, from_values(by_weights, shape));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::module::Param;
+    use burn::tensor::{Device, TensorData};
+
+    use super::*;
+
+    const ACTIVATIONS: [Activation; 3] = [Activation::Linear, Activation::Relu, Activation::Tanh];
+
+    fn number(i: usize, seed: usize) -> f32 {
+        ((i * 7919 + seed * 104_729) % 10_007) as f32 / 10_007.0 - 0.5
+    }
+
+    fn tensor<const D: usize>(shape: [usize; D], seed: usize, device: &Device) -> Tensor<D> {
+        let values: Vec<f32> = (0..shape.iter().product())
+            .map(|i| number(i, seed))
+            .collect();
+        Tensor::from_data(TensorData::new(values, shape), device)
+    }
+
+    /// With weights as small as initial weights are, so that sums are of the order of one.
+    fn linear(inputs: usize, outputs: usize, device: &Device) -> Linear {
+        let weights = tensor([inputs, outputs], 2, device) / (inputs as f32).sqrt();
+        Linear {
+            weight: Param::from_tensor(weights),
+            bias: Some(Param::from_tensor(tensor([outputs], 3, device))),
+        }
+    }
+
+    /// Rows of which every third is empty and every seventh full; the others have about so many
+    /// differences of 100.
+    fn input(cells: usize, genes: usize, bases: usize, percent: usize) -> SparseInput {
+        let columns = |row: usize| -> Vec<u32> {
+            let kept = |&gene: &usize| match row {
+                row if row % 3 == 1 => false,
+                row if row % 7 == 2 => true,
+                row => (row * 31 + gene * 37) % 100 < percent,
+            };
+            (0..genes).filter(kept).map(|gene| gene as u32).collect()
+        };
+        SparseInput::new(
+            genes,
+            (0..bases * genes).map(|i| number(i, 5)).collect(),
+            (0..cells).map(|row| row * 5 % bases).collect(),
+            (0..cells).map(|row| columns(row).len()),
+            |row, entries| {
+                for (entry, gene) in entries.iter_mut().zip(columns(row)) {
+                    let value = number(row * genes + gene as usize, 6);
+                    *entry = Entry { index: gene, value };
+                }
+            },
+        )
+    }
+
+    fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+        let data = tensor.into_data_as::<f32>();
+        data.try_to_vec::<f32>().expect("floats")
+    }
+
+    fn close<const D: usize>(found: Tensor<D>, expected: Tensor<D>) {
+        let largest = expected.clone().abs().max().into_scalar::<f32>();
+        let error = (found - expected).abs().max().into_scalar::<f32>();
+        assert!(error <= 3e-6 * largest, "{error} of {largest}");
+    }
+
+    /// Output, gradient of the weights and gradient of the bias of a weighted sum of outputs.
+    fn differentiated(
+        linear: &Linear,
+        output: Tensor<2>,
+        device: &Device,
+    ) -> (Tensor<2>, Tensor<2>, Tensor<1>) {
+        let weight = tensor::<2>(output.dims(), 4, device);
+        let gradients = (output.clone() * weight).sum().backward();
+        let bias = linear.bias.as_ref().expect("a bias").val();
+        (
+            output.inner(),
+            linear.weight.val().grad(&gradients).expect("a gradient"),
+            bias.grad(&gradients).expect("a gradient"),
+        )
+    }
+
+    #[test]
+    fn agrees_with_the_dense_layer() {
+        let plain = Device::default();
+        for device in [
+            plain.clone().autodiff(),
+            plain.autodiff().gradient_checkpointing(),
+        ] {
+            for (cells, genes, outputs, bases, percent) in [
+                (1, 1, 1, 1, 100),
+                (5, 1, 3, 1, 50),
+                (3, 7, 17, 2, 0),
+                (70, 130, 32, 1, 10),
+                (40, 300, 200, 3, 40),
+                (530, 257, 128, 1, 5),
+                (256, 400, 256, 4, 10),
+                (9, 128, 349, 2, 100),
+            ] {
+                let linear = linear(genes, outputs, &device);
+                let input = input(cells, genes, bases, percent);
+                for activation in ACTIVATIONS {
+                    let sparse = forward(&linear, activation, &input).expect("the operation");
+                    let dense = linear.forward(input.to_tensor(&device));
+                    let sparse = differentiated(&linear, sparse, &device);
+                    let dense = differentiated(&linear, activation.forward(dense), &device);
+                    close(sparse.0, dense.0);
+                    close(sparse.1, dense.1);
+                    close(sparse.2, dense.2);
+                }
+            }
+        }
+    }
+
+    /// As near to exact sums as single precision allows: of 2000 genes, and of 256 cells.
+    #[test]
+    fn agrees_with_double_precision() {
+        let device = Device::default().autodiff();
+        let (cells, genes, outputs) = (256, 2000, 40);
+        let linear = linear(genes, outputs, &device);
+        let input = input(cells, genes, 2, 10);
+        let dense = values(input.to_tensor(&device));
+        let weights = values(linear.weight.val());
+        let bias = values(linear.bias.as_ref().expect("a bias").val());
+        let output = forward(&linear, Activation::Linear, &input).expect("the operation");
+        let above = values(tensor::<2>([cells, outputs], 4, &device));
+        let (output, by_weights, _) = differentiated(&linear, output, &device);
+        let (output, by_weights) = (values(output), values(by_weights));
+        let product = |a: f32, b: f32| f64::from(a) * f64::from(b);
+        for cell in (0..cells).step_by(11) {
+            for column in 0..outputs {
+                let terms = (0..genes).map(|gene| {
+                    product(dense[cell * genes + gene], weights[gene * outputs + column])
+                });
+                let exact = terms.sum::<f64>() + f64::from(bias[column]);
+                let error = (f64::from(output[cell * outputs + column]) - exact).abs();
+                assert!(error < 1e-6, "{error} of {exact}");
+            }
+        }
+        for gene in (0..genes).step_by(13) {
+            for column in 0..outputs {
+                let terms = (0..cells).map(|cell| {
+                    product(dense[cell * genes + gene], above[cell * outputs + column])
+                });
+                let exact = terms.sum::<f64>();
+                let error = (f64::from(by_weights[gene * outputs + column]) - exact).abs();
+                assert!(error < 1e-5, "{error} of {exact}");
+            }
+        }
+    }
+
+    #[test]
+    fn threads_do_not_change_a_bit() {
+        let device = Device::default().autodiff();
+        let linear = linear(700, 300, &device);
+        let input = input(600, 700, 2, 12);
+        let on_threads = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .expect("a thread pool");
+            pool.install(|| {
+                let output = forward(&linear, Activation::Relu, &input).expect("the operation");
+                let (output, by_weights, by_bias) = differentiated(&linear, output, &device);
+                (values(output), values(by_weights), values(by_bias))
+            })
+        };
+        let one = on_threads(1);
+        assert_eq!(one, on_threads(2));
+        assert_eq!(one, on_threads(5));
+    }
+
+    /// Also of a gene that no cell of the batch has.
+    #[test]
+    fn not_a_number_stays() {
+        let device = Device::default();
+        let input = input(4, 3, 1, 0);
+        for activation in ACTIVATIONS {
+            let mut linear = linear(3, 2, &device);
+            let weights = [[1.0, 1.0], [f32::NAN, 1.0], [1.0, 1.0]];
+            linear.weight = Param::from_tensor(Tensor::from_floats(weights, &device));
+            let output = forward(&linear, activation, &input).expect("the operation");
+            for row in values(output).chunks(2) {
+                assert!(row[0].is_nan() && row[1].is_finite());
+            }
+        }
+    }
+
+    #[test]
+    fn strips_cover_the_columns() {
+        for columns in 1..300 {
+            let strips = strips(columns);
+            let covered: Vec<usize> = strips.iter().cloned().flatten().collect();
+            assert_eq!(covered, (0..columns).collect::<Vec<_>>());
+            let (last, others) = strips.split_last().expect("a strip");
+            assert!(others.iter().all(|strip| WIDTHS.contains(&strip.len())));
+            assert!(WIDTHS.contains(&last.len()) || last.len() < 16);
+        }
+    }
+
+    #[test]
+    fn misfits_are_left_to_burn() {
+        let device = Device::default();
+        let input = input(2, 5, 1, 50);
+        assert!(forward(&linear(4, 3, &device), Activation::Relu, &input).is_none());
+        let mut without_bias = linear(5, 3, &device);
+        without_bias.bias = None;
+        assert!(forward(&without_bias, Activation::Relu, &input).is_none());
+    }
+}
