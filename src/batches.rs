@@ -107,7 +107,7 @@ pub struct Batch {
 /// The largest share of counts that are not zero at which clean input is sparse.
 ///
 /// In the benchmark `sparse` a layer of 32 outputs takes as long with one form as with the other
-/// at this share, a layer of 256 outputs at twice of it.
+/// at this share, a layer of 256 outputs at nearly twice of it.
 pub const SPARSE_UP_TO: f64 = 0.2;
 
 /// Turns rows of [`Cells`] into tensors on a device.

@@ -76,8 +76,9 @@
 //! [`Device`](burn::tensor::Device) names: burn 0.22 dispatches at run time and has no backend type
 //! parameter, so neither have the types of this crate. Cargo features decide which backends are
 //! compiled: `flex` (pure-Rust CPU, the default), `ndarray`, `wgpu`, `cuda`;
-//! [`device::by_name`] picks one of them. Only the fused likelihood and the optimizers' update in
-//! place are written for one backend, `flex`; elsewhere tensor operations compute the same formulas.
+//! [`device::by_name`] picks one of them. Only the fused layers and likelihoods and the
+//! optimizers' update in place are written for one backend, `flex`; elsewhere tensor operations
+//! compute the same formulas.
 //!
 //! [`burn`] is re-exported. The minor version of this crate follows burn's, so code that depends on
 //! burn 0.22 and celldec 0.22 shares their types.

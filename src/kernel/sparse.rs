@@ -53,6 +53,8 @@ impl SparseInput {
     ) -> Self {
         let differences = EntryLists::new(lengths, fill);
         assert_eq!(differences.count(), base_of_row.len());
+        let known = |&base: &usize| (base + 1) * genes <= bases.len();
+        assert!(base_of_row.iter().all(known));
         Self {
             rows: Arc::new(Rows {
                 differences,
@@ -71,11 +73,6 @@ impl SparseInput {
     /// Number of genes.
     pub fn genes(&self) -> usize {
         self.rows.genes
-    }
-
-    /// Number of bases.
-    pub(crate) fn count_bases(&self) -> usize {
-        self.rows.bases.len() / self.genes().max(1)
     }
 
     /// The same input as a dense tensor `[cells, genes]`, within rounding.
@@ -100,6 +97,11 @@ impl SparseInput {
 
 #[cfg(feature = "flex")]
 impl SparseInput {
+    /// Number of bases.
+    pub(crate) fn count_bases(&self) -> usize {
+        self.rows.bases.len() / self.genes().max(1)
+    }
+
     /// Which base each row has `[cells]`.
     pub(crate) fn base_of_row(&self) -> &[usize] {
         &self.rows.base_of_row

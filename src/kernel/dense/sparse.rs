@@ -358,7 +358,7 @@ fn gradient_of_genes<const FMA: bool, const N: usize>(
         for (base, row) in by_base.iter().enumerate() {
             add_row::<FMA, N>(&mut sums, work.input.base(base)[gene], row);
         }
-        // A copy, as above.
+        // A copy, which the compiler keeps in registers.
         let mut registers = sums;
         for entry in work.by_gene.list(gene) {
             add_row::<FMA, N>(&mut registers, entry.value, &rows[entry.index as usize]);
