@@ -15,12 +15,12 @@ mod embedded;
 pub mod kmeans;
 pub mod neighbors;
 mod points;
+mod smoothed;
 
-pub use centroids::{
-    CentroidStart, GraphConfig, InitialCentroids, SmoothedKMeansConfig, initial_centroids,
-};
+pub use centroids::{CentroidStart, GraphConfig, InitialCentroids, initial_centroids};
 pub use communities::{CommunityMethod, find_communities, modularity};
 pub use connectivities::{Graph, connectivities};
 pub use embedded::{EmbeddedCells, NeighborMemory};
 pub use kmeans::{KMeans, KMeansConfig};
 pub use neighbors::{Neighbors, nearest_neighbors};
+pub use smoothed::SmoothedKMeansConfig;

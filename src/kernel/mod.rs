@@ -10,7 +10,7 @@ mod flex;
     not(feature = "flex"),
     allow(dead_code, reason = "noise needs the logarithm only")
 )]
-mod lanes;
+pub(crate) mod lanes;
 pub mod likelihood;
 pub(crate) mod noise;
 #[cfg(feature = "flex")]
@@ -19,4 +19,4 @@ pub(crate) mod sparse;
 pub mod special;
 pub(crate) mod squared_error;
 pub(crate) mod update;
-mod vectorize;
+pub(crate) mod vectorize;

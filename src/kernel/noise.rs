@@ -35,7 +35,7 @@ impl Vectorize for AddGaussian<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<const FMA: bool>(self) {
+    fn run<const FMA: bool, const WIDE: bool>(self) {
         let mut words = [0u32; BLOCK];
         let mut noise = [0f32; BLOCK];
         for block in self.values.chunks_mut(BLOCK) {
@@ -257,7 +257,7 @@ mod tests {
             deviation: 2.5,
             rng: &mut stream(4, Purpose::Noise, 0, 0),
         };
-        work.run::<false>();
+        work.run::<false, false>();
         for length in [0, 1, 31, 63, 64, 65, 1000] {
             let mut values = vec![0.0; length];
             add_gaussian(&mut values, 2.5, &mut stream(4, Purpose::Noise, 0, 0));

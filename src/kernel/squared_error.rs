@@ -133,7 +133,7 @@ mod flex {
         type Output = f64;
 
         #[inline(always)]
-        fn run<const FMA: bool>(self) -> f64 {
+        fn run<const FMA: bool, const WIDE: bool>(self) -> f64 {
             for ((gradient, value), target) in
                 self.gradient.iter_mut().zip(self.values).zip(self.targets)
             {

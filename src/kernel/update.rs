@@ -166,7 +166,7 @@ mod flex {
         type Output = ();
 
         #[inline(always)]
-        fn run<const FMA: bool>(self) {
+        fn run<const FMA: bool, const WIDE: bool>(self) {
             self.rule.apply(self.weights, self.gradient, self.state);
         }
     }

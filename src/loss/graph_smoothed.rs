@@ -1,11 +1,11 @@
 //! A clustering loss whose target agrees with neighbouring cells.
 
 use burn::tensor::{Tensor, TensorData};
-use ndarray::Array2;
 
 use super::clustering::ClusteringLoss;
 use crate::cluster::EmbeddedCells;
 use crate::error::Result;
+use crate::model::tensor_to_array;
 
 /// A [`ClusteringLoss`] whose target comes from soft assignments averaged over the
 /// nearest-neighbour graph of the embedding:
@@ -61,15 +61,10 @@ impl<L: ClusteringLoss> ClusteringLoss for GraphSmoothed<L> {
             return self.loss.target_among(q, cells);
         }
         let device = q.device();
-        let [rows, clusters] = q.dims();
-        let data = q.into_data_as::<f32>();
-        let values = data
-            .as_slice::<f32>()
-            .map(<[f32]>::to_vec)
-            .unwrap_or_default();
-        let q = Array2::from_shape_vec((rows, clusters), values).unwrap_or_default();
+        let shape = q.dims();
+        let q = tensor_to_array(q);
         let smoothed = cells.neighbors(self.neighbors)?.average(q.view());
-        let smoothed = TensorData::new(smoothed.into_raw_vec_and_offset().0, [rows, clusters]);
+        let smoothed = TensorData::new(smoothed.into_raw_vec_and_offset().0, shape);
         self.loss
             .target_among(Tensor::from_data(smoothed, &device), cells)
     }

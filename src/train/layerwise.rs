@@ -10,6 +10,7 @@ use super::observer::TrainingRun;
 use super::pretrain::{PretrainConfig, run_stages};
 use crate::batches::{Batches, Corruption, DenseRows};
 use crate::error::{Error, LastGood, ParameterError, Result};
+use crate::kernel::squared_error;
 use crate::loss::ReconstructionLoss;
 use crate::model::{Phase, tensor_to_array};
 use crate::nn::{Autoencoder, Dense, NetworkInput, ReconstructionHead};
@@ -125,8 +126,9 @@ pub fn pretrain_layers<R: ReconstructionLoss>(
             |pair, (corrupted, clean, masks)| {
                 let input = corrupted.into_tensor(&device);
                 let hidden = masked(pair.encode.forward(input), masks);
-                let error = pair.decode.forward(hidden) - clean.into_tensor(&device);
-                vec![Term::new("mse", error.square().mean())]
+                let decoded = pair.decode.forward(hidden);
+                let error = squared_error::mean(decoded, clean.into_tensor(&device));
+                vec![Term::new("mse", error)]
             },
         )
         .map_err(|error| {

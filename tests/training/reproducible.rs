@@ -44,14 +44,16 @@ fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
 #[test]
 fn the_number_of_threads_changes_nothing() {
     let (cells, _) = simulated(400, 300, 2);
-    let config = ScdccConfig::new(3)
-        .with_pretraining_epochs(2)
-        .with_max_epochs(2)
-        .with_seed(1);
-    let on = |threads| on_threads(threads, || scdcc_bits(&cells, &config));
-    let alone = on(1);
-    assert_eq!(alone, on(2));
-    assert_eq!(alone, on(5));
+    for config in [ScdccConfig::new(3), ScdccConfig::reference(3)] {
+        let config = config
+            .with_pretraining_epochs(2)
+            .with_max_epochs(2)
+            .with_seed(1);
+        let on = |threads| on_threads(threads, || scdcc_bits(&cells, &config));
+        let alone = on(1);
+        assert_eq!(alone, on(2));
+        assert_eq!(alone, on(5));
+    }
 
     let config = DescConfig::new()
         .with_pretraining_epochs(6)
@@ -59,6 +61,24 @@ fn the_number_of_threads_changes_nothing() {
         .with_seed(1);
     let on = |threads| on_threads(threads, || desc_bits(&cells, &config));
     assert_eq!(on(1), on(3));
+}
+
+/// Fits as items of a parallel iterator: each one shares its work with the pool that it runs in.
+#[test]
+fn fits_inside_a_thread_pool_equal_their_solo_runs() {
+    use rayon::prelude::*;
+
+    let (cells, _) = simulated(300, 300, 5);
+    let fit = |seed| {
+        let config = ScdccConfig::new(3)
+            .with_pretraining_epochs(1)
+            .with_max_epochs(1)
+            .with_seed(seed);
+        scdcc_bits(&cells, &config)
+    };
+    let solo: Vec<Bits> = (0..6).map(fit).collect();
+    let together = on_threads(3, || (0..6).into_par_iter().map(fit).collect::<Vec<Bits>>());
+    assert_eq!(solo, together);
 }
 
 /// Fault 36.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use celldec::metrics;
 use celldec::model::{FittedModel, read_scdcc_weights};
 use celldec::nn::{Dispersion, NbHead, NbHeadConfig, ReconstructionHead};
 use celldec::prelude::*;
@@ -192,6 +193,30 @@ fn descriptions_that_cannot_be_used_are_refused() {
         assert!(matches!(error, Error::Model { .. }), "{new}: {error}");
         assert!(error.to_string().contains(reason), "{new}: {error}");
     }
+}
+
+/// The default network has a linear skip and one output a gene.
+#[test]
+fn a_model_with_the_default_network_survives() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("model");
+    let (cells, groups) = simulated(150, 60, 9);
+    let fit = ScdccConfig::new(3)
+        .with_seed(2)
+        .init(&cpu())
+        .unwrap()
+        .fit(&cells)
+        .unwrap();
+    let agreement = metrics::adjusted_rand_index(&groups, fit.clusters().labels()).unwrap();
+    assert!(agreement > 0.9, "{agreement}");
+    fit.model().save(&path).unwrap();
+    let model = ScdccModel::load(&path, &cpu()).unwrap();
+    assert_eq!(model.assign(&cells).unwrap(), *fit.clusters());
+    assert_eq!(model.embed(&cells).unwrap(), *fit.embedding());
+    assert_eq!(
+        model.denoise(&cells).unwrap(),
+        fit.model().denoise(&cells).unwrap()
+    );
 }
 
 #[test]

@@ -9,8 +9,9 @@ use ndarray::Array2;
 use rayon::prelude::*;
 
 use super::scorer::{Nearest, Scorer};
-use super::tiles::{Kernel, Lanes, Points, WIDTH, dispatch, gather, largest_norm};
+use super::tiles::{Lanes, Points, WIDTH, gather, largest_norm};
 use crate::cluster::points::{BLOCK, row, squared_distance, squared_distance_f64};
+use crate::kernel::vectorize::{Vectorize, vectorize};
 
 /// Copying a cell into a tile takes about as long as comparing it with this many centroids.
 const GATHER_COST: usize = 12;
@@ -136,7 +137,7 @@ impl<'a> Cells<'a> {
             .fold(
                 || (Scratch::new(self.points.dimensions()), members.unchanged()),
                 |(mut scratch, mut change), (block, (labels, due))| {
-                    dispatch(Block {
+                    vectorize(Block {
                         pass: &pass,
                         start: block * BLOCK,
                         labels,
@@ -359,7 +360,7 @@ struct Block<'a> {
     change: &'a mut Members,
 }
 
-impl Kernel for Block<'_> {
+impl Vectorize for Block<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -2,8 +2,9 @@
 
 use ndarray::Array2;
 
-use super::tiles::{Lanes, WIDTH, mul_add};
+use super::tiles::{Lanes, WIDTH};
 use crate::cluster::points::squared_norms;
+use crate::kernel::lanes::mul_add;
 
 /// Centroids scored in one sweep over the dimensions, twice as many where registers allow:
 /// enough independent sums to hide the latency of a multiply-add.

@@ -5,8 +5,10 @@ use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::tiles::{Kernel, Lanes, Points, WIDTH, dispatch, mul_add};
+use super::tiles::{Lanes, Points, WIDTH};
 use crate::cluster::points::{BLOCK, row};
+use crate::kernel::lanes::mul_add;
+use crate::kernel::vectorize::{Vectorize, vectorize};
 
 /// Tiles handled as one unit of work.
 const BLOCK_TILES: usize = BLOCK / WIDTH;
@@ -77,7 +79,7 @@ fn try_candidates(
         .zip(closest.par_chunks(BLOCK_TILES))
         .zip(distances.par_chunks_mut(BLOCK_TILES * candidates.len()))
         .flat_map_iter(|((tiles, closest), distances)| {
-            dispatch(Trial {
+            vectorize(Trial {
                 candidates: &candidates,
                 tiles,
                 closest,
@@ -95,7 +97,7 @@ struct Trial<'a> {
     distances: &'a mut [Lanes],
 }
 
-impl Kernel for Trial<'_> {
+impl Vectorize for Trial<'_> {
     type Output = Vec<f64>;
 
     #[inline(always)]

@@ -1,8 +1,10 @@
-//! Cells side by side in memory, and the choice of the CPU's widest vector instructions.
+//! Cells side by side in memory.
 
 use ndarray::Array2;
 
 use crate::cluster::points::{row, squared_norms};
+#[cfg(target_arch = "x86_64")]
+use crate::kernel::vectorize::has_avx512;
 
 /// Cells of a tile: one AVX-512 register of f32, two of AVX2.
 pub(super) const WIDTH: usize = 16;
@@ -126,59 +128,6 @@ fn transpose_fours(rows: &[&[f32]; WIDTH], tile: &mut [Lanes]) -> usize {
         }
     }
     fours.len() * 4
-}
-
-/// a b + c.
-#[inline(always)]
-pub(super) fn mul_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
-    if FMA { a.mul_add(b, c) } else { a * b + c }
-}
-
-/// Work on tiles, compiled once for every set of vector instructions.
-pub(super) trait Kernel {
-    type Output;
-
-    /// `FMA` says whether the CPU has fused multiply-add, `WIDE` whether it has 32 registers of
-    /// [`WIDTH`] numbers. `WIDE` must not change the result. Implementations are
-    /// `#[inline(always)]`, and so is what they call in loops.
-    fn run<const FMA: bool, const WIDE: bool>(self) -> Self::Output;
-}
-
-/// Runs a kernel with the widest vector instructions of the CPU.
-pub(super) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if has_avx512() {
-            // SAFETY: the CPU has just been found to have these features.
-            return unsafe { run_avx512(kernel) };
-        }
-        if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
-            // SAFETY: the CPU has just been found to have these features.
-            return unsafe { run_avx2(kernel) };
-        }
-    }
-    kernel.run::<{ cfg!(target_arch = "aarch64") }, false>()
-}
-
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn has_avx512() -> bool {
-    std::is_x86_feature_detected!("avx512f")
-        && std::is_x86_feature_detected!("avx512bw")
-        && std::is_x86_feature_detected!("avx512dq")
-        && std::is_x86_feature_detected!("avx512vl")
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run::<true, true>()
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run::<true, false>()
 }
 
 #[cfg(test)]

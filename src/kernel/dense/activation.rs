@@ -44,7 +44,7 @@ pub(super) mod in_place {
         type Output = ();
 
         #[inline(always)]
-        fn run<const FMA: bool>(self) {
+        fn run<const FMA: bool, const WIDE: bool>(self) {
             let bias = self.bias;
             match self.activation {
                 Activation::Linear => each(self.rows, bias, |x| x),
@@ -78,7 +78,7 @@ pub(super) mod in_place {
         type Output = ();
 
         #[inline(always)]
-        fn run<const FMA: bool>(self) {
+        fn run<const FMA: bool, const WIDE: bool>(self) {
             for row in self.rows {
                 for (sum, value) in self.sums.iter_mut().zip(row) {
                     *sum += value;
@@ -100,7 +100,7 @@ pub(super) mod in_place {
         type Output = ();
 
         #[inline(always)]
-        fn run<const FMA: bool>(self) {
+        fn run<const FMA: bool, const WIDE: bool>(self) {
             let sums = self.bias_gradient;
             match self.activation {
                 Activation::Linear => undo_each(self.rows, sums, |_, gradient| gradient),

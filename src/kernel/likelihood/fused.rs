@@ -132,7 +132,7 @@ impl<const INFLATED: bool> Vectorize for Sweep<'_, INFLATED> {
     type Output = (f64, Option<Vec<f64>>);
 
     #[inline(always)]
-    fn run<const FMA: bool>(self) -> Self::Output {
+    fn run<const FMA: bool, const WIDE: bool>(self) -> Self::Output {
         self.block.sweep::<INFLATED, FMA>(self.inputs)
     }
 }
@@ -447,7 +447,7 @@ mod tests {
 
     #[test]
     fn the_vector_width_does_not_change_a_bit() {
-        let reference = block(|sweep| sweep.run::<true>());
+        let reference = block(|sweep| sweep.run::<true, false>());
         let dispatched = block(|sweep| vectorize(sweep));
         #[cfg(target_arch = "x86_64")]
         if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
@@ -457,7 +457,7 @@ mod tests {
             assert_eq!(reference, dispatched);
         }
         // Without fused multiply-add only the rounding differs.
-        let plain = block(|sweep| sweep.run::<false>());
+        let plain = block(|sweep| sweep.run::<false, false>());
         assert!((plain.0 / reference.0 - 1.0).abs() < 1e-6);
         assert!((dispatched.0 / reference.0 - 1.0).abs() < 1e-6);
         for (a, b) in plain.1.iter().zip(&reference.1) {

@@ -1,0 +1,222 @@
+//! k-means of an embedding that is averaged over neighbourhoods.
+
+use ndarray::ArrayView2;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::communities::{check_resolution, modularity};
+use super::connectivities::connectivities;
+use super::kmeans::{KMeans, KMeansConfig};
+use super::neighbors::{Neighbors, nearest_neighbors};
+use crate::error::{ParameterError, Result};
+
+/// Settings of the smoothed k-means start.
+///
+/// The embedding is averaged over each cell and its nearest neighbours, several times over; k-means
+/// labels the averaged cells from many starts; of the half with the least inertia, the labels of
+/// highest modularity on the nearest-neighbour graph are taken; centroids are the means of the
+/// embedding itself over them.
+///
+/// Several optima of k-means often have nearly the same inertia, of which some cut through dense
+/// regions. Modularity tells them apart: on 1080 starts over nine labelled data sets, choosing by
+/// both raised the mean adjusted Rand index from 0.610 to 0.639 and lowered it on none by more than
+/// 0.001 (docs/accuracy.md).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SmoothedKMeansConfig {
+    /// k-means. Default: 40 starts.
+    pub kmeans: KMeansConfig,
+    /// The resolution at which the modularity of labels is compared; `None`: the least inertia
+    /// alone decides, as in k-means. Default 0.5.
+    pub modularity: Option<f64>,
+    /// Nearest neighbours that a cell is averaged with, itself excluded. Default 15; with fewer
+    /// cells, all others.
+    pub neighbors: usize,
+    /// How often the average is repeated. Default 2.
+    pub rounds: usize,
+    /// With more cells than this, whose neighbours would take long to find, the embedding is not
+    /// averaged. Default 200 000.
+    pub max_cells: usize,
+}
+
+impl SmoothedKMeansConfig {
+    /// The defaults for `clusters` clusters.
+    pub fn new(clusters: usize) -> Self {
+        Self {
+            kmeans: KMeansConfig::new(clusters).with_restarts(40),
+            modularity: Some(0.5),
+            neighbors: 15,
+            rounds: 2,
+            max_cells: 200_000,
+        }
+    }
+
+    /// Sets k-means.
+    pub fn with_kmeans(mut self, kmeans: KMeansConfig) -> Self {
+        self.kmeans = kmeans;
+        self
+    }
+
+    /// Sets the resolution at which the modularity of labels is compared.
+    pub fn with_modularity(mut self, resolution: impl Into<Option<f64>>) -> Self {
+        self.modularity = resolution.into();
+        self
+    }
+
+    /// Sets the number of neighbours.
+    pub fn with_neighbors(mut self, neighbors: usize) -> Self {
+        self.neighbors = neighbors;
+        self
+    }
+
+    /// Sets how often the average is repeated.
+    pub fn with_rounds(mut self, rounds: usize) -> Self {
+        self.rounds = rounds;
+        self
+    }
+
+    /// Sets the number of cells above which nothing is averaged.
+    pub fn with_max_cells(mut self, max_cells: usize) -> Self {
+        self.max_cells = max_cells;
+        self
+    }
+
+    /// Checks the settings for data of `cells` cells.
+    ///
+    /// # Errors
+    /// As [`KMeansConfig::validate`], [`ParameterError::OutOfRange`] for 0 neighbours, and
+    /// [`ParameterError::Resolutions`] when the resolution is not positive and finite.
+    pub fn validate(&self, cells: usize) -> Result<()> {
+        if let Some(resolution) = self.modularity {
+            check_resolution(resolution)?;
+        }
+        if self.neighbors == 0 {
+            return Err(ParameterError::OutOfRange {
+                name: "the number of neighbors of smoothed k-means",
+                requirement: "at least 1",
+                value: 0.0,
+            }
+            .into());
+        }
+        self.kmeans.validate(cells)
+    }
+}
+
+/// k-means of the averaged embedding: labels, and centroids among the averaged cells.
+pub(super) fn smoothed_kmeans(
+    embedding: ArrayView2<f32>,
+    config: &SmoothedKMeansConfig,
+    seed: u64,
+) -> Result<KMeans> {
+    let cells = embedding.nrows();
+    config.validate(cells)?;
+    if cells > config.max_cells {
+        tracing::info!(
+            cells,
+            max_cells = config.max_cells,
+            "k-means of the embedding itself: too many cells to average over neighbours"
+        );
+        return config.kmeans.fit(embedding, seed);
+    }
+    let neighbors = nearest_neighbors(embedding, config.neighbors.min(cells - 1))?;
+    let mut smoothed = embedding.to_owned();
+    for _ in 0..config.rounds {
+        smoothed = neighbors.average(smoothed.view());
+    }
+    match config.modularity {
+        None => config.kmeans.fit(smoothed.view(), seed),
+        Some(resolution) => {
+            let runs = config.kmeans.fit_all(smoothed.view(), seed)?;
+            most_modular_of_better_half(runs, &neighbors, resolution)
+        }
+    }
+}
+
+/// Of the half of k-means' results with the least inertia, the one whose labels have the highest
+/// modularity; `runs` come least inertia first.
+fn most_modular_of_better_half(
+    mut runs: Vec<KMeans>,
+    neighbors: &Neighbors,
+    resolution: f64,
+) -> Result<KMeans> {
+    runs.truncate(runs.len().div_ceil(2));
+    let graph = connectivities(neighbors)?;
+    let modularities = runs
+        .par_iter()
+        .map(|run| modularity(&graph, &run.labels, resolution))
+        .collect::<Result<Vec<f64>>>()?;
+    let mut best = 0;
+    for (run, modularity) in modularities.iter().enumerate() {
+        if *modularity > modularities[best] {
+            best = run;
+        }
+    }
+    Ok(runs.swap_remove(best))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::centroids::tests::blobs;
+    use crate::cluster::{CentroidStart, initial_centroids};
+
+    #[test]
+    fn smoothing_gives_cells_between_groups_to_their_neighbours() {
+        // Overlapping groups: what plain k-means labels cell by cell, smoothing labels by
+        // neighbourhood, so that fewer neighbours disagree.
+        let (points, _) = blobs(4, 150, 0.8);
+        let disagreement = |start: CentroidStart| {
+            let labels = initial_centroids(points.view(), &start, 3).unwrap().labels;
+            let neighbors = nearest_neighbors(points.view(), 10).unwrap();
+            let pairs = neighbors.indices.indexed_iter();
+            pairs
+                .filter(|&((cell, _), &other)| labels[cell] != labels[other as usize])
+                .count()
+        };
+        let plain = disagreement(CentroidStart::KMeans(KMeansConfig::new(4)));
+        let smoothed = disagreement(CentroidStart::SmoothedKMeans(SmoothedKMeansConfig::new(4)));
+        assert!(smoothed < plain, "{smoothed} {plain}");
+        let skipped = SmoothedKMeansConfig::new(4)
+            .with_kmeans(KMeansConfig::new(4))
+            .with_max_cells(100);
+        assert_eq!(disagreement(CentroidStart::SmoothedKMeans(skipped)), plain);
+    }
+
+    #[test]
+    fn modularity_chooses_within_the_better_half_by_inertia() {
+        let (points, _) = blobs(6, 60, 0.9);
+        let config = SmoothedKMeansConfig::new(6);
+        let labels = |config: SmoothedKMeansConfig| {
+            let start = CentroidStart::SmoothedKMeans(config);
+            initial_centroids(points.view(), &start, 3).unwrap().labels
+        };
+        let neighbors = nearest_neighbors(points.view(), 15).unwrap();
+        let graph = connectivities(&neighbors).unwrap();
+        let modularity = |labels: &[usize]| modularity(&graph, labels, 0.5).unwrap();
+        let chosen = labels(config.clone());
+        let smoothed = neighbors.average(neighbors.average(points.view()).view());
+        let runs = config.kmeans.fit_all(smoothed.view(), 3).unwrap();
+        assert!(
+            runs.windows(2)
+                .all(|pair| pair[0].inertia <= pair[1].inertia)
+        );
+        let better = runs[..20].iter().map(|run| modularity(&run.labels));
+        assert_eq!(modularity(&chosen), better.fold(f64::MIN, f64::max));
+        assert_eq!(labels(config.clone().with_modularity(None)), runs[0].labels);
+        for resolution in [0.0, f64::NAN] {
+            let bad = config.clone().with_modularity(resolution);
+            assert!(bad.validate(360).is_err());
+        }
+    }
+
+    #[test]
+    fn few_cells_are_averaged_with_all_others() {
+        let (points, _) = blobs(2, 3, 5.0);
+        let start = CentroidStart::SmoothedKMeans(SmoothedKMeansConfig::new(2).with_rounds(0));
+        assert!(initial_centroids(points.view(), &start, 0).is_ok());
+        let start = CentroidStart::SmoothedKMeans(SmoothedKMeansConfig::new(2));
+        let found = initial_centroids(points.view(), &start, 0).unwrap();
+        assert!(found.centroids.iter().all(|value| value.is_finite()));
+        let start = CentroidStart::SmoothedKMeans(SmoothedKMeansConfig::new(2).with_neighbors(0));
+        assert!(initial_centroids(points.view(), &start, 0).is_err());
+    }
+}
