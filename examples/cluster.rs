@@ -79,7 +79,11 @@ fn run(arguments: &Arguments) -> Result<()> {
         }
         Method::Desc => {
             let trainer = desc_config(arguments)?.init(&device)?;
-            let (input, cells) = prepare(arguments, Preprocess::desc())?;
+            let preprocess = match arguments.preset {
+                Preset::Default => Preprocess::desc(),
+                Preset::Reference => Preprocess::desc_reference(),
+            };
+            let (input, cells) = prepare(arguments, preprocess)?;
             let runs = trainer.fit_observed(&cells, &mut Progress::new(!arguments.verbose))?;
             for DescRun { resolution, fit } in &runs {
                 let mut folder = arguments.output.clone();
@@ -108,16 +112,15 @@ fn scdcc_config(arguments: &Arguments) -> Result<ScdccConfig> {
         Preset::Reference => ScdccConfig::reference(clusters),
     };
     if arguments.clusters.is_none() {
-        let resolution = match arguments.resolution[..] {
-            [] => 1.0,
-            [resolution] => resolution,
+        config = config.with_start(match arguments.resolution[..] {
+            [] => ScdccConfig::auto().start,
+            [resolution] => ScdccConfig::from_resolution(resolution).start,
             _ => {
                 return Err(conflict(
                     "--method scdcc takes a single resolution; use --method desc for several",
                 ));
             }
-        };
-        config = config.with_start(ScdccConfig::from_resolution(resolution).start);
+        });
     }
     config = config.with_seed(arguments.seed);
     if let Some(epochs) = arguments.pretraining_epochs {
@@ -142,7 +145,9 @@ fn desc_config(arguments: &Arguments) -> Result<DescConfig> {
     };
     if let Some(clusters) = arguments.clusters {
         config = config.with_start(Some(CentroidStart::KMeans(KMeansConfig::new(clusters))));
-    } else if !arguments.resolution.is_empty() {
+    } else if arguments.resolution.is_empty() {
+        config = config.with_start(DescConfig::auto().start);
+    } else {
         config = config.with_resolutions(arguments.resolution.clone());
     }
     config = config.with_seed(arguments.seed);

@@ -116,11 +116,11 @@ fn desc(
     labels: &[(String, String)],
     device: &Device,
 ) -> Result<()> {
-    println!("\nDESC, resolutions 0.6, 1.0 and 1.4");
+    println!("\nDESC, resolutions 0.3, 0.5 and 0.8");
     let cells = Preprocess::desc().fit(counts)?;
     let types = KnownTypes::new(&labels::join(cells.cell_names(), labels));
     let mut config = DescConfig::new()
-        .with_resolutions(vec![0.6, 1.0, 1.4])
+        .with_resolutions(vec![0.3, 0.5, 0.8])
         .with_seed(arguments.seed);
     config.pretraining_epochs = arguments
         .pretraining_epochs

@@ -37,6 +37,8 @@ enum Method {
 enum Preset {
     /// The crate's defaults.
     Default,
+    /// The defaults with neither a number of clusters nor a resolution given.
+    Auto,
     /// The papers' settings to the letter.
     Reference,
 }
@@ -66,8 +68,8 @@ struct Arguments {
     /// Number of clusters for scDCC; the number of labels by default.
     #[arg(long)]
     clusters: Option<usize>,
-    /// Resolutions for DESC.
-    #[arg(long, value_delimiter = ',', default_values_t = [0.6, 0.8, 1.0])]
+    /// Resolutions for DESC; the preset's by default.
+    #[arg(long, value_delimiter = ',')]
     resolutions: Vec<f64>,
     /// Constraint pairs for scDCC, drawn from the labelled cells; scores then count the other
     /// cells only.
@@ -121,6 +123,8 @@ struct Row {
     ari: f64,
     /// Agreement of the labels that self-training started from.
     initial_ari: f64,
+    /// The best F1 score of a cluster for the rarest type.
+    rarest_f1: f64,
     clusters: usize,
     epochs: usize,
     converged: bool,
@@ -138,15 +142,26 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     }
     let mut rows: Vec<Row> = Vec::new();
     println!(
-        "{:<22} {:<16} {:>4} {:>6} {:>6} {:>6} {:>8} {:>9} {:>7} {:>8} {:>8}",
-        "method", "set", "seed", "ACC", "NMI", "ARI", "clusters", "start ARI", "s", "CPU s", "MB"
+        "{:<22} {:<16} {:>4} {:>6} {:>6} {:>6} {:>8} {:>9} {:>9} {:>7} {:>8} {:>8}",
+        "method",
+        "set",
+        "seed",
+        "ACC",
+        "NMI",
+        "ARI",
+        "clusters",
+        "start ARI",
+        "rarest F1",
+        "s",
+        "CPU s",
+        "MB"
     );
     for file in &arguments.files {
         for &method in &arguments.methods {
             for seed in arguments.first_seed..arguments.first_seed + arguments.seeds {
                 for row in run_in_own_process(&arguments, file, method, seed)? {
                     println!(
-                        "{:<22} {:<16} {:>4} {:>6.3} {:>6.3} {:>6.3} {:>8} {:>9.3} {:>7.1} {:>8.1} {:>8.0}",
+                        "{:<22} {:<16} {:>4} {:>6.3} {:>6.3} {:>6.3} {:>8} {:>9.3} {:>9.3} {:>7.1} {:>8.1} {:>8.0}",
                         row.method,
                         row.set,
                         row.seed,
@@ -155,6 +170,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
                         row.ari,
                         row.clusters,
                         row.initial_ari,
+                        row.rarest_f1,
                         row.seconds,
                         row.cpu_seconds,
                         row.peak_rss_mb
@@ -193,10 +209,11 @@ fn print_summary(rows: &[Row]) {
             format!("{mean:.3} ± {deviation:.3}")
         };
         println!(
-            "{method:<22} {set:<16} ACC {}  NMI {}  ARI {}  CPU s {}",
+            "{method:<22} {set:<16} ACC {}  NMI {}  ARI {}  clusters {}  CPU s {}",
             column(|row| row.acc),
             column(|row| row.nmi),
             column(|row| row.ari),
+            column(|row| row.clusters as f64),
             column(|row| row.cpu_seconds),
         );
     }
@@ -226,7 +243,6 @@ fn run_in_own_process(
         ])
         .args(["--first-seed", &seed.to_string()])
         .args(["--label", &arguments.label])
-        .args(["--resolutions", &resolutions.join(",")])
         .args(["--pairs", &arguments.pairs.to_string()])
         .args(["--labelled", &arguments.labelled.to_string()])
         .args(["--device", &arguments.device]);
@@ -241,6 +257,9 @@ fn run_in_own_process(
     }
     if let Some(name) = &arguments.name {
         command.args(["--name", name]);
+    }
+    if !resolutions.is_empty() {
+        command.args(["--resolutions", &resolutions.join(",")]);
     }
     for (option, value) in [
         ("--clusters", arguments.clusters),
@@ -291,9 +310,10 @@ fn run_single(arguments: &Arguments) -> std::result::Result<Vec<Row>, Box<dyn st
         return run_components(arguments, &set);
     }
     let preprocess = match (method, arguments.preset) {
+        (Method::Desc, Preset::Reference) => Preprocess::desc_reference(),
         (Method::Desc, _) => Preprocess::desc(),
-        (_, Preset::Default) => Preprocess::scdcc(),
         (_, Preset::Reference) => Preprocess::scdcc_reference(),
+        (_, _) => Preprocess::scdcc(),
     };
     let preprocess = match (method, arguments.variable_genes) {
         (Method::Scdcc, Some(count)) => {
@@ -302,12 +322,7 @@ fn run_single(arguments: &Arguments) -> std::result::Result<Vec<Row>, Box<dyn st
         _ => preprocess,
     };
     let preprocess = with_settings(preprocess, &arguments.input_settings)?;
-    let cells = match &set.batches {
-        Some(batches) if arguments.batch_scaling => {
-            preprocess.fit_with_batches(&set.counts, batches)?
-        }
-        _ => preprocess.fit(&set.counts)?,
-    };
+    let cells = set.prepare(&preprocess, arguments.batch_scaling)?;
     let truth: Vec<&String> = cells
         .kept_cells()
         .iter()
@@ -338,6 +353,7 @@ fn run_single(arguments: &Arguments) -> std::result::Result<Vec<Row>, Box<dyn st
                 nmi: metrics::normalized_mutual_information(&truth, &found)?,
                 ari: metrics::adjusted_rand_index(&truth, &found)?,
                 initial_ari: metrics::adjusted_rand_index(&truth, &initial)?,
+                rarest_f1: rarest_f1(&truth, &found),
                 clusters,
                 epochs,
                 converged,
@@ -352,6 +368,7 @@ fn run_single(arguments: &Arguments) -> std::result::Result<Vec<Row>, Box<dyn st
             let clusters = arguments.clusters.unwrap_or(types.len());
             let mut config = match arguments.preset {
                 Preset::Default => ScdccConfig::new(clusters),
+                Preset::Auto => ScdccConfig::auto(),
                 Preset::Reference => ScdccConfig::reference(clusters),
             };
             config.pretraining_epochs = arguments
@@ -379,15 +396,18 @@ fn run_single(arguments: &Arguments) -> std::result::Result<Vec<Row>, Box<dyn st
         Method::Desc => {
             let mut config = match arguments.preset {
                 Preset::Default => DescConfig::new(),
+                Preset::Auto => DescConfig::auto(),
                 Preset::Reference => DescConfig::reference(),
             };
             config.pretraining_epochs = arguments
                 .pretraining_epochs
                 .unwrap_or(config.pretraining_epochs);
             config.max_epochs = arguments.max_epochs.unwrap_or(config.max_epochs);
+            if !arguments.resolutions.is_empty() {
+                config.resolutions = arguments.resolutions.clone();
+            }
             with_settings(config, &arguments.settings)?
                 .with_seed(seed)
-                .with_resolutions(arguments.resolutions.clone())
                 .init(&device)?
                 .fit(&cells)?
                 .iter()
@@ -395,7 +415,12 @@ fn run_single(arguments: &Arguments) -> std::result::Result<Vec<Row>, Box<dyn st
                     let status = run.fit.status();
                     score(
                         run.fit.clusters().labels(),
-                        format!("desc {}", run.resolution.unwrap_or_default()),
+                        match (arguments.preset, run.resolution) {
+                            (Preset::Default | Preset::Reference, Some(resolution)) => {
+                                format!("desc {resolution}")
+                            }
+                            _ => "desc".to_string(),
+                        },
                         status.converged,
                         status.self_training_epochs,
                         run.fit.initial_labels(),
@@ -445,6 +470,7 @@ fn run_components(
             nmi: metrics::normalized_mutual_information(&truth, &found.labels)?,
             ari,
             initial_ari: ari,
+            rarest_f1: rarest_f1(&truth, &found.labels),
             clusters,
             epochs: 0,
             converged: true,
@@ -480,6 +506,32 @@ fn constraints(
         .collect();
     let pairs = ConstraintPairs::from_labels(&known, arguments.pairs, seed)?;
     Ok((labelled, pairs))
+}
+
+/// The best F1 score of any cluster for the type with the fewest cells: 1 when it is exactly one
+/// cluster.
+fn rarest_f1(truth: &[usize], found: &[usize]) -> f64 {
+    let count = |labels: &[usize]| {
+        let mut sizes = std::collections::BTreeMap::<usize, usize>::new();
+        for &label in labels {
+            *sizes.entry(label).or_default() += 1;
+        }
+        sizes
+    };
+    let sizes = count(truth);
+    let Some((&rarest, &size)) = sizes.iter().min_by_key(|(_, size)| **size) else {
+        return 0.0;
+    };
+    let members: Vec<usize> = truth
+        .iter()
+        .zip(found)
+        .filter_map(|(&label, &cluster)| (label == rarest).then_some(cluster))
+        .collect();
+    let clusters = count(found);
+    count(&members)
+        .iter()
+        .map(|(cluster, &shared)| 2.0 * shared as f64 / (size + clusters[cluster]) as f64)
+        .fold(0.0, f64::max)
 }
 
 /// CPU seconds of this process so far; 0 where the system does not tell.

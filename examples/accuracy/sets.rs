@@ -15,6 +15,17 @@ pub struct LabelledCounts {
     pub batches: Option<Vec<String>>,
 }
 
+impl LabelledCounts {
+    /// Preprocessed cells; where the data have batches and `within_batches`, genes are scaled
+    /// within each.
+    pub fn prepare(&self, preprocess: &Preprocess, within_batches: bool) -> celldec::Result<Cells> {
+        match &self.batches {
+            Some(batches) if within_batches => preprocess.fit_with_batches(&self.counts, batches),
+            _ => preprocess.fit(&self.counts),
+        }
+    }
+}
+
 /// Simulated families; `name` as in `sim:name`. The last three are kept aside for a final check.
 pub const FAMILIES: [&str; 9] = [
     "equal", "sizes", "rare", "shallow", "dropout", "batches", "many", "close", "deep",
@@ -76,6 +87,7 @@ fn simulate(family: &str, seed: u64) -> Result<LabelledCounts, String> {
         },
         "rare" => SimulationConfig {
             group_proportions: vec![0.3, 0.25, 0.2, 0.14, 0.1, 0.01],
+            library_median: 2000.0,
             de_probability: 0.15,
             de_scale: 0.6,
             ..base

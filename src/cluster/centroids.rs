@@ -4,13 +4,12 @@ use ndarray::{Array2, ArrayView2, Axis};
 use rand::seq::index;
 use serde::{Deserialize, Serialize};
 
-use super::communities::{CommunityMethod, check_resolution, find_communities};
-use super::connectivities::{Graph, connectivities};
+use super::graph_start::{GraphConfig, graph_communities};
 use super::kmeans::{KMeans, KMeansConfig, nearest_centroids};
-use super::neighbors::nearest_neighbors;
 use super::points::check_embedding;
 use super::smoothed::{SmoothedKMeansConfig, smoothed_kmeans};
-use crate::error::{Error, ParameterError, Result};
+use super::stable::{StableGraphConfig, stable_resolution};
+use crate::error::Result;
 use crate::random::{Purpose, stream};
 
 /// Where initial centroids come from.
@@ -23,114 +22,24 @@ pub enum CentroidStart {
     SmoothedKMeans(SmoothedKMeansConfig),
     /// Communities of the nearest-neighbour graph: a resolution is given (DESC).
     Graph(GraphConfig),
+    /// Communities of the nearest-neighbour graph at the resolution that the data prefer: nothing
+    /// is given.
+    StableGraph(StableGraphConfig),
 }
 
 impl CentroidStart {
     /// Checks the settings for data of `cells` cells.
     ///
     /// # Errors
-    /// As [`KMeansConfig::validate`], [`SmoothedKMeansConfig::validate`] and
-    /// [`GraphConfig::validate`].
+    /// As [`KMeansConfig::validate`], [`SmoothedKMeansConfig::validate`],
+    /// [`GraphConfig::validate`] and [`StableGraphConfig::validate`].
     pub fn validate(&self, cells: usize) -> Result<()> {
         match self {
             Self::KMeans(config) => config.validate(cells),
             Self::SmoothedKMeans(config) => config.validate(cells),
             Self::Graph(config) => config.validate(cells),
+            Self::StableGraph(config) => config.validate(cells),
         }
-    }
-}
-
-/// Settings of the graph start: nearest neighbours, UMAP connectivities, communities, means.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct GraphConfig {
-    /// Size of a cell's neighbourhood, the cell itself included, as scanpy's `n_neighbors`.
-    /// At least 2; default 10 (DESC).
-    pub neighbors: usize,
-    /// Resolution of the communities: higher gives more. Default 1.
-    pub resolution: f64,
-    /// Leiden (default) or Louvain (DESC paper).
-    pub method: CommunityMethod,
-    /// Whether edges count by their connectivity (default, as scanpy's `leiden`) or all alike (as
-    /// scanpy's `louvain`, and so the DESC paper: fewer communities at the same resolution).
-    #[serde(default = "weighted_by_default")]
-    pub weighted: bool,
-    /// With more cells than this, the graph is built on a random subsample of this many, and the
-    /// other cells go to the nearest centroid. Default 200 000.
-    pub max_cells: usize,
-}
-
-fn weighted_by_default() -> bool {
-    true
-}
-
-impl Default for GraphConfig {
-    fn default() -> Self {
-        Self {
-            neighbors: 10,
-            resolution: 1.0,
-            method: CommunityMethod::Leiden,
-            weighted: true,
-            max_cells: 200_000,
-        }
-    }
-}
-
-impl GraphConfig {
-    /// The defaults at `resolution`.
-    pub fn new(resolution: f64) -> Self {
-        Self {
-            resolution,
-            ..Self::default()
-        }
-    }
-
-    /// Sets the size of a neighbourhood, the cell itself included.
-    pub fn with_neighbors(mut self, neighbors: usize) -> Self {
-        self.neighbors = neighbors;
-        self
-    }
-
-    /// Sets the resolution.
-    pub fn with_resolution(mut self, resolution: f64) -> Self {
-        self.resolution = resolution;
-        self
-    }
-
-    /// Sets the method.
-    pub fn with_method(mut self, method: CommunityMethod) -> Self {
-        self.method = method;
-        self
-    }
-
-    /// Sets whether edges count by their connectivity.
-    pub fn with_weighted(mut self, weighted: bool) -> Self {
-        self.weighted = weighted;
-        self
-    }
-
-    /// Sets the number of cells above which the graph is built on a subsample.
-    pub fn with_max_cells(mut self, max_cells: usize) -> Self {
-        self.max_cells = max_cells;
-        self
-    }
-
-    /// Checks the settings for data of `cells` cells.
-    ///
-    /// # Errors
-    /// [`ParameterError::Resolutions`] when the resolution is not positive and finite,
-    /// [`ParameterError::OutOfRange`] when the neighbourhood is smaller than 2 or larger than the
-    /// number of cells of the graph.
-    pub fn validate(&self, cells: usize) -> Result<()> {
-        check_resolution(self.resolution)?;
-        if self.neighbors < 2 || self.neighbors > cells.min(self.max_cells) {
-            return Err(ParameterError::OutOfRange {
-                name: "the number of neighbors of the cell graph",
-                requirement: "at least 2 and at most the number of cells in the graph",
-                value: self.neighbors as f64,
-            }
-            .into());
-        }
-        Ok(())
     }
 }
 
@@ -141,11 +50,13 @@ pub struct InitialCentroids {
     pub centroids: Array2<f32>,
     /// The cluster of every cell `[cells]`, below the number of clusters.
     pub labels: Vec<usize>,
+    /// The resolution of the communities; none with k-means.
+    pub resolution: Option<f64>,
 }
 
 /// Initial centroids for the rows of `embedding` `[cells, dimensions]`.
 ///
-/// With [`CentroidStart::Graph`], clusters are numbered by size, largest first, and a centroid is
+/// With a graph start, clusters are numbered by size, largest first, and a centroid is
 /// the mean of its community.
 ///
 /// ```
@@ -167,7 +78,7 @@ pub struct InitialCentroids {
 /// # Errors
 /// [`Error::EmptyInput`] without cells or dimensions; [`Error::NonFiniteValue`] for a NaN or
 /// infinite value; [`Error::SingleCommunity`] when the graph gives one community; and
-/// [`Error::Parameter`] as [`KMeansConfig::validate`] and [`GraphConfig::validate`] say.
+/// [`Error::Parameter`] as [`CentroidStart::validate`] says.
 pub fn initial_centroids(
     embedding: ArrayView2<f32>,
     start: &CentroidStart,
@@ -180,10 +91,16 @@ pub fn initial_centroids(
             Ok(InitialCentroids {
                 centroids: found.centroids,
                 labels: found.labels,
+                resolution: None,
             })
         }
         CentroidStart::SmoothedKMeans(config) => from_smoothed(embedding, config, seed),
         CentroidStart::Graph(config) => from_graph(embedding, config, seed),
+        CentroidStart::StableGraph(config) => {
+            let resolution = stable_resolution(embedding, config, seed)?;
+            let graph = config.graph_for(embedding.nrows());
+            from_graph(embedding, &graph.with_resolution(resolution), seed)
+        }
     }
 }
 
@@ -204,7 +121,11 @@ fn from_smoothed(
             centroids.row_mut(cluster).assign(&mean);
         }
     }
-    Ok(InitialCentroids { centroids, labels })
+    Ok(InitialCentroids {
+        centroids,
+        labels,
+        resolution: None,
+    })
 }
 
 fn from_graph(
@@ -215,9 +136,13 @@ fn from_graph(
     let cells = embedding.nrows();
     config.validate(cells)?;
     if cells <= config.max_cells {
-        let labels = communities(embedding, config, seed)?;
+        let labels = graph_communities(embedding, config, seed)?;
         let centroids = means(embedding, &labels);
-        return Ok(InitialCentroids { centroids, labels });
+        return Ok(InitialCentroids {
+            centroids,
+            labels,
+            resolution: Some(config.resolution),
+        });
     }
     let mut random = stream(seed, Purpose::Subsample, 0, 0);
     let mut chosen = index::sample(&mut random, cells, config.max_cells).into_vec();
@@ -228,49 +153,17 @@ fn from_graph(
         "building the cell graph on a subsample"
     );
     let subsample = embedding.select(Axis(0), &chosen);
-    let chosen_labels = communities(subsample.view(), config, seed)?;
+    let chosen_labels = graph_communities(subsample.view(), config, seed)?;
     let centroids = means(subsample.view(), &chosen_labels);
     let mut labels = nearest_centroids(embedding, centroids.view());
     for (&cell, &label) in chosen.iter().zip(&chosen_labels) {
         labels[cell] = label;
     }
-    Ok(InitialCentroids { centroids, labels })
-}
-
-/// The communities of an embedding's cell graph: at least two.
-fn communities(embedding: ArrayView2<f32>, config: &GraphConfig, seed: u64) -> Result<Vec<usize>> {
-    let neighbors = nearest_neighbors(embedding, config.neighbors - 1)?;
-    let graph = match config.weighted {
-        true => connectivities(&neighbors)?,
-        false => connectivities(&neighbors)?.into_unweighted(),
-    };
-    let labels = find_communities(&graph, config.resolution, config.method, seed)?;
-    if labels.iter().all(|&label| label == 0) {
-        return Err(Error::SingleCommunity {
-            resolution: config.resolution,
-            suggestion: higher_resolution(&graph, config, seed)?,
-        });
-    }
-    Ok(labels)
-}
-
-/// How often the resolution is doubled in search of one that gives several communities.
-const DOUBLINGS: u32 = 6;
-
-/// The first doubling of the resolution that gives several communities, or the last tried.
-fn higher_resolution(graph: &Graph, config: &GraphConfig, seed: u64) -> Result<f64> {
-    let mut resolution = config.resolution;
-    for _ in 0..DOUBLINGS {
-        resolution *= 2.0;
-        if !resolution.is_finite() {
-            return Ok(config.resolution);
-        }
-        let labels = find_communities(graph, resolution, config.method, seed)?;
-        if labels.iter().any(|&label| label > 0) {
-            break;
-        }
-    }
-    Ok(resolution)
+    Ok(InitialCentroids {
+        centroids,
+        labels,
+        resolution: Some(config.resolution),
+    })
 }
 
 /// The mean of every cluster `[clusters, dimensions]`, up to the largest label.
@@ -294,6 +187,8 @@ pub(super) mod tests {
     use rand::RngExt;
 
     use super::*;
+    use crate::cluster::CommunityMethod;
+    use crate::error::{Error, ParameterError};
 
     /// `groups` blobs of `size` cells in 4 dimensions, `distance` apart.
     pub(in crate::cluster) fn blobs(

@@ -97,6 +97,32 @@ impl Graph {
         &self.weights
     }
 
+    /// The graph among `nodes` (rising): node i of it is `nodes[i]` of this one.
+    pub(super) fn among(&self, nodes: &[usize]) -> Self {
+        let mut number = vec![u32::MAX; self.nodes()];
+        for (new, &node) in nodes.iter().enumerate() {
+            number[node] = new as u32;
+        }
+        let mut offsets = vec![0];
+        let (mut indices, mut weights) = (Vec::new(), Vec::new());
+        for &node in nodes {
+            let (others, weights_to) = self.row(node);
+            for (&other, &weight) in others.iter().zip(weights_to) {
+                let other = number[other as usize];
+                if other != u32::MAX {
+                    indices.push(other);
+                    weights.push(weight);
+                }
+            }
+            offsets.push(indices.len());
+        }
+        Self {
+            offsets,
+            indices,
+            weights,
+        }
+    }
+
     /// The same edges, all of weight 1.
     pub fn into_unweighted(mut self) -> Self {
         self.weights.fill(1.0);

@@ -151,7 +151,8 @@ impl Scaling {
 
 /// The settings of the preprocessing.
 ///
-/// [`Preprocess::scdcc`] (also the default) and [`Preprocess::desc`] are the two published
+/// [`Preprocess::scdcc`] (also the default) and [`Preprocess::desc`] go with the defaults of both
+/// methods, [`Preprocess::scdcc_reference`] and [`Preprocess::desc_reference`] are the published
 /// recipes; every step can be changed with a `with_*` method.
 ///
 /// ```
@@ -227,10 +228,19 @@ impl Preprocess {
         }
     }
 
-    /// The preprocessing of DESC (Li et al. 2020): genes, then cells, without counts are dropped;
-    /// totals of 10 000; log1p; the 2000 most variable genes ([`Flavor::Seurat`]; all genes when
-    /// there are fewer); z-score clipped to ±6.
+    /// The preprocessing of the default DESC: as [`scdcc`](Self::scdcc), of the 2000 most variable
+    /// genes ([`Flavor::Seurat`]; all genes when there are fewer).
     pub fn desc() -> Self {
+        Self {
+            variable_genes: Some(VariableGenes::default()),
+            ..Self::scdcc()
+        }
+    }
+
+    /// The preprocessing of the published DESC (Li et al. 2020): genes, then cells, without counts
+    /// are dropped; totals of 10 000; log1p; the 2000 most variable genes ([`Flavor::Seurat`]; all
+    /// genes when there are fewer); z-score clipped to ±6.
+    pub fn desc_reference() -> Self {
         Self {
             target_sum: TargetSum::Fixed(1e4),
             variable_genes: Some(VariableGenes::default()),

@@ -5,15 +5,16 @@ use burn::tensor::Device;
 
 use super::fitting::{
     check_encoder, check_widths, for_training, initial_clusters, keep_freed_memory, model_info,
+    start_at_components,
 };
 use super::layerwise::pretrain_layers;
 use super::observer::{Observer, TrainingRun};
 use super::pretrain::{EarlyStopping, PretrainConfig, Stage, pretrain};
 use super::self_train::{SelfTrainConfig, SelfTraining, SelfTrainingOutcome, last_good_evaluation};
 use crate::batches::{Batches, Corruption};
-use crate::cluster::{CentroidStart, CommunityMethod, GraphConfig};
+use crate::cluster::{CentroidStart, CommunityMethod, GraphConfig, StableGraphConfig};
 use crate::error::{LastGood, ParameterError, Result};
-use crate::loss::{ClusteringLoss, KlSelfTraining, MseLoss, ReconstructionLoss};
+use crate::loss::{ClusteringLoss, GraphSmoothed, KlSelfTraining, MseLoss, ReconstructionLoss};
 use crate::model::{Evaluation, Fit, FittedModel, StopReason};
 use crate::nn::{
     Activation, Autoencoder, AutoencoderConfig, ClusteringLayer, ClusteringNetwork, InitialWeights,
@@ -27,10 +28,10 @@ use crate::preprocess::Cells;
 pub struct DescConfig {
     /// Resolutions of the graph clustering, one run each; all share one pretraining. Higher ones
     /// give more clusters.
-    #[config(default = "vec![1.0]")]
+    #[config(default = "vec![0.3]")]
     pub resolutions: Vec<f64>,
     /// Size of a cell's neighbourhood in the graph, the cell itself included.
-    #[config(default = 10)]
+    #[config(default = 20)]
     pub neighbors: usize,
     /// How communities of the graph are found.
     #[config(default = "CommunityMethod::Leiden")]
@@ -44,42 +45,65 @@ pub struct DescConfig {
     pub start: Option<CentroidStart>,
     /// Width of every layer of the encoder, the last is the latent space; `None`: by the number
     /// of cells as in the paper, [`DescConfig::widths_for`].
+    #[config(default = "Some(vec![128, 32])")]
     pub widths: Option<Vec<usize>>,
+    /// Whether a trainable linear map from genes to the latent space is added to the encoder; it
+    /// starts at the principal components of the input.
+    #[config(default = true)]
+    pub linear_skip: bool,
+    /// Activation of the latent space; tanh in the paper.
+    #[config(default = "Activation::Linear")]
+    pub latent_activation: Activation,
     /// Activation of the reconstruction. The published one is tanh although inputs reach ±6.
     #[config(default = "Activation::Linear")]
     pub output_activation: Activation,
+    /// Where weights start.
+    #[config(default = "InitialWeights::Glorot")]
+    pub initial_weights: InitialWeights,
     /// Cells per step.
     #[config(default = 256)]
     pub batch_size: usize,
     /// Whether the layers are pretrained one by one before the whole autoencoder.
-    #[config(default = true)]
+    #[config(default = false)]
     pub layerwise: bool,
     /// Input and hidden dropout of the layer-wise pretraining.
     #[config(default = 0.2)]
     pub dropout: f64,
-    /// Epochs of pretraining: half as many for each layer, then as many for the autoencoder end
-    /// to end, in stages of 50 epochs with a tenfold lower learning rate each.
-    #[config(default = 300)]
+    /// Standard deviation of the noise added to the input while the autoencoder is pretrained end
+    /// to end; none in the paper.
+    #[config(default = 2.5)]
+    pub noise: f64,
+    /// Epochs of pretraining the autoencoder end to end, in stages of 50 epochs with a tenfold
+    /// lower learning rate each; before them half as many for each layer, if
+    /// [layer-wise](field@Self::layerwise).
+    #[config(default = 10)]
     pub pretraining_epochs: usize,
+    /// Optimizer of pretraining.
+    #[config(default = "OptimizerConfig::Adam { amsgrad: true }")]
+    pub pretraining_optimizer: OptimizerConfig,
     /// Learning rate of the first stage end to end; layers start at a tenth of it.
-    #[config(default = 1.0)]
+    #[config(default = 1e-3)]
     pub pretraining_learning_rate: f64,
-    /// Momentum of the gradient descent in all phases.
-    #[config(default = 0.9)]
-    pub momentum: f64,
     /// The most epochs of self-training.
-    #[config(default = 5000)]
+    #[config(default = 100)]
     pub max_epochs: usize,
     /// Epochs between two updates of the target.
-    #[config(default = 5)]
+    #[config(default = 1)]
     pub update_interval: usize,
     /// Self-training ends when a smaller fraction of labels changes between two updates of the
     /// target.
     #[config(default = 5e-3)]
     pub tolerance: f64,
+    /// Optimizer of self-training.
+    #[config(default = "OptimizerConfig::Adam { amsgrad: true }")]
+    pub optimizer: OptimizerConfig,
     /// Learning rate of self-training.
-    #[config(default = 0.01)]
+    #[config(default = 1e-3)]
     pub learning_rate: f64,
+    /// Nearest neighbours, in latent space, over which soft assignments are averaged before they
+    /// become the target; 0: none.
+    #[config(default = 15)]
+    pub target_neighbors: usize,
     /// Similarity of cells to centroids.
     #[config(default = "SimilarityKernel::StudentT { alpha: 1.0 }")]
     pub kernel: SimilarityKernel,
@@ -92,10 +116,32 @@ impl DescConfig {
     /// The settings of the paper and its code to the letter (Li et al., 2020), for comparisons:
     /// the reconstruction ends in tanh, communities are Louvain's on the unweighted graph.
     pub fn reference() -> Self {
+        let descent = OptimizerConfig::Sgd { momentum: 0.9 };
         Self::new()
+            .with_resolutions(vec![1.0])
+            .with_neighbors(10)
+            .with_widths(None)
+            .with_linear_skip(false)
+            .with_latent_activation(Activation::Tanh)
             .with_output_activation(Activation::Tanh)
+            .with_layerwise(true)
+            .with_noise(0.0)
+            .with_pretraining_epochs(300)
+            .with_pretraining_optimizer(descent.clone())
+            .with_pretraining_learning_rate(1.0)
+            .with_max_epochs(5000)
+            .with_update_interval(5)
+            .with_optimizer(descent)
+            .with_learning_rate(0.01)
+            .with_target_neighbors(0)
             .with_communities(CommunityMethod::Louvain)
             .with_weighted_graph(false)
+    }
+
+    /// A single run at the resolution that the data prefer ([`StableGraphConfig`]).
+    pub fn auto() -> Self {
+        let start = CentroidStart::StableGraph(StableGraphConfig::new());
+        Self::new().with_start(Some(start))
     }
 
     /// Widths of the encoder by the number of cells, as in the paper.
@@ -120,7 +166,7 @@ impl DescConfig {
         Ok(DescTrainer {
             reconstruction: MseLoss::new(),
             head: MseHeadConfig::new().with_activation(self.output_activation),
-            clustering: KlSelfTraining::new(),
+            clustering: GraphSmoothed::new(KlSelfTraining::new(), self.target_neighbors),
             config: self.clone(),
             device: device.clone().inner(),
         })
@@ -143,18 +189,12 @@ impl DescConfig {
         self.self_training().check()
     }
 
-    fn sgd(&self) -> OptimizerConfig {
-        OptimizerConfig::Sgd {
-            momentum: self.momentum,
-        }
-    }
-
     fn layerwise_pretraining(&self) -> PretrainConfig {
         let epochs = (self.pretraining_epochs / 2).div_ceil(3);
         let stages = (1..=3)
             .map(|stage| Stage::new(self.pretraining_learning_rate * 0.1f64.powi(stage), epochs))
             .collect();
-        PretrainConfig::new(stages, self.sgd())
+        PretrainConfig::new(stages, self.pretraining_optimizer.clone())
             .with_batch_size(self.batch_size)
             .with_corruption(Corruption::Dropout(self.dropout))
             .with_early_stopping(Some(EarlyStopping::new(1e-4, 10)))
@@ -170,12 +210,14 @@ impl DescConfig {
                 )
             })
             .collect();
-        PretrainConfig::new(stages, self.sgd()).with_batch_size(self.batch_size)
+        PretrainConfig::new(stages, self.pretraining_optimizer.clone())
+            .with_batch_size(self.batch_size)
+            .with_corruption(Corruption::Gaussian(self.noise))
     }
 
     fn self_training(&self) -> SelfTrainConfig {
         SelfTrainConfig::new(
-            self.sgd(),
+            self.optimizer.clone(),
             self.learning_rate,
             self.max_epochs,
             self.tolerance,
@@ -206,7 +248,7 @@ impl DescConfig {
 /// The clustering at one resolution.
 #[derive(Debug, Clone)]
 pub struct DescRun<H: ReconstructionHead> {
-    /// The resolution; `None` when the centroids had another start.
+    /// The resolution, given or found; `None` when the centroids did not come from a graph.
     pub resolution: Option<f64>,
     /// The outcome.
     pub fit: Fit<H>,
@@ -222,7 +264,10 @@ pub struct DescRun<H: ReconstructionHead> {
 ///
 /// Several resolutions share one pretraining.
 #[derive(Debug, Clone)]
-pub struct DescTrainer<R: ReconstructionLoss = MseLoss, C: ClusteringLoss = KlSelfTraining> {
+pub struct DescTrainer<
+    R: ReconstructionLoss = MseLoss,
+    C: ClusteringLoss = GraphSmoothed<KlSelfTraining>,
+> {
     reconstruction: R,
     head: <R::Head as ReconstructionHead>::Config,
     clustering: C,
@@ -302,9 +347,14 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
             .widths
             .clone()
             .unwrap_or_else(|| DescConfig::widths_for(cells.cells()));
-        let autoencoder = AutoencoderConfig::symmetric(cells.genes(), &widths, Activation::Tanh)
-            .init::<R::Head>(&self.head, &device);
-        let mut autoencoder = initialize_weights(autoencoder, InitialWeights::Glorot, config.seed);
+        let mut architecture =
+            AutoencoderConfig::symmetric(cells.genes(), &widths, config.latent_activation);
+        architecture.encoder.linear_skip = config.linear_skip;
+        let autoencoder = architecture.init::<R::Head>(&self.head, &device);
+        let mut autoencoder = initialize_weights(autoencoder, config.initial_weights, config.seed);
+        if config.linear_skip {
+            autoencoder.encoder = start_at_components(autoencoder.encoder, cells, config.seed)?;
+        }
         if config.layerwise {
             autoencoder = pretrain_layers(
                 autoencoder,
@@ -343,7 +393,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
         let encoder = for_training(autoencoder.encoder, &device);
         let pretraining_epochs = run.history().len();
         let mut runs = Vec::new();
-        for (resolution, start) in config.starts() {
+        for (given, start) in config.starts() {
             let initial = initial_clusters(&encoder, &batches, &start, &mut run)?;
             let clustering = ClusteringLayer::from_centroids(
                 initial.centroids.view(),
@@ -351,7 +401,8 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
                 &device,
             );
             let mut settings = config.clone();
-            settings.resolutions = resolution.map_or(settings.resolutions, |value| vec![value]);
+            settings.resolutions = given.map_or(settings.resolutions, |value| vec![value]);
+            let resolution = initial.resolution;
             let info = model_info("desc", config.seed, &settings, cells);
             let finish = |network, evaluation: Evaluation, stop_reason, run: &TrainingRun<'_>| {
                 let model = FittedModel::new(

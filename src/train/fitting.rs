@@ -12,7 +12,7 @@ use crate::cluster::{CentroidStart, InitialCentroids, initial_centroids};
 use crate::error::{Error, ParameterError, Result};
 use crate::model::{ModelInfo, evaluate};
 use crate::nn::Encoder;
-use crate::preprocess::Cells;
+use crate::preprocess::{Cells, PrincipalComponents};
 
 /// A module's weights on `device` with automatic differentiation, wherever they were.
 pub(super) fn for_training<M: Module>(module: M, device: &Device) -> M {
@@ -48,6 +48,17 @@ pub(super) fn initial_clusters(
         seconds: begin.elapsed().as_secs_f64(),
     });
     Ok(initial)
+}
+
+/// Starts an encoder's linear skip at the principal components of the input.
+pub(super) fn start_at_components(encoder: Encoder, cells: &Cells, seed: u64) -> Result<Encoder> {
+    let latent = encoder.layers.last().map_or(0, |layer| layer.outputs());
+    let count = latent.min(cells.genes().min(cells.cells()).saturating_sub(1));
+    if count == 0 {
+        return Ok(encoder);
+    }
+    let components = PrincipalComponents::fit(cells, count, seed)?;
+    Ok(encoder.start_at_projection(components.mean(), components.loadings()))
 }
 
 /// Where a model comes from, for its file.

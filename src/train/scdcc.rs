@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use super::constraints::ConstraintPairs;
 use super::fitting::{
     check_encoder, check_weight, check_widths, for_training, initial_clusters, keep_freed_memory,
-    model_info,
+    model_info, start_at_components,
 };
 use super::observer::{Observer, TrainingRun};
 use super::pretrain::{PretrainConfig, Stage, pretrain};
@@ -14,7 +14,9 @@ use super::self_train::{
     Constraints, SelfTrainConfig, SelfTraining, SelfTrainingOutcome, last_good_evaluation,
 };
 use crate::batches::{Batches, Corruption};
-use crate::cluster::{CentroidStart, GraphConfig, KMeansConfig, SmoothedKMeansConfig};
+use crate::cluster::{
+    CentroidStart, GraphConfig, KMeansConfig, SmoothedKMeansConfig, StableGraphConfig,
+};
 use crate::counts::GeneMoments;
 use crate::error::{LastGood, ParameterError, Result};
 use crate::loss::{
@@ -24,11 +26,10 @@ use crate::loss::{
 use crate::model::{Evaluation, Fit, FittedModel, StopReason};
 use crate::nn::{
     Activation, Autoencoder, AutoencoderConfig, ClusteringLayer, ClusteringNetwork,
-    CountDistribution, Encoder, InitialWeights, ReconstructionHead, SimilarityKernel,
-    initialize_weights,
+    CountDistribution, InitialWeights, ReconstructionHead, SimilarityKernel, initialize_weights,
 };
 use crate::optim::OptimizerConfig;
-use crate::preprocess::{Cells, PrincipalComponents};
+use crate::preprocess::Cells;
 
 /// Settings of scDCC; [`init`](Self::init) makes a [`ScdccTrainer`].
 ///
@@ -150,6 +151,13 @@ impl ScdccConfig {
             .with_assignment_offset(1e-6)
     }
 
+    /// For an unknown number of clusters: Leiden communities of the embedding's neighbour graph, at
+    /// the resolution that the data prefer ([`StableGraphConfig`]).
+    pub fn auto() -> Self {
+        let start = CentroidStart::StableGraph(StableGraphConfig::new());
+        Self::new(0).with_start(Some(start))
+    }
+
     /// For an unknown number of clusters: Leiden communities of the embedding's neighbour graph
     /// (15 neighbours) at a resolution, as with scanpy.
     pub fn from_resolution(resolution: f64) -> Self {
@@ -182,7 +190,7 @@ impl ScdccConfig {
         let clusters = match self.start() {
             CentroidStart::KMeans(config) => Some(config.clusters),
             CentroidStart::SmoothedKMeans(config) => Some(config.kmeans.clusters),
-            CentroidStart::Graph(_) => None,
+            CentroidStart::Graph(_) | CentroidStart::StableGraph(_) => None,
         };
         if let Some(clusters) = clusters.filter(|&clusters| clusters < 2) {
             return Err(ParameterError::TooFewClusters { clusters });
@@ -445,15 +453,4 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
         self.constraints.check_range(cells.cells())?;
         Ok(())
     }
-}
-
-/// Starts an encoder's linear skip at the principal components of the input.
-fn start_at_components(encoder: Encoder, cells: &Cells, seed: u64) -> Result<Encoder> {
-    let latent = encoder.layers.last().map_or(0, |layer| layer.outputs());
-    let count = latent.min(cells.genes().min(cells.cells()).saturating_sub(1));
-    if count == 0 {
-        return Ok(encoder);
-    }
-    let components = PrincipalComponents::fit(cells, count, seed)?;
-    Ok(encoder.start_at_projection(components.mean(), components.loadings()))
 }

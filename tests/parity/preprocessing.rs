@@ -202,7 +202,7 @@ fn seurat_on_simulated_counts() {
         selected.sort_unstable();
         assert_eq!(selected, fixture.indices(&format!("{key}_selected")));
 
-        let cells = Preprocess::desc()
+        let cells = Preprocess::desc_reference()
             .with_target_sum(target)
             .with_variable_genes(VariableGenes::seurat(50))
             .fit(&counts)
@@ -225,7 +225,7 @@ fn seurat_v3_on_simulated_counts() {
         let name = format!("seurat_v3_{column}");
         assert_close(&name, found, &fixture.values(&name), 1e-10);
     }
-    let cells = Preprocess::desc()
+    let cells = Preprocess::desc_reference()
         .with_variable_genes(VariableGenes::seurat_v3(50))
         .fit(&counts)
         .unwrap();

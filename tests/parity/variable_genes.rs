@@ -58,7 +58,7 @@ fn seurat_chooses_exactly_the_genes_of_scanpy() {
             fixture.indices(&format!("{key}_top2000_idx"))
         );
 
-        let cells = Preprocess::desc()
+        let cells = Preprocess::desc_reference()
             .with_target_sum(target)
             .fit(&counts)
             .unwrap();
@@ -88,7 +88,7 @@ fn seurat_v3_chooses_the_genes_of_scanpy() {
     let trend = fixture.values(&name);
     assert_close(&name, &scores.expected_log_variances, &trend, 1e-3);
 
-    let cells = Preprocess::desc()
+    let cells = Preprocess::desc_reference()
         .with_min_cells_per_gene(3)
         .with_variable_genes(VariableGenes::seurat_v3(2000))
         .fit(&counts)

@@ -126,7 +126,7 @@ fn other_impossible_settings_are_refused() {
         desc().with_update_interval(0),
         desc().with_dropout(1.0),
         desc().with_dropout(-0.1),
-        desc().with_momentum(1.0),
+        desc().with_optimizer(OptimizerConfig::Sgd { momentum: 1.0 }),
         desc().with_tolerance(nan),
         desc().with_kernel(SimilarityKernel::StudentT { alpha: -1.0 }),
     ];

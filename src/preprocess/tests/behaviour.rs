@@ -9,7 +9,9 @@ use crate::model::tensor_to_array;
 
 #[test]
 fn all_genes_are_kept_when_fewer_than_asked() {
-    let cells = Preprocess::desc().fit(&simulated(20, 10, 4)).unwrap();
+    let cells = Preprocess::desc_reference()
+        .fit(&simulated(20, 10, 4))
+        .unwrap();
     assert_eq!(cells.genes(), 10);
     assert_eq!(cells.report().genes_not_variable, 0);
 }
@@ -18,7 +20,7 @@ fn all_genes_are_kept_when_fewer_than_asked() {
 fn size_factors_count_all_genes_and_are_relative_to_the_median() {
     let counts = simulated(40, 12, 5);
     let all = Preprocess::scdcc_reference().fit(&counts).unwrap();
-    let some = Preprocess::desc()
+    let some = Preprocess::desc_reference()
         .with_variable_genes(VariableGenes::seurat(6))
         .fit(&counts)
         .unwrap();

@@ -40,8 +40,8 @@ pub(super) fn named(dense: Array2<f32>) -> CountMatrix {
 pub(super) fn recipes() -> [Preprocess; 3] {
     [
         Preprocess::scdcc_reference(),
-        Preprocess::desc().with_variable_genes(VariableGenes::seurat(10)),
-        Preprocess::desc().with_variable_genes(VariableGenes::seurat_v3(10)),
+        Preprocess::desc_reference().with_variable_genes(VariableGenes::seurat(10)),
+        Preprocess::desc_reference().with_variable_genes(VariableGenes::seurat_v3(10)),
     ]
 }
 

@@ -36,7 +36,7 @@ proptest! {
         let mut order: Vec<usize> = (0..cells).collect();
         order.shuffle(&mut stream(seed, Purpose::Shuffle, 0, 0));
         let permuted = counts.select_cells(&order).unwrap();
-        for settings in [Preprocess::scdcc_reference(), Preprocess::desc()] {
+        for settings in [Preprocess::scdcc_reference(), Preprocess::desc_reference()] {
             let (first, second) = (settings.fit(&counts).unwrap(), settings.fit(&permuted).unwrap());
             let (a, b) = (first.to_dense_input(), second.to_dense_input());
             for (position, &cell) in order.iter().enumerate() {

@@ -1,0 +1,243 @@
+//! Compares where clusters may begin, on the embedding after pretraining, without self-training:
+//! rules of choice among single starts of k-means, and graph communities.
+//!
+//! ```text
+//! cargo run --release --features h5ad --example starts -- --seeds 3 sim:rare FILE.h5ad…
+//! ```
+
+mod sets;
+
+use std::path::PathBuf;
+
+use burn::module::Module;
+use celldec::batches::Batches;
+use celldec::cluster::{
+    CommunityMethod, Graph, KMeans, KMeansConfig, Neighbors, connectivities, find_communities,
+    modularity, nearest_neighbors,
+};
+use celldec::metrics::{adjusted_rand_index, encode_labels};
+use celldec::model::evaluate;
+use celldec::prelude::*;
+use celldec::random::{Purpose, stream};
+use celldec::train::TrainingRun;
+use clap::{Parser, ValueEnum};
+use ndarray::Array2;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Method {
+    Scdcc,
+    Desc,
+}
+
+/// Agreement of starting labels with cell types, by rule.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// AnnData files with raw counts in X and labels in obs["cell_type"], or simulated families
+    /// as sim:rare. Of more than 5000 genes the 2000 most variable are kept.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Whose embedding.
+    #[arg(long, default_value = "scdcc")]
+    method: Method,
+    /// Number of seeds of the pretraining, counted from 0.
+    #[arg(long, default_value_t = 3)]
+    seeds: u64,
+    /// Single starts of k-means for every embedding; 0: graph communities only.
+    #[arg(long, default_value_t = 40)]
+    starts: usize,
+    /// Resolutions of the graph communities.
+    #[arg(long, value_delimiter = ',', default_values_t = [0.1, 0.2, 0.3, 0.5, 0.8])]
+    resolutions: Vec<f64>,
+    /// Neighbourhoods of the graph, the cell itself included.
+    #[arg(long, value_delimiter = ',', default_values_t = [15, 30])]
+    neighbors: Vec<usize>,
+}
+
+fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    let arguments = Arguments::parse();
+    for file in &arguments.files {
+        let mut table = Table::default();
+        let mut name = String::new();
+        for seed in 0..arguments.seeds {
+            let set = sets::read(file, "cell_type", seed)?;
+            let (embedding, truth) = embed(&arguments, &set, seed)?;
+            name = set.name;
+            if arguments.starts > 0 {
+                compare_rules(&arguments, &embedding, &truth, seed, &mut table)?;
+            }
+            compare_graphs(&arguments, &embedding, &truth, seed, &mut table)?;
+        }
+        table.print(&name);
+    }
+    Ok(())
+}
+
+/// The embedding after pretraining and the types of the cells.
+fn embed(
+    arguments: &Arguments,
+    set: &sets::LabelledCounts,
+    seed: u64,
+) -> std::result::Result<(Array2<f32>, Vec<usize>), Box<dyn std::error::Error>> {
+    let device = celldec::device::by_name("cpu")?;
+    let mut run = TrainingRun::new(seed);
+    let many_genes = set.counts.genes() > 5000;
+    let genes = many_genes.then(|| VariableGenes::seurat(2000));
+    let (encoder, cells) = match arguments.method {
+        Method::Scdcc => {
+            let preprocess = Preprocess::scdcc().with_variable_genes(genes);
+            let cells = set.prepare(&preprocess, true)?;
+            let trainer = ScdccConfig::new(2).with_seed(seed).init(&device)?;
+            (trainer.pretrain(&cells, &mut run)?.encoder, cells)
+        }
+        Method::Desc => {
+            let cells = set.prepare(&Preprocess::desc(), true)?;
+            let trainer = DescConfig::new().with_seed(seed).init(&device)?;
+            (trainer.pretrain(&cells, &mut run)?.encoder, cells)
+        }
+    };
+    let truth = cells.kept_cells().iter().map(|&cell| &set.labels[cell]);
+    let truth = encode_labels(&truth.collect::<Vec<_>>()).0;
+    let batches = Batches::new(&cells, &device);
+    Ok((evaluate(&encoder.valid(), None, &batches).embedding, truth))
+}
+
+/// Rows of mean agreement and mean number of clusters.
+#[derive(Default)]
+struct Table(Vec<(String, Vec<(f64, f64)>)>);
+
+impl Table {
+    fn add(&mut self, rule: String, agreement: f64, clusters: f64) {
+        let found = self.0.iter().position(|(name, _)| *name == rule);
+        let row = found.unwrap_or_else(|| {
+            self.0.push((rule, Vec::new()));
+            self.0.len() - 1
+        });
+        self.0[row].1.push((agreement, clusters));
+    }
+
+    fn print(&self, set: &str) {
+        for (rule, values) in &self.0 {
+            let mean = |part: fn(&(f64, f64)) -> f64| {
+                values.iter().map(part).sum::<f64>() / values.len() as f64
+            };
+            println!(
+                "{set:<18} {rule:<46} ARI {:.3}  clusters {:.1}",
+                mean(|value| value.0),
+                mean(|value| value.1)
+            );
+        }
+    }
+}
+
+/// One start of k-means.
+struct Start {
+    inertia: f64,
+    /// At the resolutions 0.25 and 0.5.
+    modularity: [f64; 2],
+    agreement: f64,
+}
+
+/// Draws 30 of the starts twenty times, and chooses among them by every rule.
+fn compare_rules(
+    arguments: &Arguments,
+    embedding: &Array2<f32>,
+    truth: &[usize],
+    seed: u64,
+    table: &mut Table,
+) -> celldec::Result<()> {
+    const DRAWS: u64 = 20;
+    let clusters = truth.iter().max().map_or(0, |&last| last + 1);
+    let neighbors = nearest_neighbors(embedding.view(), 15)?;
+    let smoothed = neighbors.average(neighbors.average(embedding.view()).view());
+    let graph = connectivities(&neighbors)?;
+    let config = KMeansConfig::new(clusters).with_restarts(arguments.starts);
+    let starts = config
+        .fit_all(smoothed.view(), seed)?
+        .into_iter()
+        .map(|run| start(&run, &graph, truth))
+        .collect::<celldec::Result<Vec<_>>>()?;
+    let count = clusters as f64;
+    let mean = starts.iter().map(|start| start.agreement).sum::<f64>() / starts.len() as f64;
+    table.add("k-means, one start".into(), mean, count);
+    for draw in 0..DRAWS {
+        let mut random = stream(seed, Purpose::Subsample, draw, 1);
+        let drawn = rand::seq::index::sample(&mut random, starts.len(), starts.len() * 3 / 4);
+        let drawn: Vec<&Start> = drawn.iter().map(|start| &starts[start]).collect();
+        for (rule, choice) in rules(&drawn) {
+            table.add(format!("k-means, {rule}"), choice.agreement, count);
+        }
+    }
+    Ok(())
+}
+
+fn start(run: &KMeans, graph: &Graph, truth: &[usize]) -> celldec::Result<Start> {
+    Ok(Start {
+        inertia: f64::from(run.inertia),
+        modularity: [
+            modularity(graph, &run.labels, 0.25)?,
+            modularity(graph, &run.labels, 0.5)?,
+        ],
+        agreement: adjusted_rand_index(truth, &run.labels)?,
+    })
+}
+
+/// What every rule chooses.
+fn rules<'a>(starts: &[&'a Start]) -> Vec<(&'static str, &'a Start)> {
+    let by_inertia = ranked(starts, |start| -start.inertia);
+    let by_modularity = ranked(starts, |start| start.modularity[1]);
+    let half = starts.len().div_ceil(2);
+    let rank = |order: &[&Start], start: &Start| {
+        let position = order.iter().position(|other| std::ptr::eq(*other, start));
+        position.map_or(0.0, |position| position as f64)
+    };
+    let by_ranks = ranked(starts, |start| {
+        -rank(&by_inertia, start) - rank(&by_modularity, start)
+    });
+    vec![
+        ("least inertia", by_inertia[0]),
+        (
+            "highest modularity at 0.25",
+            ranked(starts, |start| start.modularity[0])[0],
+        ),
+        ("highest modularity at 0.5", by_modularity[0]),
+        ("sum of both ranks", by_ranks[0]),
+        (
+            "better half by modularity, then inertia",
+            ranked(&by_modularity[..half], |start| -start.inertia)[0],
+        ),
+        (
+            "better half by inertia, then modularity",
+            ranked(&by_inertia[..half], |start| start.modularity[1])[0],
+        ),
+    ]
+}
+
+/// Starts in the order of falling scores.
+fn ranked<'a>(starts: &[&'a Start], score: impl Fn(&Start) -> f64) -> Vec<&'a Start> {
+    let mut order = starts.to_vec();
+    order.sort_by(|a, b| score(b).total_cmp(&score(a)));
+    order
+}
+
+fn compare_graphs(
+    arguments: &Arguments,
+    embedding: &Array2<f32>,
+    truth: &[usize],
+    seed: u64,
+    table: &mut Table,
+) -> celldec::Result<()> {
+    for &size in &arguments.neighbors {
+        let neighbors: Neighbors = nearest_neighbors(embedding.view(), size - 1)?;
+        let graph = connectivities(&neighbors)?;
+        for &resolution in &arguments.resolutions {
+            let labels = find_communities(&graph, resolution, CommunityMethod::Leiden, seed)?;
+            let clusters = labels.iter().max().map_or(0, |&last| last + 1);
+            table.add(
+                format!("Leiden at {resolution}, {size} neighbours"),
+                adjusted_rand_index(truth, &labels)?,
+                clusters as f64,
+            );
+        }
+    }
+    Ok(())
+}
