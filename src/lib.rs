@@ -118,6 +118,7 @@ pub mod cluster;
 pub mod counts;
 pub mod device;
 pub mod error;
+mod exact;
 pub mod io;
 pub mod kernel;
 pub mod loss;

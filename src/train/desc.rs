@@ -3,12 +3,15 @@
 use burn::config::Config;
 use burn::tensor::Device;
 
+use super::checkpoint::CheckpointConfig;
 use super::fitting::{
-    check_encoder, check_widths, for_training, initial_clusters, keep_freed_memory, model_info,
+    check_encoder, check_widths, describe, for_training, initial_clusters, keep_freed_memory,
+    model_info,
 };
 use super::layerwise::pretrain_layers;
-use super::observer::{Observer, TrainingRun};
+use super::observer::Observer;
 use super::pretrain::{EarlyStopping, PretrainConfig, Stage, pretrain};
+use super::run::TrainingRun;
 use super::self_train::{SelfTrainConfig, SelfTraining, SelfTrainingOutcome, last_good_evaluation};
 use crate::batches::{Batches, Corruption};
 use crate::cluster::{CentroidStart, CommunityMethod, GraphConfig};
@@ -122,6 +125,7 @@ impl DescConfig {
             head: MseHeadConfig::new().with_activation(self.output_activation),
             clustering: KlSelfTraining::new(),
             config: self.clone(),
+            checkpoint: None,
             device: device.clone().inner(),
         })
     }
@@ -227,6 +231,7 @@ pub struct DescTrainer<R: ReconstructionLoss = MseLoss, C: ClusteringLoss = KlSe
     head: <R::Head as ReconstructionHead>::Config,
     clustering: C,
     config: DescConfig,
+    checkpoint: Option<CheckpointConfig>,
     device: Device,
 }
 
@@ -242,6 +247,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
             head,
             clustering: self.clustering,
             config: self.config,
+            checkpoint: self.checkpoint,
             device: self.device,
         }
     }
@@ -253,8 +259,17 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
             head: self.head,
             clustering: loss,
             config: self.config,
+            checkpoint: self.checkpoint,
             device: self.device,
         }
+    }
+
+    /// Makes `fit` and `fit_observed` write checkpoints, and resume from the one that is there;
+    /// [`pretrain`](Self::pretrain) and [`cluster`](Self::cluster) do what their
+    /// [run](TrainingRun::with_checkpoint) says.
+    pub fn with_checkpoint(mut self, checkpoint: CheckpointConfig) -> Self {
+        self.checkpoint = Some(checkpoint);
+        self
     }
 
     /// The settings.
@@ -295,6 +310,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
         run: &mut TrainingRun<'_>,
     ) -> Result<Autoencoder<R::Head>> {
         keep_freed_memory();
+        describe("desc", &self.config, &self.head, run)?;
         let config = &self.config;
         let device = self.device.clone().autodiff();
         let batches = Batches::new(cells, &device);
@@ -336,6 +352,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
         mut run: TrainingRun<'_>,
     ) -> Result<Vec<DescRun<R::Head>>> {
         let config = &self.config;
+        describe("desc", &self.config, &self.head, &mut run)?;
         self.check_cells(cells)?;
         check_encoder(&autoencoder.encoder, cells)?;
         let device = self.device.clone().autodiff();
@@ -413,8 +430,12 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
             .try_for_each(|(_, start)| start.validate(cells.cells()))
     }
 
-    fn run(&self, cells: &Cells, mut run: TrainingRun<'_>) -> Result<Vec<DescRun<R::Head>>> {
+    fn run(&self, cells: &Cells, run: TrainingRun<'_>) -> Result<Vec<DescRun<R::Head>>> {
         self.check_cells(cells)?;
+        let mut run = match &self.checkpoint {
+            Some(checkpoint) => run.with_checkpoint(checkpoint.clone()),
+            None => run,
+        };
         let autoencoder = self.pretrain(cells, &mut run)?;
         self.cluster(autoencoder, cells, run)
     }

@@ -3,13 +3,15 @@
 use burn::config::Config;
 use burn::tensor::Device;
 
+use super::checkpoint::CheckpointConfig;
 use super::constraints::ConstraintPairs;
 use super::fitting::{
-    check_encoder, check_weight, check_widths, for_training, initial_clusters, keep_freed_memory,
-    model_info,
+    check_encoder, check_weight, check_widths, describe, for_training, initial_clusters,
+    keep_freed_memory, model_info,
 };
-use super::observer::{Observer, TrainingRun};
+use super::observer::Observer;
 use super::pretrain::{PretrainConfig, Stage, pretrain};
+use super::run::TrainingRun;
 use super::self_train::{
     Constraints, SelfTrainConfig, SelfTraining, SelfTrainingOutcome, last_good_evaluation,
 };
@@ -174,6 +176,7 @@ impl ScdccConfig {
             ),
             constraints: ConstraintPairs::default(),
             config: self.clone(),
+            checkpoint: None,
             device: device.clone().inner(),
         })
     }
@@ -260,6 +263,7 @@ pub struct ScdccTrainer<
     clustering: C,
     constraints: ConstraintPairs,
     config: ScdccConfig,
+    checkpoint: Option<CheckpointConfig>,
     device: Device,
 }
 
@@ -276,6 +280,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
             clustering: self.clustering,
             constraints: self.constraints,
             config: self.config,
+            checkpoint: self.checkpoint,
             device: self.device,
         }
     }
@@ -288,6 +293,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
             clustering: loss,
             constraints: self.constraints,
             config: self.config,
+            checkpoint: self.checkpoint,
             device: self.device,
         }
     }
@@ -295,6 +301,14 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
     /// Adds constraint pairs; they replace earlier ones.
     pub fn with_constraints(mut self, constraints: ConstraintPairs) -> Self {
         self.constraints = constraints;
+        self
+    }
+
+    /// Makes `fit` and `fit_observed` write checkpoints, and resume from the one that is there;
+    /// [`pretrain`](Self::pretrain) and [`cluster`](Self::cluster) do what their
+    /// [run](TrainingRun::with_checkpoint) says.
+    pub fn with_checkpoint(mut self, checkpoint: CheckpointConfig) -> Self {
+        self.checkpoint = Some(checkpoint);
         self
     }
 
@@ -334,6 +348,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
         run: &mut TrainingRun<'_>,
     ) -> Result<Autoencoder<R::Head>> {
         keep_freed_memory();
+        describe("scdcc", &self.config, &self.head, run)?;
         let device = self.device.clone().autodiff();
         let config = &self.config;
         let mut architecture =
@@ -372,6 +387,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
         mut run: TrainingRun<'_>,
     ) -> Result<Fit<R::Head>> {
         let autoencoder = autoencoder.into();
+        describe("scdcc", &self.config, &self.head, &mut run)?;
         self.check_cells(cells)?;
         check_encoder(&autoencoder.encoder, cells)?;
         let config = &self.config;
@@ -434,8 +450,12 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
         }
     }
 
-    fn run(&self, cells: &Cells, mut run: TrainingRun<'_>) -> Result<Fit<R::Head>> {
+    fn run(&self, cells: &Cells, run: TrainingRun<'_>) -> Result<Fit<R::Head>> {
         self.check_cells(cells)?;
+        let mut run = match &self.checkpoint {
+            Some(checkpoint) => run.with_checkpoint(checkpoint.clone()),
+            None => run,
+        };
         let autoencoder = self.pretrain(cells, &mut run)?;
         self.cluster(autoencoder, cells, run)
     }
