@@ -3,10 +3,23 @@
 use std::collections::BTreeMap;
 
 use burn::module::Module;
-use burn::optim::{ModuleOptimizer, OptimizerRecord};
+use burn::optim::{ModuleOptimizer, OptimizerRecord, StateSource};
 use burn::store::ModuleSnapshot;
-use burn::store::burn_pack::{Reader, Scalar, Tensor, Writer};
-use burn::tensor::TensorData;
+use burn::store::burn_pack::{self, Reader, Scalar, Writer};
+use burn::tensor::{Device, Tensor, TensorData};
+
+/// The tensor of a recorded state, in the precision in which it was recorded; burn would take the
+/// device's default.
+pub(super) fn recorded_tensor<const D: usize>(
+    source: &mut StateSource,
+    prefix: &str,
+    field: &str,
+    device: &Device,
+) -> Option<Tensor<D>> {
+    let data = source.take_tensor(prefix, field)?;
+    let dtype = data.dtype();
+    Some(Tensor::from_data(data, (device, dtype)))
+}
 
 /// Tensors and counters of an optimizer, named `{path of the parameter}.{field}`.
 ///
@@ -73,7 +86,7 @@ impl OptimizerState {
         if self.tensors.is_empty() && self.counters.is_empty() {
             return Ok(optimizer);
         }
-        let parameters: BTreeMap<String, Tensor> = module
+        let parameters: BTreeMap<String, burn_pack::Tensor> = module
             .collect(None, None, false)
             .into_iter()
             .map(|parameter| (parameter.name.clone(), parameter))
@@ -102,7 +115,7 @@ impl OptimizerState {
             }
             scalars.insert(format!("{id}.{RANK}"), Scalar::from(data.rank()));
             let (bytes, shape, dtype) = data.into_parts();
-            tensors.push(Tensor::new(
+            tensors.push(burn_pack::Tensor::new(
                 format!("{id}.{field}"),
                 dtype,
                 shape,

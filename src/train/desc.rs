@@ -283,7 +283,10 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
     /// [`Error::Parameter`](crate::Error::Parameter) when the start does not suit the number of
     /// cells, [`Error::SingleCommunity`](crate::Error::SingleCommunity) when the graph has one
     /// community at a resolution, [`Error::Diverged`](crate::Error::Diverged) when training does,
-    /// with [what it had reached](crate::error::LastGood).
+    /// with [what it had reached](crate::error::LastGood); with checkpoints,
+    /// [`Error::CheckpointMismatch`](crate::Error::CheckpointMismatch),
+    /// [`Error::Checkpoint`](crate::Error::Checkpoint) or [`Error::Io`](crate::Error::Io) when the
+    /// one that is there cannot be resumed.
     pub fn fit(&self, cells: &Cells) -> Result<Vec<DescRun<R::Head>>> {
         self.run(cells, TrainingRun::new(self.config.seed))
     }

@@ -1,5 +1,7 @@
 //! One training run: what phases share and hand on.
 
+use std::time::Instant;
+
 use burn::module::Module;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -121,7 +123,8 @@ impl<'a> TrainingRun<'a> {
         if let Some(checkpoints) = &self.checkpoints
             && checkpoints.is_due()
         {
-            self.write(Some(snapshot()));
+            let begin = Instant::now();
+            self.write(Some(snapshot()), begin);
         }
     }
 
@@ -135,22 +138,23 @@ impl<'a> TrainingRun<'a> {
         let Some(checkpoints) = &mut self.checkpoints else {
             return;
         };
+        let begin = Instant::now();
         match snapshot() {
             Ok(snapshot) => {
                 checkpoints.finish(snapshot.with_history(&self.history[self.step_start..]));
                 if write || checkpoints.is_due() {
-                    self.write(None);
+                    self.write(None, begin);
                 }
             }
             // Without this step no later one could be resumed.
             Err(reason) => {
-                self.write(Some(Err(reason)));
+                self.write(Some(Err(reason)), begin);
                 self.checkpoints = None;
             }
         }
     }
 
-    fn write(&mut self, running: Option<Result<Snapshot, String>>) {
+    fn write(&mut self, running: Option<Result<Snapshot, String>>, begin: Instant) {
         let Some(checkpoints) = &mut self.checkpoints else {
             return;
         };
@@ -166,7 +170,8 @@ impl<'a> TrainingRun<'a> {
             }),
         };
         match written {
-            Ok(seconds) => {
+            Ok(()) => {
+                let seconds = begin.elapsed().as_secs_f64();
                 tracing::debug!(path = %path.display(), seconds, "checkpoint written");
                 self.event(&Event::CheckpointSaved {
                     path: &path,

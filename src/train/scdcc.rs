@@ -325,7 +325,10 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
     /// [`Error::Constraint`](crate::Error::Constraint) when a pair names no cell,
     /// [`Error::SingleCommunity`](crate::Error::SingleCommunity) when a graph start finds one
     /// community, [`Error::Diverged`](crate::Error::Diverged) when training does, with
-    /// [what it had reached](crate::error::LastGood).
+    /// [what it had reached](crate::error::LastGood); with checkpoints,
+    /// [`Error::CheckpointMismatch`](crate::Error::CheckpointMismatch),
+    /// [`Error::Checkpoint`](crate::Error::Checkpoint) or [`Error::Io`](crate::Error::Io) when the
+    /// one that is there cannot be resumed.
     pub fn fit(&self, cells: &Cells) -> Result<Fit<R::Head>> {
         self.run(cells, TrainingRun::new(self.config.seed))
     }

@@ -26,7 +26,7 @@ use crate::loss::{ClusteringLoss, ConstraintLoss, ReconstructionLoss};
 use crate::model::{EpochRecord, Evaluation, Phase, StopReason, evaluate, tensor_to_array};
 use crate::nn::{ClusteringNetwork, NetworkInput, ReconstructionHead};
 use crate::optim::OptimizerConfig;
-use state::{Progress, Settings, State};
+use state::{ConstraintSettings, Progress, Settings, State};
 
 /// Schedule of the self-training phase.
 #[derive(Config, Debug, PartialEq)]
@@ -266,13 +266,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
             config: self.config,
             clustering: self.clustering.name(),
             reconstruction: self.reconstruction.map(|loss| loss.name()),
-            constraints: self.constraints.as_ref().map(|constraints| {
-                (
-                    constraints.must_link.name(),
-                    constraints.cannot_link.name(),
-                    constraints.pairs,
-                )
-            }),
+            constraints: self.constraints.as_ref().map(ConstraintSettings::new),
         }
     }
 

@@ -95,15 +95,19 @@ fn differing_settings(saved: &str, current: &str) -> (String, String, String) {
             leaves(&settings["step"]),
         )
     });
-    let (saved, current) = if saved_trainer == trainer {
+    let (saved_settings, settings) = if saved_trainer == trainer {
         (saved_step, step)
     } else {
         (saved_trainer, trainer)
     };
-    let mut names: Vec<&String> = saved.keys().chain(current.keys()).collect();
+    let mut names: Vec<&String> = saved_settings.keys().chain(settings.keys()).collect();
     names.sort_unstable();
     names.dedup();
-    names.retain(|name| saved.get(*name) != current.get(*name));
+    names.retain(|name| saved_settings.get(*name) != settings.get(*name));
+    if names.is_empty() {
+        // A number that differs in its last place only.
+        return ("the settings".into(), saved.into(), current.into());
+    }
     let values = |settings: &BTreeMap<String, String>| {
         let values: Vec<&str> = names
             .iter()
@@ -114,8 +118,8 @@ fn differing_settings(saved: &str, current: &str) -> (String, String, String) {
     let listed: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
     (
         format!("the setting {}", listed.join(", ")),
-        values(&saved),
-        values(&current),
+        values(&saved_settings),
+        values(&settings),
     )
 }
 

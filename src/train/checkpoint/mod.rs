@@ -10,6 +10,8 @@
 mod file;
 mod identity;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -218,14 +220,13 @@ impl Checkpoints {
         }
     }
 
-    /// Writes the finished steps and a snapshot of the running one; how many seconds it took.
+    /// Writes the finished steps and a snapshot of the running one.
     ///
     /// # Errors
     /// As [`file::write`].
-    pub fn write(&mut self, running: Option<Snapshot>) -> Result<f64> {
-        let begin = Instant::now();
+    pub fn write(&mut self, running: Option<Snapshot>) -> Result<()> {
         // Also after a failure: a full disk should not be tried again in every epoch.
-        self.written = begin;
+        self.written = Instant::now();
         let running = self.running.clone().zip(running);
         let steps: Vec<(&StepIdentity, bool, &Snapshot)> = self
             .finished
@@ -259,7 +260,7 @@ impl Checkpoints {
             .map_err(|error| self.unusable(error.to_string()))?;
         file::write(&self.config.path, description, &tensors)?;
         self.written = Instant::now();
-        Ok(begin.elapsed().as_secs_f64())
+        Ok(())
     }
 
     /// The steps of the file, none when there is no file.

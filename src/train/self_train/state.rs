@@ -3,13 +3,12 @@
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use super::SelfTrainConfig;
+use super::{Constraints, SelfTrainConfig};
 use crate::cluster::{NeighborMemory, Neighbors};
 use crate::error::Result;
 use crate::exact;
 use crate::model::StopReason;
-use crate::preprocess::Cells;
-use crate::train::ConstraintPairs;
+use crate::preprocess::{Cells, Fingerprint};
 use crate::train::checkpoint::{Saved, Snapshot};
 
 /// Names in checkpoints.
@@ -24,7 +23,36 @@ pub(super) struct Settings<'a> {
     pub config: &'a SelfTrainConfig,
     pub clustering: String,
     pub reconstruction: Option<String>,
-    pub constraints: Option<(String, String, &'a ConstraintPairs)>,
+    pub constraints: Option<ConstraintSettings>,
+}
+
+/// Losses of constraint pairs, and a fingerprint of the pairs: there may be many.
+#[derive(Serialize)]
+pub(super) struct ConstraintSettings {
+    must_link: String,
+    cannot_link: String,
+    pairs: String,
+}
+
+impl ConstraintSettings {
+    pub fn new(constraints: &Constraints<'_>) -> Self {
+        let mut hash = Fingerprint::new();
+        for pairs in [
+            constraints.pairs.must_link(),
+            constraints.pairs.cannot_link(),
+        ] {
+            hash.number(pairs.len());
+            for &(first, second) in pairs {
+                hash.number(first);
+                hash.number(second);
+            }
+        }
+        Self {
+            must_link: constraints.must_link.name(),
+            cannot_link: constraints.cannot_link.name(),
+            pairs: format!("{:016x}", hash.finish()),
+        }
+    }
 }
 
 /// How far self-training has come, as a checkpoint keeps it.
@@ -66,7 +94,7 @@ impl State {
 
     /// Whether the next epoch begins with a new target.
     pub fn is_target_due(&self, config: &SelfTrainConfig) -> bool {
-        self.epoch % config.update_interval == 0 || self.epoch >= config.max_epochs
+        self.epoch.is_multiple_of(config.update_interval) || self.epoch >= config.max_epochs
     }
 
     /// Why training ends before the next epoch, if it does, when a fraction of labels changed since
