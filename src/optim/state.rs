@@ -10,6 +10,10 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 /// The tensor of a recorded state, in the precision in which it was recorded; burn would take the
 /// device's default.
+///
+/// burn restores a record on the default device, which is a GPU in builds that have one, there or
+/// not, and moves a state to its parameter's device at the next step. So it is put into the host's
+/// memory where a CPU backend is built in, and on `device` elsewhere.
 pub(super) fn recorded_tensor<const D: usize>(
     source: &mut StateSource,
     prefix: &str,
@@ -18,7 +22,8 @@ pub(super) fn recorded_tensor<const D: usize>(
 ) -> Option<Tensor<D>> {
     let data = source.take_tensor(prefix, field)?;
     let dtype = data.dtype();
-    Some(Tensor::from_data(data, (device, dtype)))
+    let host = crate::device::by_name("cpu").unwrap_or_else(|_| device.clone());
+    Some(Tensor::from_data(data, (&host, dtype)))
 }
 
 /// Tensors and counters of an optimizer, named `{path of the parameter}.{field}`.
