@@ -1,10 +1,10 @@
 //! Self-training: cells towards a sharpened target, with or without the decoder.
 
+mod config;
 mod state;
 
 use std::time::Instant;
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use ndarray::Array2;
@@ -14,69 +14,20 @@ use super::constraints::ConstraintPairs;
 use super::epoch::{EpochAddress, MeanLosses, Steps, Term};
 use super::fitting::check_encoder;
 use super::observer::Event;
-use super::pretrain::{check_batch_size, check_learning_rate};
 use super::run::TrainingRun;
 use crate::batches::{
-    Batches, CleanRows, Corruption, DenseRows, Noise, ReconstructionInputs, ReconstructionRows,
-    epoch_order, split,
+    Batches, CleanRows, DenseRows, Noise, ReconstructionInputs, ReconstructionRows, epoch_order,
+    split,
 };
 use crate::cluster::EmbeddedCells;
 use crate::error::{Error, LastGood, ParameterError, Result};
 use crate::loss::{ClusteringLoss, ConstraintLoss, ReconstructionLoss};
 use crate::model::{EpochRecord, Evaluation, Phase, StopReason, evaluate, tensor_to_array};
 use crate::nn::{ClusteringNetwork, NetworkInput, ReconstructionHead};
-use crate::optim::OptimizerConfig;
+
+pub use config::SelfTrainConfig;
+
 use state::{ConstraintSettings, Progress, Settings, State};
-
-/// Schedule of the self-training phase.
-#[derive(Config, Debug, PartialEq)]
-pub struct SelfTrainConfig {
-    /// Optimizer.
-    pub optimizer: OptimizerConfig,
-    /// Learning rate.
-    pub learning_rate: f64,
-    /// The most epochs.
-    pub max_epochs: usize,
-    /// Training ends when a smaller fraction of labels changes between two updates of the target.
-    pub tolerance: f64,
-    /// Epochs between two updates of the target.
-    #[config(default = 1)]
-    pub update_interval: usize,
-    /// Cells per step.
-    #[config(default = 256)]
-    pub batch_size: usize,
-    /// Whether every epoch visits the cells in a new order; the original scDCC keeps the file's.
-    #[config(default = true)]
-    pub shuffle: bool,
-    /// How many updates of the target use the same neighbours, where the target looks at
-    /// neighbours at all.
-    #[config(default = 5)]
-    pub neighbor_uses: usize,
-    /// What corrupts the input of the reconstruction; soft assignments see clean cells.
-    #[config(default = "Corruption::None")]
-    pub corruption: Corruption,
-}
-
-impl SelfTrainConfig {
-    pub(super) fn check(&self) -> Result<(), ParameterError> {
-        check_learning_rate("self-training", self.learning_rate)?;
-        check_batch_size(self.batch_size)?;
-        self.optimizer.check()?;
-        if self.update_interval == 0 {
-            return Err(ParameterError::Epochs {
-                name: "the update interval of the target",
-            });
-        }
-        if !(0.0..1.0).contains(&self.tolerance) {
-            return Err(ParameterError::OutOfRange {
-                name: "the tolerance for changed labels",
-                requirement: "at least 0 and below 1",
-                value: self.tolerance,
-            });
-        }
-        Ok(())
-    }
-}
 
 /// Constraint pairs with their losses.
 pub struct Constraints<'a> {

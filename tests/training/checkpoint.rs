@@ -9,9 +9,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use celldec::nn::ReconstructionHead;
+use celldec::batches::Batches;
+use celldec::nn::{
+    Activation, Autoencoder, AutoencoderConfig, InitialWeights, MseHead, MseHeadConfig,
+    ReconstructionHead, initialize_weights,
+};
+use celldec::optim::OptimizerConfig;
 use celldec::prelude::*;
-use celldec::train::TrainingRun;
+use celldec::train::{EarlyStopping, PretrainConfig, Stage, TrainingRun, pretrain};
 use tempfile::TempDir;
 
 use crate::{Bits, bits, cpu, desc, scdcc, simulated};
@@ -227,6 +232,55 @@ fn pretraining_and_clustering_resume_by_themselves() {
         error.to_string().contains("network at the start"),
         "{error}"
     );
+}
+
+/// Stages that end because the loss no longer falls end in the same epochs.
+#[test]
+fn early_stopping_is_resumed() {
+    let (cells, _) = simulated(60, 30, 10);
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("checkpoint");
+    let device = cpu().autodiff();
+    // No fall is large enough, so that a stage ends three epochs after its first.
+    let config = PretrainConfig::new(
+        vec![Stage::new(1e-3, 20), Stage::new(1e-4, 20)],
+        OptimizerConfig::Sgd { momentum: 0.9 },
+    )
+    .with_early_stopping(Some(EarlyStopping::new(1e3, 3)));
+    let train = |checkpoint: Option<CheckpointConfig>, observer: &mut dyn Observer| {
+        let mut run = TrainingRun::observed(2, observer);
+        if let Some(checkpoint) = checkpoint {
+            run = run.with_checkpoint(checkpoint);
+        }
+        let autoencoder: Autoencoder<MseHead> =
+            AutoencoderConfig::symmetric(cells.genes(), &[8, 3], Activation::Linear)
+                .init(&MseHeadConfig::new(), &device);
+        let autoencoder = initialize_weights(autoencoder, InitialWeights::Glorot, 2);
+        let batches = Batches::new(&cells, &device);
+        pretrain(autoencoder, &MseLoss::new(), &batches, &config, &mut run).unwrap();
+        let history = run.into_history();
+        history
+            .iter()
+            .map(|epoch| epoch.total_loss().to_bits())
+            .collect::<Vec<u64>>()
+    };
+    let undisturbed = train(None, &mut silent);
+    assert_eq!(undisturbed.len(), 8);
+    let mut copies = Vec::new();
+    let mut keep = |event: &Event<'_>| {
+        if let Event::CheckpointSaved { path, .. } = event {
+            copies.push(fs::read(path).unwrap());
+        }
+    };
+    assert_eq!(train(Some(every_epoch(&path)), &mut keep), undisturbed);
+    assert_eq!(copies.len(), 9);
+    for copy in copies {
+        fs::write(&path, copy).unwrap();
+        assert_eq!(
+            train(Some(CheckpointConfig::new(&path)), &mut silent),
+            undisturbed
+        );
+    }
 }
 
 /// What an observer hears of a resumed run.

@@ -2,12 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use celldec::batches::Batches;
-use celldec::nn::{
-    Activation, Autoencoder, AutoencoderConfig, NbHeadConfig, ZinbHead, ZinbHeadConfig,
-};
-use celldec::optim::OptimizerConfig;
-use celldec::train::{PretrainConfig, Stage, pretrain};
+use celldec::nn::{NbHeadConfig, ZinbHead, ZinbHeadConfig};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
