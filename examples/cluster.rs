@@ -73,12 +73,19 @@ fn run(arguments: &Arguments) -> Result<()> {
                 Preset::Reference => Preprocess::scdcc_reference(),
             };
             let (input, cells) = prepare(arguments, preprocess)?;
-            let trainer = trainer.with_constraints(read_constraints(arguments, &input, &cells)?);
+            let mut trainer =
+                trainer.with_constraints(read_constraints(arguments, &input, &cells)?);
+            if let Some(path) = &arguments.checkpoint {
+                trainer = trainer.with_checkpoint(CheckpointConfig::new(path));
+            }
             let fit = trainer.fit_observed(&cells, &mut Progress::new(!arguments.verbose))?;
             finish(&arguments.output, &input, &cells, &fit)
         }
         Method::Desc => {
-            let trainer = desc_config(arguments)?.init(&device)?;
+            let mut trainer = desc_config(arguments)?.init(&device)?;
+            if let Some(path) = &arguments.checkpoint {
+                trainer = trainer.with_checkpoint(CheckpointConfig::new(path));
+            }
             let preprocess = match arguments.preset {
                 Preset::Default => Preprocess::desc(),
                 Preset::Reference => Preprocess::desc_reference(),

@@ -251,6 +251,33 @@ pub enum Error {
          denoise with a scDCC model"
     )]
     NoDecoder,
+    /// A checkpoint that cannot be used: damaged, of a newer version, or not a checkpoint at all.
+    #[error(
+        "{}: not a usable checkpoint: {reason}; move it away or give another path to start anew",
+        path.display()
+    )]
+    Checkpoint {
+        /// The file, which is not touched.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A checkpoint of another run: of other data, settings or another seed.
+    #[error(
+        "{}: checkpoint of another run: {what} was {saved} and is now {current}; resume with what it \
+         was written with, or give another path to start anew",
+        path.display()
+    )]
+    CheckpointMismatch {
+        /// The file, which is not touched.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+        /// What it is in the checkpoint.
+        saved: String,
+        /// What it is in this run.
+        current: String,
+    },
     /// A saved model that this version cannot use.
     #[error("{}: not a usable model: {reason}", path.display())]
     Model {

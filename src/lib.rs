@@ -98,6 +98,11 @@
 //! ([`random`]), and sums are formed in an order that does not depend on threads. On the backend
 //! `flex` one seed gives the same bits on one machine, with any number of threads and other fits
 //! beside it. Between machines the last digits may differ.
+//!
+//! # Long runs
+//!
+//! With a [`CheckpointConfig`](train::CheckpointConfig) a fit that was killed resumes where its last
+//! checkpoint was written, and ends with the same bits (docs/checkpoints.md).
 #![warn(missing_docs)]
 
 #[cfg(not(any(
@@ -118,6 +123,7 @@ pub mod cluster;
 pub mod counts;
 pub mod device;
 pub mod error;
+mod exact;
 pub mod io;
 pub mod kernel;
 pub mod loss;
@@ -137,6 +143,9 @@ pub use error::{Error, Result};
 mod written_documentation {
     #[doc = include_str!("../README.md")]
     mod readme {}
+
+    #[doc = include_str!("../docs/checkpoints.md")]
+    mod checkpoints {}
 
     #[doc = include_str!("../docs/custom-losses.md")]
     mod custom_losses {}

@@ -116,6 +116,10 @@ pub struct Arguments {
     /// Cells per training step [default: 256].
     #[arg(long, value_name = "NUMBER", help_heading = "Training")]
     pub batch_size: Option<usize>,
+    /// Write checkpoints to this file, and resume from the one that is there. The same data and
+    /// settings must be given; delete the file to start anew.
+    #[arg(long, value_name = "FILE", help_heading = "Training")]
+    pub checkpoint: Option<PathBuf>,
     /// Compute device: cpu, or what the build offers (ndarray, wgpu, cuda).
     #[arg(
         long,

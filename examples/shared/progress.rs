@@ -65,6 +65,12 @@ impl Observer for Progress {
     fn on_event(&mut self, event: &Event<'_>) {
         match event {
             Event::PhaseStarted { phase, epochs } => self.start(*phase, *epochs),
+            Event::Resumed { phase, epoch } => {
+                self.bar
+                    .suspend(|| println!("  {phase} resumed after {epoch} epochs"));
+                self.bar.set_position(*epoch as u64);
+                self.bar.reset_eta();
+            }
             Event::EpochFinished(record) => self.advance(record),
             Event::PhaseFinished {
                 phase,

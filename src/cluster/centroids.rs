@@ -4,11 +4,11 @@ use ndarray::{Array2, ArrayView2, Axis};
 use rand::seq::index;
 use serde::{Deserialize, Serialize};
 
-use super::graph_start::{GraphConfig, graph_communities};
+use super::graph_start::{GraphConfig, cell_graph, several_communities};
 use super::kmeans::{KMeans, KMeansConfig, nearest_centroids};
 use super::points::check_embedding;
 use super::smoothed::{SmoothedKMeansConfig, smoothed_kmeans};
-use super::stable::{StableGraphConfig, stable_resolution};
+use super::stable::{StableGraphConfig, stable_communities};
 use crate::error::Result;
 use crate::random::{Purpose, stream};
 
@@ -56,7 +56,8 @@ pub struct InitialCentroids {
 
 /// Initial centroids for the rows of `embedding` `[cells, dimensions]`.
 ///
-/// With a graph start, clusters are numbered by size, largest first, and a centroid is
+/// With a graph start, clusters are numbered by size, largest first (rare groups that were split
+/// off last), and a centroid is
 /// the mean of its community.
 ///
 /// ```
@@ -95,11 +96,19 @@ pub fn initial_centroids(
             })
         }
         CentroidStart::SmoothedKMeans(config) => from_smoothed(embedding, config, seed),
-        CentroidStart::Graph(config) => from_graph(embedding, config, seed),
+        CentroidStart::Graph(config) => {
+            config.validate(embedding.nrows())?;
+            from_communities(embedding, config.max_cells, seed, |embedding| {
+                let graph = cell_graph(embedding, config)?;
+                let labels = several_communities(&graph, config, seed)?;
+                Ok((labels, config.resolution))
+            })
+        }
         CentroidStart::StableGraph(config) => {
-            let resolution = stable_resolution(embedding, config, seed)?;
-            let graph = config.graph_for(embedding.nrows());
-            from_graph(embedding, &graph.with_resolution(resolution), seed)
+            config.validate(embedding.nrows())?;
+            from_communities(embedding, config.graph.max_cells, seed, |embedding| {
+                stable_communities(embedding, config, seed)
+            })
         }
     }
 }
@@ -128,32 +137,40 @@ fn from_smoothed(
     })
 }
 
-fn from_graph(
-    embedding: ArrayView2<f32>,
-    config: &GraphConfig,
-    seed: u64,
-) -> Result<InitialCentroids> {
-    let cells = embedding.nrows();
-    config.validate(cells)?;
-    if cells <= config.max_cells {
-        let labels = graph_communities(embedding, config, seed)?;
-        let centroids = means(embedding, &labels);
-        return Ok(InitialCentroids {
-            centroids,
-            labels,
-            resolution: Some(config.resolution),
-        });
+/// The cells whose graph is made: all, or of more than `limit` a random subsample.
+fn graph_cells(cells: usize, limit: usize, seed: u64) -> Option<Vec<usize>> {
+    if cells <= limit {
+        return None;
     }
-    let mut random = stream(seed, Purpose::Subsample, 0, 0);
-    let mut chosen = index::sample(&mut random, cells, config.max_cells).into_vec();
-    chosen.sort_unstable();
     tracing::info!(
         cells,
-        subsample = config.max_cells,
+        subsample = limit,
         "building the cell graph on a subsample"
     );
+    let mut random = stream(seed, Purpose::Subsample, 0, 0);
+    let mut chosen = index::sample(&mut random, cells, limit).into_vec();
+    chosen.sort_unstable();
+    Some(chosen)
+}
+
+/// Centroids of communities; where they were found among a subsample of the cells, the others go to
+/// the nearest centroid.
+fn from_communities(
+    embedding: ArrayView2<f32>,
+    max_cells: usize,
+    seed: u64,
+    communities: impl FnOnce(ArrayView2<f32>) -> Result<(Vec<usize>, f64)>,
+) -> Result<InitialCentroids> {
+    let Some(chosen) = graph_cells(embedding.nrows(), max_cells, seed) else {
+        let (labels, resolution) = communities(embedding)?;
+        return Ok(InitialCentroids {
+            centroids: means(embedding, &labels),
+            labels,
+            resolution: Some(resolution),
+        });
+    };
     let subsample = embedding.select(Axis(0), &chosen);
-    let chosen_labels = graph_communities(subsample.view(), config, seed)?;
+    let (chosen_labels, resolution) = communities(subsample.view())?;
     let centroids = means(subsample.view(), &chosen_labels);
     let mut labels = nearest_centroids(embedding, centroids.view());
     for (&cell, &label) in chosen.iter().zip(&chosen_labels) {
@@ -162,12 +179,12 @@ fn from_graph(
     Ok(InitialCentroids {
         centroids,
         labels,
-        resolution: Some(config.resolution),
+        resolution: Some(resolution),
     })
 }
 
 /// The mean of every cluster `[clusters, dimensions]`, up to the largest label.
-fn means(embedding: ArrayView2<f32>, labels: &[usize]) -> Array2<f32> {
+pub(super) fn means(embedding: ArrayView2<f32>, labels: &[usize]) -> Array2<f32> {
     let clusters = labels.iter().max().map_or(0, |&largest| largest + 1);
     let mut sums = Array2::<f64>::zeros((clusters, embedding.ncols()));
     let mut counts = vec![0usize; clusters];

@@ -74,6 +74,22 @@ impl NeighborMemory {
     pub fn uses(&self) -> usize {
         self.uses
     }
+
+    /// What is remembered: how often it was used, and the neighbours.
+    pub(crate) fn remembered(&self) -> Option<(usize, Arc<Neighbors>)> {
+        self.remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Remembers neighbours that were used `used` times.
+    pub(crate) fn remember(&self, used: usize, neighbors: Neighbors) {
+        *self
+            .remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some((used, Arc::new(neighbors)));
+    }
 }
 
 #[cfg(test)]

@@ -111,19 +111,22 @@ impl GraphConfig {
     }
 }
 
-/// The communities of an embedding's cell graph: at least two.
-pub(super) fn graph_communities(
-    embedding: ArrayView2<f32>,
+/// The graph of an embedding's cells.
+pub(super) fn cell_graph(embedding: ArrayView2<f32>, config: &GraphConfig) -> Result<Graph> {
+    config.edges(&nearest_neighbors(embedding, config.neighbors - 1)?)
+}
+
+/// The communities of a graph: at least two.
+pub(super) fn several_communities(
+    graph: &Graph,
     config: &GraphConfig,
     seed: u64,
 ) -> Result<Vec<usize>> {
-    let neighbors = nearest_neighbors(embedding, config.neighbors - 1)?;
-    let graph = config.edges(&neighbors)?;
-    let labels = find_communities(&graph, config.resolution, config.method, seed)?;
+    let labels = find_communities(graph, config.resolution, config.method, seed)?;
     if labels.iter().all(|&label| label == 0) {
         return Err(Error::SingleCommunity {
             resolution: config.resolution,
-            suggestion: higher_resolution(&graph, config, seed)?,
+            suggestion: higher_resolution(graph, config, seed)?,
         });
     }
     Ok(labels)

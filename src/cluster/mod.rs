@@ -16,6 +16,7 @@ mod graph_start;
 pub mod kmeans;
 pub mod neighbors;
 mod points;
+mod rare;
 mod smoothed;
 mod stable;
 
@@ -26,5 +27,6 @@ pub use embedded::{EmbeddedCells, NeighborMemory};
 pub use graph_start::GraphConfig;
 pub use kmeans::{KMeans, KMeansConfig};
 pub use neighbors::{Neighbors, nearest_neighbors};
+pub use rare::RareGroupsConfig;
 pub use smoothed::SmoothedKMeansConfig;
 pub use stable::StableGraphConfig;

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::communities::{check_resolution, find_communities};
 use super::connectivities::Graph;
-use super::graph_start::GraphConfig;
+use super::graph_start::{GraphConfig, cell_graph, several_communities};
 use super::neighbors::nearest_neighbors;
+use super::rare::{RareGroupsConfig, split_rare_groups};
 use crate::error::{ParameterError, Result};
 use crate::metrics::{adjusted_rand_index, silhouette};
 use crate::random::{Purpose, stream};
@@ -20,7 +21,8 @@ use crate::random::{Purpose, stream};
 /// randomly drawn cells; the mean adjusted Rand index is the resolution's stability. Of the
 /// resolutions whose stability comes near the best, the one is taken whose communities have the
 /// highest silhouette in the embedding averaged over neighbourhoods. (Stability alone does not
-/// decide: few large communities and many small ones are often equally stable.)
+/// decide: few large communities and many small ones are often equally stable.) Then
+/// [rare groups](RareGroupsConfig) are split off.
 ///
 /// No fixed resolution suits all data: on five real sets 0.3 was best and on five simulated ones,
 /// whose types overlap more, 0.8, at which the real ones fall apart (docs/accuracy.md).
@@ -39,6 +41,8 @@ pub struct StableGraphConfig {
     /// With more cells than this, the resolution is chosen on a random subsample of this many.
     /// Default 5000.
     pub max_cells: usize,
+    /// The search for rare groups; `None`: none.
+    pub rare: Option<RareGroupsConfig>,
 }
 
 impl Default for StableGraphConfig {
@@ -52,6 +56,7 @@ impl Default for StableGraphConfig {
             fraction: 0.8,
             tolerance: 0.05,
             max_cells: 5000,
+            rare: Some(RareGroupsConfig::new()),
         }
     }
 }
@@ -98,14 +103,23 @@ impl StableGraphConfig {
         self
     }
 
+    /// Sets the search for rare groups.
+    pub fn with_rare(mut self, rare: impl Into<Option<RareGroupsConfig>>) -> Self {
+        self.rare = rare.into();
+        self
+    }
+
     /// Checks the settings for data of `cells` cells.
     ///
     /// # Errors
     /// As [`GraphConfig::validate`], [`ParameterError::Resolutions`] without resolutions or with one
     /// that is not positive and finite, and [`ParameterError::OutOfRange`] for fewer than 2
-    /// subgraphs, a fraction not between 0 and 1, a negative tolerance, or fewer cells to choose the
-    /// resolution on than a neighbourhood has.
+    /// subgraphs, a fraction not between 0 and 1, a negative tolerance, fewer cells to choose the
+    /// resolution on than a neighbourhood has, or a setting of the search for rare groups.
     pub fn validate(&self, cells: usize) -> Result<()> {
+        if let Some(rare) = &self.rare {
+            rare.validate()?;
+        }
         self.graph_for(cells).validate(cells)?;
         if self.resolutions.is_empty() {
             return Err(ParameterError::Resolutions { value: Vec::new() }.into());
@@ -158,6 +172,25 @@ impl StableGraphConfig {
     }
 }
 
+/// The communities of an embedding's cell graph, at least two, and the resolution they were found
+/// at.
+pub(super) fn stable_communities(
+    embedding: ArrayView2<f32>,
+    config: &StableGraphConfig,
+    seed: u64,
+) -> Result<(Vec<usize>, f64)> {
+    let resolution = stable_resolution(embedding, config, seed)?;
+    let settings = config
+        .graph_for(embedding.nrows())
+        .with_resolution(resolution);
+    let graph = cell_graph(embedding, &settings)?;
+    let mut labels = several_communities(&graph, &settings, seed)?;
+    if let Some(rare) = &config.rare {
+        split_rare_groups(embedding, &graph, &mut labels, rare, &settings, seed)?;
+    }
+    Ok((labels, resolution))
+}
+
 /// A resolution and what is known about its communities.
 struct Candidate {
     resolution: f64,
@@ -167,7 +200,7 @@ struct Candidate {
 }
 
 /// The resolution to take; the lowest given when none gives several communities.
-pub(super) fn stable_resolution(
+fn stable_resolution(
     embedding: ArrayView2<f32>,
     config: &StableGraphConfig,
     seed: u64,

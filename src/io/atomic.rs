@@ -16,8 +16,21 @@ pub(crate) fn write_atomically(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<()> {
+    replace(path, is_gzip(path), write)
+}
+
+/// As [`write_atomically`], never compressed: for formats of our own, whatever their name.
+pub(crate) fn write_bytes_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, false, |file| file.write_all(bytes))
+}
+
+fn replace(
+    path: &Path,
+    gzip: bool,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<()> {
     let temporary = temporary_path(path);
-    let written = write_to(&temporary, is_gzip(path), write)
+    let written = write_to(&temporary, gzip, write)
         .and_then(|()| fs::rename(&temporary, path))
         .map_err(|source| Error::io(path, source));
     if written.is_err() {

@@ -64,7 +64,7 @@ impl<H: ReconstructionHead> FittedModel<H> {
         let bytes = store
             .get_bytes()
             .map_err(|error| unusable(error.to_string()))?;
-        crate::io::atomic::write_atomically(path, |file| file.write_all(&bytes))
+        crate::io::atomic::write_bytes_atomically(path, &bytes)
     }
 
     /// Loads a model onto a device.

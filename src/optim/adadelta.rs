@@ -3,6 +3,7 @@
 use burn::optim::{LearningRate, Optimizer, RecordState, StateSink, StateSource};
 use burn::tensor::{Device, Tensor};
 
+use super::state::recorded_tensor;
 use crate::kernel::update::{UpdateRule, in_place};
 
 /// Adadelta (Zeiler, 2012), as PyTorch computes it:
@@ -115,11 +116,7 @@ impl<const D: usize> RecordState for AdadeltaState<D> {
     }
 
     fn state_unflatten(prefix: &str, source: &mut StateSource, device: &Device) -> Option<Self> {
-        let mut tensor = |name| {
-            source
-                .take_tensor(prefix, name)
-                .map(|data| Tensor::from_data(data, device))
-        };
+        let mut tensor = |name| recorded_tensor(source, prefix, name, device);
         Some(Self {
             squared_gradient: tensor("squared_gradient")?,
             squared_update: tensor("squared_update")?,

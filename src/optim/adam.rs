@@ -3,6 +3,7 @@
 use burn::optim::{LearningRate, Optimizer, RecordState, StateSink, StateSource};
 use burn::tensor::{Device, Tensor};
 
+use super::state::recorded_tensor;
 use crate::kernel::update::{UpdateRule, in_place};
 
 /// Adam (Kingma and Ba, 2015), optionally AMSGrad (Reddi et al., 2018), as PyTorch computes it:
@@ -200,11 +201,7 @@ impl<const D: usize> RecordState for AdamState<D> {
 
     fn state_unflatten(prefix: &str, source: &mut StateSource, device: &Device) -> Option<Self> {
         let time = usize::try_from(source.take_scalar(prefix, "time")?).ok()?;
-        let mut tensor = |name| {
-            source
-                .take_tensor(prefix, name)
-                .map(|data| Tensor::from_data(data, device))
-        };
+        let mut tensor = |name| recorded_tensor(source, prefix, name, device);
         Some(Self {
             time,
             first_moment: tensor("first_moment")?,

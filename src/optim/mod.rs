@@ -6,6 +6,7 @@
 mod adadelta;
 mod adam;
 mod sgd;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use crate::error::ParameterError;
 pub use adadelta::{Adadelta, AdadeltaState};
 pub use adam::{Adam, AdamState};
 pub use sgd::{Sgd, SgdState};
+pub(crate) use state::OptimizerState;
 
 /// Which optimizer a training phase uses. Each phase starts with a fresh state.
 #[derive(Config, Debug, PartialEq)]

@@ -3,6 +3,7 @@
 use burn::optim::{LearningRate, Optimizer, RecordState, StateSink, StateSource};
 use burn::tensor::{Device, Tensor};
 
+use super::state::recorded_tensor;
 use crate::kernel::update::{UpdateRule, in_place};
 
 /// Stochastic gradient descent with momentum, as PyTorch and Keras compute it at a constant
@@ -81,9 +82,7 @@ impl<const D: usize> RecordState for SgdState<D> {
     }
 
     fn state_unflatten(prefix: &str, source: &mut StateSource, device: &Device) -> Option<Self> {
-        let velocity = source.take_tensor(prefix, "velocity")?;
-        Some(Self {
-            velocity: Tensor::from_data(velocity, device),
-        })
+        let velocity = recorded_tensor(source, prefix, "velocity", device)?;
+        Some(Self { velocity })
     }
 }

@@ -1,9 +1,9 @@
 use burn::module::{Module, Param};
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer, OptimizerRecord};
+use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use rand::RngExt;
 
-use super::OptimizerConfig;
+use super::{OptimizerConfig, OptimizerState};
 use crate::random::{Purpose, stream};
 
 const SHAPE: [usize; 2] = [300, 151];
@@ -125,15 +125,68 @@ fn the_number_of_threads_does_not_change_a_bit() {
     assert_eq!(run(1), run(3));
 }
 
+/// The same weights as another process has them: under other identifiers.
+fn in_another_process(weights: &Weights) -> Weights {
+    let tensor = weights.values.val().inner();
+    let device = Device::default().autodiff();
+    let data = tensor.to_data();
+    let dtype = data.dtype();
+    Weights {
+        values: Param::from_tensor(Tensor::from_data(data, (&device, dtype)).require_grad()),
+    }
+}
+
 #[test]
 fn a_saved_state_continues_as_if_never_saved() {
     for (config, learning_rate) in all() {
-        let (undisturbed, _) = descend(config.init(), 0..20, None, learning_rate, DType::F32);
-        let (half, optimizer) = descend(config.init(), 0..10, None, learning_rate, DType::F32);
-        let bytes = optimizer.into_bytes().expect("a record");
-        let record = OptimizerRecord::from_bytes(bytes).expect("the same record");
-        let restored = config.init().load_record(record);
-        let (continued, _) = descend(restored, 10..20, Some(half), learning_rate, DType::F32);
-        assert_eq!(values(&undisturbed), values(&continued), "{config:?}");
+        for dtype in [DType::F32, DType::F64] {
+            let (undisturbed, _) = descend(config.init(), 0..20, None, learning_rate, dtype);
+            let (half, optimizer) = descend(config.init(), 0..10, None, learning_rate, dtype);
+            let state = OptimizerState::of(&optimizer, &half).expect("a state");
+            let half = in_another_process(&half);
+            let restored = state.restore(config.init(), &half).expect("the same state");
+            let (continued, _) = descend(restored, 10..20, Some(half), learning_rate, dtype);
+            let case = format!("{config:?} {dtype:?}");
+            assert_eq!(values(&undisturbed), values(&continued), "{case}");
+        }
     }
+}
+
+#[test]
+fn a_state_of_something_else_is_refused() {
+    let config = OptimizerConfig::Adam { amsgrad: true };
+    let (weights, optimizer) = descend(config.init(), 0..2, None, 1e-3, DType::F32);
+    let state = || OptimizerState::of(&optimizer, &weights).expect("a state");
+    assert_eq!(state().tensors.len(), 3);
+    assert_eq!(state().counters["values.time"], 2);
+    let refused = |state: OptimizerState, config: &OptimizerConfig| {
+        let restored = state.restore(config.init(), &weights);
+        restored.err().expect("not a state of this optimizer")
+    };
+
+    let mut renamed = state();
+    let moment = renamed
+        .tensors
+        .remove("values.first_moment")
+        .expect("a moment");
+    renamed.tensors.insert("biases.first_moment".into(), moment);
+    assert!(refused(renamed, &config).contains("no parameter: biases.first_moment"));
+    let mut reshaped = state();
+    let moment = TensorData::new(vec![0f32; 6], [2, 3]);
+    reshaped
+        .tensors
+        .insert("values.first_moment".into(), moment);
+    assert!(refused(reshaped, &config).contains("first_moment is F32"));
+    for (field, counters) in [("first_moment", 1), ("second_moment", 1), ("time", 0)] {
+        let mut incomplete = state();
+        incomplete.tensors.remove(&format!("values.{field}"));
+        incomplete.counters.retain(|_, _| counters == 1);
+        let reason = refused(incomplete, &config);
+        assert!(
+            reason.contains("not that of this optimizer"),
+            "{field}: {reason}"
+        );
+    }
+    let reason = refused(state(), &OptimizerConfig::Sgd { momentum: 0.9 });
+    assert!(reason.contains("not that of this optimizer"), "{reason}");
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use ndarray::{Array2, Axis};
 
-use super::fingerprint::Fingerprint;
+use super::fingerprint::{CachedFingerprint, Fingerprint};
 use super::fitted::{BatchLabels, FittedPreprocess, GeneStatistics};
 use super::normalize::size_factors;
 use super::{Clip, FilterReport, Scaling};
@@ -31,6 +31,7 @@ pub struct Cells {
     kept_genes: Vec<Option<usize>>,
     batches: Option<BatchLabels>,
     report: FilterReport,
+    fingerprint: CachedFingerprint,
 }
 
 impl Cells {
@@ -82,6 +83,7 @@ impl Cells {
             batches,
             report,
             preprocessing,
+            fingerprint: CachedFingerprint::default(),
         }
     }
 
@@ -257,8 +259,13 @@ impl Cells {
     /// A hash of counts, network input, names, batches and settings: equal for equal data and
     /// settings, on every machine of the same kind. A checkpoint stores it and refuses other data.
     ///
-    /// Reads all data once (about two seconds per 10⁸ non-zero counts).
+    /// The first call reads all data once (about two seconds per 10⁸ non-zero counts).
     pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
+            .get_or_compute(|| self.compute_fingerprint())
+    }
+
+    fn compute_fingerprint(&self) -> u64 {
         let mut hash = Fingerprint::new();
         hash.number(self.cells());
         hash.number(self.genes());

@@ -1,10 +1,11 @@
 //! A stable hash of data and settings.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 /// FNV-1a, 64 bits: the same on every machine and in every release of Rust, unlike the standard
 /// library's hasher.
-pub(super) struct Fingerprint(u64);
+pub(crate) struct Fingerprint(u64);
 
 impl Fingerprint {
     pub fn new() -> Self {
@@ -50,6 +51,24 @@ impl fmt::Write for Fingerprint {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.bytes(text.as_bytes());
         Ok(())
+    }
+}
+
+/// A fingerprint that is computed when it is first asked for.
+///
+/// It follows from the data that it belongs to, so it does not take part in their comparison.
+#[derive(Debug, Clone, Default)]
+pub(super) struct CachedFingerprint(OnceLock<u64>);
+
+impl CachedFingerprint {
+    pub fn get_or_compute(&self, compute: impl FnOnce() -> u64) -> u64 {
+        *self.0.get_or_init(compute)
+    }
+}
+
+impl PartialEq for CachedFingerprint {
+    fn eq(&self, _: &Self) -> bool {
+        true
     }
 }
 

@@ -5,13 +5,13 @@ use std::fmt::{Display, Write as _};
 
 use serde::{Deserialize, Serialize};
 
-use super::exact;
 use super::filter::{FilterReport, filter_cells, refuse_empty_cells};
 use super::genes::GeneList;
 use super::normalize::Moments;
 use super::{Cells, Preprocess};
 use crate::counts::{CountMatrix, GeneMap};
 use crate::error::{Error, Result};
+use crate::exact;
 
 /// Least share of a model's genes that new data must have, in percent.
 const MIN_OVERLAP_PERCENT: usize = 80;

@@ -10,7 +10,6 @@
 //! preprocessing only, and a dense cells × genes matrix is never formed.
 
 mod cells;
-mod exact;
 mod filter;
 mod fingerprint;
 mod fitted;
@@ -26,6 +25,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::counts::{CountMatrix, GeneMap};
 use crate::error::{Error, ParameterError, Result};
+
+pub(crate) use fingerprint::Fingerprint;
 
 pub use cells::Cells;
 pub use filter::FilterReport;

@@ -3,13 +3,15 @@
 use burn::config::Config;
 use burn::tensor::Device;
 
+use super::checkpoint::CheckpointConfig;
 use super::fitting::{
-    check_encoder, check_widths, for_training, initial_clusters, keep_freed_memory, model_info,
-    start_at_components,
+    check_encoder, check_widths, describe, for_training, initial_clusters, keep_freed_memory,
+    model_info, start_at_components,
 };
 use super::layerwise::pretrain_layers;
-use super::observer::{Observer, TrainingRun};
+use super::observer::Observer;
 use super::pretrain::{EarlyStopping, PretrainConfig, Stage, pretrain};
+use super::run::TrainingRun;
 use super::self_train::{SelfTrainConfig, SelfTraining, SelfTrainingOutcome, last_good_evaluation};
 use crate::batches::{Batches, Corruption};
 use crate::cluster::{CentroidStart, CommunityMethod, GraphConfig, StableGraphConfig};
@@ -168,6 +170,7 @@ impl DescConfig {
             head: MseHeadConfig::new().with_activation(self.output_activation),
             clustering: GraphSmoothed::new(KlSelfTraining::new(), self.target_neighbors),
             config: self.clone(),
+            checkpoint: None,
             device: device.clone().inner(),
         })
     }
@@ -272,6 +275,7 @@ pub struct DescTrainer<
     head: <R::Head as ReconstructionHead>::Config,
     clustering: C,
     config: DescConfig,
+    checkpoint: Option<CheckpointConfig>,
     device: Device,
 }
 
@@ -287,6 +291,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
             head,
             clustering: self.clustering,
             config: self.config,
+            checkpoint: self.checkpoint,
             device: self.device,
         }
     }
@@ -298,8 +303,17 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
             head: self.head,
             clustering: loss,
             config: self.config,
+            checkpoint: self.checkpoint,
             device: self.device,
         }
+    }
+
+    /// Makes `fit` and `fit_observed` write checkpoints, and resume from the one that is there;
+    /// [`pretrain`](Self::pretrain) and [`cluster`](Self::cluster) do what their
+    /// [run](TrainingRun::with_checkpoint) says.
+    pub fn with_checkpoint(mut self, checkpoint: CheckpointConfig) -> Self {
+        self.checkpoint = Some(checkpoint);
+        self
     }
 
     /// The settings.
@@ -313,7 +327,10 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
     /// [`Error::Parameter`](crate::Error::Parameter) when the start does not suit the number of
     /// cells, [`Error::SingleCommunity`](crate::Error::SingleCommunity) when the graph has one
     /// community at a resolution, [`Error::Diverged`](crate::Error::Diverged) when training does,
-    /// with [what it had reached](crate::error::LastGood).
+    /// with [what it had reached](crate::error::LastGood); with checkpoints,
+    /// [`Error::CheckpointMismatch`](crate::Error::CheckpointMismatch),
+    /// [`Error::Checkpoint`](crate::Error::Checkpoint) or [`Error::Io`](crate::Error::Io) when the
+    /// one that is there cannot be resumed.
     pub fn fit(&self, cells: &Cells) -> Result<Vec<DescRun<R::Head>>> {
         self.run(cells, TrainingRun::new(self.config.seed))
     }
@@ -340,6 +357,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
         run: &mut TrainingRun<'_>,
     ) -> Result<Autoencoder<R::Head>> {
         keep_freed_memory();
+        describe("desc", &self.config, &self.head, run)?;
         let config = &self.config;
         let device = self.device.clone().autodiff();
         let batches = Batches::new(cells, &device);
@@ -386,6 +404,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
         mut run: TrainingRun<'_>,
     ) -> Result<Vec<DescRun<R::Head>>> {
         let config = &self.config;
+        describe("desc", &self.config, &self.head, &mut run)?;
         self.check_cells(cells)?;
         check_encoder(&autoencoder.encoder, cells)?;
         let device = self.device.clone().autodiff();
@@ -464,8 +483,12 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
             .try_for_each(|(_, start)| start.validate(cells.cells()))
     }
 
-    fn run(&self, cells: &Cells, mut run: TrainingRun<'_>) -> Result<Vec<DescRun<R::Head>>> {
+    fn run(&self, cells: &Cells, run: TrainingRun<'_>) -> Result<Vec<DescRun<R::Head>>> {
         self.check_cells(cells)?;
+        let mut run = match &self.checkpoint {
+            Some(checkpoint) => run.with_checkpoint(checkpoint.clone()),
+            None => run,
+        };
         let autoencoder = self.pretrain(cells, &mut run)?;
         self.cluster(autoencoder, cells, run)
     }

@@ -7,6 +7,7 @@ use burn::tensor::Tensor;
 use crate::batches::{Corruption, Noise, fold_ahead};
 use crate::error::{Error, LastGood, Result};
 use crate::model::{Phase, is_finite};
+use crate::optim::OptimizerState;
 
 /// One term of a batch's loss, already weighted.
 pub(super) struct Term {
@@ -103,6 +104,14 @@ impl Steps {
             optimizer,
             learning_rate,
         }
+    }
+
+    /// The optimizer's state, for a checkpoint.
+    ///
+    /// # Errors
+    /// What the backend says when it cannot be read.
+    pub fn state<M: Module>(&self, model: &M) -> Result<OptimizerState, String> {
+        OptimizerState::of(&self.optimizer, model)
     }
 
     /// One step for every batch of rows. `prepare` reads a batch, while the one before it trains;

@@ -6,7 +6,9 @@ use burn::module::Module;
 use burn::tensor::Device;
 use serde::Serialize;
 
-use super::observer::{Event, TrainingRun};
+use super::checkpoint::{Snapshot, Step};
+use super::observer::Event;
+use super::run::TrainingRun;
 use crate::batches::Batches;
 use crate::cluster::{CentroidStart, InitialCentroids, initial_centroids};
 use crate::error::{Error, ParameterError, Result};
@@ -32,13 +34,30 @@ pub(super) fn keep_freed_memory() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(BLOCK)));
 }
 
-/// Centroids from the clean embedding of all cells.
+/// Centroids from the clean embedding of all cells, or from the run's checkpoint.
 pub(super) fn initial_clusters(
     encoder: &Encoder,
     batches: &Batches<'_>,
     start: &CentroidStart,
     run: &mut TrainingRun<'_>,
 ) -> Result<InitialCentroids> {
+    let cells = batches.cells();
+    let step = Step {
+        name: "the search for initial centroids".to_string(),
+        cells,
+        settings: start,
+    };
+    if let Some(saved) = run.resume::<Option<f64>>(&step, encoder)? {
+        let latent = encoder.layers.last().map_or(0, |layer| layer.outputs());
+        let centroids = saved.matrix(CENTROIDS, [None, Some(latent)])?;
+        let labels = saved.indices(LABELS, cells.cells(), centroids.nrows())?;
+        let resolution = *saved.progress();
+        return Ok(InitialCentroids {
+            centroids,
+            labels,
+            resolution,
+        });
+    }
     let begin = Instant::now();
     let embedding = evaluate(&encoder.valid(), None, &batches.without_autodiff()).embedding;
     let initial = initial_centroids(embedding.view(), start, run.seed())?;
@@ -47,8 +66,17 @@ pub(super) fn initial_clusters(
         labels: &initial.labels,
         seconds: begin.elapsed().as_secs_f64(),
     });
+    run.finish_step(false, || {
+        Ok(Snapshot::new(&initial.resolution)?
+            .with_matrix(CENTROIDS, initial.centroids.view())
+            .with_indices(LABELS, &initial.labels))
+    });
     Ok(initial)
 }
+
+/// Names in checkpoints.
+const CENTROIDS: &str = "centroids";
+const LABELS: &str = "labels";
 
 /// Starts an encoder's linear skip at the principal components of the input.
 pub(super) fn start_at_components(encoder: Encoder, cells: &Cells, seed: u64) -> Result<Encoder> {
@@ -76,6 +104,27 @@ pub(super) fn model_info(
         // Settings are plain numbers, strings and lists, all of which JSON can hold.
         settings: serde_json::to_value(settings).unwrap_or_default(),
     }
+}
+
+/// Makes a trainer's settings part of what the run's checkpoint is compared by.
+pub(super) fn describe(
+    method: &'static str,
+    config: &impl Serialize,
+    head: &impl Serialize,
+    run: &mut TrainingRun<'_>,
+) -> Result<()> {
+    #[derive(Serialize)]
+    struct Trainer<'a, C, H> {
+        method: &'static str,
+        #[serde(flatten)]
+        config: &'a C,
+        head: &'a H,
+    }
+    run.describe(&Trainer {
+        method,
+        config,
+        head,
+    })
 }
 
 /// Refuses an encoder that cannot read the cells: one that was made for other data, or by hand

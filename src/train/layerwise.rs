@@ -6,8 +6,8 @@ use ndarray::{Array2, s};
 
 use super::epoch::{EpochAddress, Term};
 use super::fitting::check_encoder;
-use super::observer::TrainingRun;
-use super::pretrain::{PretrainConfig, run_stages};
+use super::pretrain::{PretrainConfig, Stages, run_stages};
+use super::run::TrainingRun;
 use crate::batches::{Batches, Corruption, DenseRows};
 use crate::error::{Error, LastGood, ParameterError, Result};
 use crate::kernel::squared_error;
@@ -40,7 +40,8 @@ struct InnerPair {
 /// [`ParameterError::Conflict`] when the decoder does not mirror the encoder,
 /// [`Error::LengthMismatch`] when the autoencoder has another number of genes than the cells,
 /// another [`ParameterError`] for a setting outside its range, [`Error::Diverged`] when a loss
-/// becomes non-finite, with the last good [`Autoencoder`].
+/// becomes non-finite, with the last good [`Autoencoder`]; [`Error::CheckpointMismatch`],
+/// [`Error::Checkpoint`] or [`Error::Io`] when the run has a checkpoint that cannot be resumed.
 pub fn pretrain_layers<R: ReconstructionLoss>(
     mut autoencoder: Autoencoder<R::Head>,
     loss: &R,
@@ -66,11 +67,15 @@ pub fn pretrain_layers<R: ReconstructionLoss>(
     };
     let phase = Phase::LayerwisePretraining { layer: 0 };
     let width = pair.encode.outputs();
-    let pair = run_stages(
-        pair,
-        config,
-        count,
+    let stages = |phase| Stages {
         phase,
+        config,
+        cells: batches.cells(),
+        loss: &name,
+    };
+    let pair = run_stages(
+        stages(phase),
+        pair,
         run,
         |rows, at| {
             let noise = at.noise(config.corruption, seed);
@@ -109,10 +114,8 @@ pub fn pretrain_layers<R: ReconstructionLoss>(
         let width = pair.encode.outputs();
         let clean = |rows: &[usize]| feature_rows(&inputs, rows, |_, _| {});
         let pair = run_stages(
+            stages(phase),
             pair,
-            config,
-            count,
-            phase,
             run,
             |rows, at| {
                 let noise = at.noise(config.corruption, seed);

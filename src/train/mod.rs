@@ -4,7 +4,10 @@
 //!   one, each as a denoising autoencoder.
 //! * [`SelfTraining`]: centroids and encoder (and decoder, when joint) towards a sharpened target.
 //! * [`DescTrainer`] and [`ScdccTrainer`] put them in the order of the papers.
+//! * [`TrainingRun`] goes with them: seed, [`Observer`], history, and the checkpoints
+//!   ([`CheckpointConfig`]) from which a run resumes.
 
+mod checkpoint;
 mod constraints;
 mod desc;
 mod epoch;
@@ -12,14 +15,17 @@ mod fitting;
 mod layerwise;
 mod observer;
 mod pretrain;
+mod run;
 mod scdcc;
 mod self_train;
 
+pub use checkpoint::CheckpointConfig;
 pub use constraints::ConstraintPairs;
 pub use desc::{DescConfig, DescRun, DescTrainer};
 pub use layerwise::pretrain_layers;
-pub use observer::{Event, Observer, TrainingRun};
+pub use observer::{Event, Observer};
 pub use pretrain::{EarlyStopping, PretrainConfig, Stage, pretrain};
+pub use run::TrainingRun;
 pub use scdcc::{ScdccConfig, ScdccTrainer};
 pub use self_train::{Constraints, SelfTrainConfig, SelfTraining, SelfTrainingOutcome};
 

@@ -1,5 +1,8 @@
 //! Watching a training run.
 
+use std::path::Path;
+
+use crate::error::Error;
 use crate::model::{EpochRecord, Phase};
 
 /// Something that happened during training.
@@ -40,6 +43,28 @@ pub enum Event<'a> {
         /// Fraction of cells whose label changed since the last update.
         changed: f64,
     },
+    /// A phase, which has just begun, continues where a checkpoint left it. What came before is
+    /// not reported again.
+    Resumed {
+        /// Which phase.
+        phase: Phase,
+        /// The epoch that comes next.
+        epoch: usize,
+    },
+    /// A checkpoint was written.
+    CheckpointSaved {
+        /// The file.
+        path: &'a Path,
+        /// Wall-clock seconds it took.
+        seconds: f64,
+    },
+    /// A checkpoint could not be written. The old one is untouched and training goes on.
+    CheckpointFailed {
+        /// The file.
+        path: &'a Path,
+        /// Why.
+        error: &'a Error,
+    },
 }
 
 /// Receives the events of a training run. Any `FnMut(&Event)` is an observer.
@@ -51,63 +76,5 @@ pub trait Observer {
 impl<F: FnMut(&Event<'_>)> Observer for F {
     fn on_event(&mut self, event: &Event<'_>) {
         self(event);
-    }
-}
-
-/// Seed, observer and history of one training run, handed from phase to phase.
-pub struct TrainingRun<'a> {
-    seed: u64,
-    observer: Option<&'a mut dyn Observer>,
-    history: Vec<EpochRecord>,
-}
-
-impl<'a> TrainingRun<'a> {
-    /// A run whose random streams derive from `seed`.
-    pub fn new(seed: u64) -> Self {
-        Self {
-            seed,
-            observer: None,
-            history: Vec::new(),
-        }
-    }
-
-    /// A run that an observer watches.
-    pub fn observed(seed: u64, observer: &'a mut dyn Observer) -> Self {
-        Self {
-            seed,
-            observer: Some(observer),
-            history: Vec::new(),
-        }
-    }
-
-    /// The seed of all random streams of the run.
-    pub fn seed(&self) -> u64 {
-        self.seed
-    }
-
-    /// What happened in every epoch so far.
-    pub fn history(&self) -> &[EpochRecord] {
-        &self.history
-    }
-
-    /// Ends the run: what happened in every epoch.
-    pub fn into_history(self) -> Vec<EpochRecord> {
-        self.history
-    }
-
-    pub(super) fn event(&mut self, event: &Event<'_>) {
-        if let Some(observer) = &mut self.observer {
-            observer.on_event(event);
-        }
-    }
-
-    pub(super) fn record(&mut self, record: EpochRecord) {
-        self.event(&Event::EpochFinished(&record));
-        self.history.push(record);
-    }
-
-    /// Drops what was recorded after the first `epochs` epochs.
-    pub(super) fn truncate_history(&mut self, epochs: usize) {
-        self.history.truncate(epochs);
     }
 }

@@ -4,16 +4,21 @@ use std::time::Instant;
 
 use burn::config::Config;
 use burn::module::Module;
+use serde::{Deserialize, Serialize};
 
+use super::checkpoint::{Snapshot, Step};
 use super::epoch::{EpochAddress, MeanLosses, Steps, Term};
 use super::fitting::check_encoder;
-use super::observer::{Event, TrainingRun};
+use super::observer::Event;
+use super::run::TrainingRun;
 use crate::batches::{Batches, Corruption, epoch_order, split};
 use crate::error::{LastGood, ParameterError, Result};
+use crate::exact;
 use crate::loss::ReconstructionLoss;
 use crate::model::{EpochRecord, Phase};
 use crate::nn::Autoencoder;
 use crate::optim::OptimizerConfig;
+use crate::preprocess::Cells;
 
 /// A stretch of epochs at one learning rate; the optimizer starts anew in each stage.
 #[derive(Config, Debug, Copy, PartialEq)]
@@ -109,7 +114,9 @@ pub(super) fn check_batch_size(value: usize) -> Result<(), ParameterError> {
 /// [`Error::LengthMismatch`](crate::Error::LengthMismatch) when the autoencoder has another number
 /// of genes than the cells; [`ParameterError`] for a setting outside its range;
 /// [`Error::Diverged`](crate::Error::Diverged) when the loss becomes non-finite, with the last good
-/// [`Autoencoder`].
+/// [`Autoencoder`]; when the run has a checkpoint that cannot be resumed,
+/// [`Error::CheckpointMismatch`](crate::Error::CheckpointMismatch),
+/// [`Error::Checkpoint`](crate::Error::Checkpoint) or [`Error::Io`](crate::Error::Io).
 pub fn pretrain<R: ReconstructionLoss>(
     autoencoder: Autoencoder<R::Head>,
     loss: &R,
@@ -119,12 +126,15 @@ pub fn pretrain<R: ReconstructionLoss>(
 ) -> Result<Autoencoder<R::Head>> {
     check_encoder(&autoencoder.encoder, batches.cells())?;
     let (name, seed, target) = (loss.name(), run.seed(), loss.target());
-    let cells = batches.cells().cells();
-    run_stages(
-        autoencoder,
+    let stages = Stages {
+        phase: Phase::Pretraining,
         config,
-        cells,
-        Phase::Pretraining,
+        cells: batches.cells(),
+        loss: &name,
+    };
+    run_stages(
+        stages,
+        autoencoder,
         run,
         |rows, at| {
             let noise = at.noise(config.corruption, seed);
@@ -138,35 +148,124 @@ pub fn pretrain<R: ReconstructionLoss>(
     )
 }
 
-/// Runs the stages of a schedule over `count` rows: `prepare` reads a batch, `forward` computes its
+/// What [`run_stages`] runs.
+pub(super) struct Stages<'a> {
+    pub phase: Phase,
+    pub config: &'a PretrainConfig,
+    pub cells: &'a Cells,
+    /// Name of the loss.
+    pub loss: &'a str,
+}
+
+/// How far the stages have come.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Progress {
+    stage: usize,
+    /// Epochs of the stage.
+    stage_epochs: usize,
+    /// Epochs of all stages.
+    epoch: usize,
+    /// The lowest loss of the stage.
+    #[serde(with = "exact::number")]
+    best: f64,
+    epochs_without_fall: usize,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self {
+            stage: 0,
+            stage_epochs: 0,
+            epoch: 0,
+            best: f64::INFINITY,
+            epochs_without_fall: 0,
+        }
+    }
+
+    fn next_stage(&mut self) {
+        *self = Self {
+            stage: self.stage + 1,
+            epoch: self.epoch,
+            ..Self::new()
+        };
+    }
+
+    /// Whether the stage has another epoch.
+    fn continues(&self, stage: &Stage, rule: Option<EarlyStopping>) -> bool {
+        let stopped = rule.is_some_and(|rule| {
+            self.epochs_without_fall > 0 && self.epochs_without_fall >= rule.patience
+        });
+        self.stage_epochs < stage.epochs && !stopped
+    }
+
+    /// Counts an epoch that ended with a loss.
+    fn advance(&mut self, loss: f64, rule: Option<EarlyStopping>) {
+        self.epoch += 1;
+        self.stage_epochs += 1;
+        if let Some(rule) = rule {
+            if loss < self.best - rule.min_delta {
+                self.best = loss;
+                self.epochs_without_fall = 0;
+            } else {
+                self.epochs_without_fall += 1;
+            }
+        }
+    }
+}
+
+/// Runs the stages of a schedule over all cells: `prepare` reads a batch, `forward` computes its
 /// loss.
 ///
 /// # Errors
-/// The first invalid setting; [`Error::Diverged`](crate::Error::Diverged) with the last good `M`.
+/// The first invalid setting; a checkpoint that cannot be resumed;
+/// [`Error::Diverged`](crate::Error::Diverged) with the last good `M`.
 pub(super) fn run_stages<M: Module + Sync + 'static, P: Send>(
+    stages: Stages<'_>,
     mut model: M,
-    config: &PretrainConfig,
-    count: usize,
-    phase: Phase,
     run: &mut TrainingRun<'_>,
     prepare: impl Fn(&[usize], EpochAddress) -> P + Sync,
     forward: impl Fn(&M, P) -> Vec<Term>,
 ) -> Result<M> {
+    let Stages {
+        phase,
+        config,
+        cells,
+        loss,
+    } = stages;
     config.check("pretraining")?;
+    let step = Step {
+        name: phase.to_string(),
+        cells,
+        settings: Settings { config, loss },
+    };
+    let saved = run.resume::<Progress>(&step, &model)?;
+    if let Some(saved) = &saved {
+        model = saved.weights(model)?;
+        if saved.is_finished() {
+            return Ok(model);
+        }
+    }
     let phase_start = Instant::now();
     run.event(&Event::PhaseStarted {
         phase,
         epochs: config.epochs(),
     });
-    let mut epoch = 0;
-    for stage in &config.stages {
-        let mut steps = Steps::new(config.optimizer.init(), stage.learning_rate);
-        let mut best = f64::INFINITY;
-        let mut epochs_without_fall = 0;
-        for _ in 0..stage.epochs {
+    let mut progress = Progress::new();
+    let mut optimizer = None;
+    if let Some(saved) = saved {
+        progress = saved.progress().clone();
+        optimizer = Some(saved.optimizer(config.optimizer.init(), &model)?);
+        let epoch = progress.epoch;
+        run.event(&Event::Resumed { phase, epoch });
+    }
+    for stage in config.stages.iter().skip(progress.stage) {
+        let optimizer = optimizer.take().unwrap_or_else(|| config.optimizer.init());
+        let mut steps = Steps::new(optimizer, stage.learning_rate);
+        while progress.continues(stage, config.early_stopping) {
             let epoch_start = Instant::now();
+            let epoch = progress.epoch;
             let at = EpochAddress { phase, epoch };
-            let order = epoch_order(count, true, run.seed(), at.stream());
+            let order = epoch_order(cells.cells(), true, run.seed(), at.stream());
             let mut losses = MeanLosses::default();
             let last_good = model.clone();
             model = steps
@@ -179,33 +278,34 @@ pub(super) fn run_stages<M: Module + Sync + 'static, P: Send>(
                     &forward,
                 )
                 .map_err(|error| error.map_last_good(|_| LastGood::new(last_good)))?;
-            let total = losses.total();
-            let record = EpochRecord {
+            progress.advance(losses.total(), config.early_stopping);
+            run.record(EpochRecord {
                 phase,
                 epoch,
                 losses: losses.into_named(),
                 changed: None,
                 seconds: epoch_start.elapsed().as_secs_f64(),
-            };
-            run.record(record);
-            epoch += 1;
-            if let Some(rule) = config.early_stopping {
-                if total < best - rule.min_delta {
-                    best = total;
-                    epochs_without_fall = 0;
-                } else {
-                    epochs_without_fall += 1;
-                    if epochs_without_fall >= rule.patience {
-                        break;
-                    }
-                }
-            }
+            });
+            run.checkpoint(|| {
+                Ok(Snapshot::new(&progress)?
+                    .with_weights(&model)?
+                    .with_optimizer(steps.state(&model)?))
+            });
         }
+        progress.next_stage();
     }
+    run.finish_step(true, || Snapshot::new(&progress)?.with_weights(&model));
     run.event(&Event::PhaseFinished {
         phase,
-        epochs: epoch,
+        epochs: progress.epoch,
         seconds: phase_start.elapsed().as_secs_f64(),
     });
     Ok(model)
+}
+
+/// What decides the result of stages beside cells, seed and first weights.
+#[derive(Serialize)]
+struct Settings<'a> {
+    config: &'a PretrainConfig,
+    loss: &'a str,
 }

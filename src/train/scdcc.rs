@@ -3,13 +3,15 @@
 use burn::config::Config;
 use burn::tensor::Device;
 
+use super::checkpoint::CheckpointConfig;
 use super::constraints::ConstraintPairs;
 use super::fitting::{
-    check_encoder, check_weight, check_widths, for_training, initial_clusters, keep_freed_memory,
-    model_info, start_at_components,
+    check_encoder, check_weight, check_widths, describe, for_training, initial_clusters,
+    keep_freed_memory, model_info, start_at_components,
 };
-use super::observer::{Observer, TrainingRun};
+use super::observer::Observer;
 use super::pretrain::{PretrainConfig, Stage, pretrain};
+use super::run::TrainingRun;
 use super::self_train::{
     Constraints, SelfTrainConfig, SelfTraining, SelfTrainingOutcome, last_good_evaluation,
 };
@@ -182,6 +184,7 @@ impl ScdccConfig {
             ),
             constraints: ConstraintPairs::default(),
             config: self.clone(),
+            checkpoint: None,
             device: device.clone().inner(),
         })
     }
@@ -268,6 +271,7 @@ pub struct ScdccTrainer<
     clustering: C,
     constraints: ConstraintPairs,
     config: ScdccConfig,
+    checkpoint: Option<CheckpointConfig>,
     device: Device,
 }
 
@@ -284,6 +288,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
             clustering: self.clustering,
             constraints: self.constraints,
             config: self.config,
+            checkpoint: self.checkpoint,
             device: self.device,
         }
     }
@@ -296,6 +301,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
             clustering: loss,
             constraints: self.constraints,
             config: self.config,
+            checkpoint: self.checkpoint,
             device: self.device,
         }
     }
@@ -303,6 +309,14 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
     /// Adds constraint pairs; they replace earlier ones.
     pub fn with_constraints(mut self, constraints: ConstraintPairs) -> Self {
         self.constraints = constraints;
+        self
+    }
+
+    /// Makes `fit` and `fit_observed` write checkpoints, and resume from the one that is there;
+    /// [`pretrain`](Self::pretrain) and [`cluster`](Self::cluster) do what their
+    /// [run](TrainingRun::with_checkpoint) says.
+    pub fn with_checkpoint(mut self, checkpoint: CheckpointConfig) -> Self {
+        self.checkpoint = Some(checkpoint);
         self
     }
 
@@ -319,7 +333,10 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
     /// [`Error::Constraint`](crate::Error::Constraint) when a pair names no cell,
     /// [`Error::SingleCommunity`](crate::Error::SingleCommunity) when a graph start finds one
     /// community, [`Error::Diverged`](crate::Error::Diverged) when training does, with
-    /// [what it had reached](crate::error::LastGood).
+    /// [what it had reached](crate::error::LastGood); with checkpoints,
+    /// [`Error::CheckpointMismatch`](crate::Error::CheckpointMismatch),
+    /// [`Error::Checkpoint`](crate::Error::Checkpoint) or [`Error::Io`](crate::Error::Io) when the
+    /// one that is there cannot be resumed.
     pub fn fit(&self, cells: &Cells) -> Result<Fit<R::Head>> {
         self.run(cells, TrainingRun::new(self.config.seed))
     }
@@ -342,6 +359,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
         run: &mut TrainingRun<'_>,
     ) -> Result<Autoencoder<R::Head>> {
         keep_freed_memory();
+        describe("scdcc", &self.config, &self.head, run)?;
         let device = self.device.clone().autodiff();
         let config = &self.config;
         let mut architecture =
@@ -380,6 +398,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
         mut run: TrainingRun<'_>,
     ) -> Result<Fit<R::Head>> {
         let autoencoder = autoencoder.into();
+        describe("scdcc", &self.config, &self.head, &mut run)?;
         self.check_cells(cells)?;
         check_encoder(&autoencoder.encoder, cells)?;
         let config = &self.config;
@@ -442,8 +461,12 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
         }
     }
 
-    fn run(&self, cells: &Cells, mut run: TrainingRun<'_>) -> Result<Fit<R::Head>> {
+    fn run(&self, cells: &Cells, run: TrainingRun<'_>) -> Result<Fit<R::Head>> {
         self.check_cells(cells)?;
+        let mut run = match &self.checkpoint {
+            Some(checkpoint) => run.with_checkpoint(checkpoint.clone()),
+            None => run,
+        };
         let autoencoder = self.pretrain(cells, &mut run)?;
         self.cluster(autoencoder, cells, run)
     }

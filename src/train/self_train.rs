@@ -1,77 +1,33 @@
 //! Self-training: cells towards a sharpened target, with or without the decoder.
 
+mod config;
+mod state;
+
 use std::time::Instant;
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use ndarray::Array2;
 
+use super::checkpoint::{Snapshot, Step};
 use super::constraints::ConstraintPairs;
 use super::epoch::{EpochAddress, MeanLosses, Steps, Term};
 use super::fitting::check_encoder;
-use super::observer::{Event, TrainingRun};
-use super::pretrain::{check_batch_size, check_learning_rate};
+use super::observer::Event;
+use super::run::TrainingRun;
 use crate::batches::{
-    Batches, CleanRows, Corruption, DenseRows, Noise, ReconstructionInputs, ReconstructionRows,
-    epoch_order, split,
+    Batches, CleanRows, DenseRows, Noise, ReconstructionInputs, ReconstructionRows, epoch_order,
+    split,
 };
-use crate::cluster::{EmbeddedCells, NeighborMemory};
+use crate::cluster::EmbeddedCells;
 use crate::error::{Error, LastGood, ParameterError, Result};
 use crate::loss::{ClusteringLoss, ConstraintLoss, ReconstructionLoss};
 use crate::model::{EpochRecord, Evaluation, Phase, StopReason, evaluate, tensor_to_array};
 use crate::nn::{ClusteringNetwork, NetworkInput, ReconstructionHead};
-use crate::optim::OptimizerConfig;
 
-/// Schedule of the self-training phase.
-#[derive(Config, Debug, PartialEq)]
-pub struct SelfTrainConfig {
-    /// Optimizer.
-    pub optimizer: OptimizerConfig,
-    /// Learning rate.
-    pub learning_rate: f64,
-    /// The most epochs.
-    pub max_epochs: usize,
-    /// Training ends when a smaller fraction of labels changes between two updates of the target.
-    pub tolerance: f64,
-    /// Epochs between two updates of the target.
-    #[config(default = 1)]
-    pub update_interval: usize,
-    /// Cells per step.
-    #[config(default = 256)]
-    pub batch_size: usize,
-    /// Whether every epoch visits the cells in a new order; the original scDCC keeps the file's.
-    #[config(default = true)]
-    pub shuffle: bool,
-    /// How many updates of the target use the same neighbours, where the target looks at
-    /// neighbours at all.
-    #[config(default = 5)]
-    pub neighbor_uses: usize,
-    /// What corrupts the input of the reconstruction; soft assignments see clean cells.
-    #[config(default = "Corruption::None")]
-    pub corruption: Corruption,
-}
+pub use config::SelfTrainConfig;
 
-impl SelfTrainConfig {
-    pub(super) fn check(&self) -> Result<(), ParameterError> {
-        check_learning_rate("self-training", self.learning_rate)?;
-        check_batch_size(self.batch_size)?;
-        self.optimizer.check()?;
-        if self.update_interval == 0 {
-            return Err(ParameterError::Epochs {
-                name: "the update interval of the target",
-            });
-        }
-        if !(0.0..1.0).contains(&self.tolerance) {
-            return Err(ParameterError::OutOfRange {
-                name: "the tolerance for changed labels",
-                requirement: "at least 0 and below 1",
-                value: self.tolerance,
-            });
-        }
-        Ok(())
-    }
-}
+use state::{ConstraintSettings, Progress, Settings, State};
 
 /// Constraint pairs with their losses.
 pub struct Constraints<'a> {
@@ -131,7 +87,9 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
     /// [`Error::Diverged`] when a loss, a weight or an assignment becomes non-finite, with the last
     /// good [`ClusteringNetwork`]; [`ParameterError`] for a setting outside its range or a
     /// reconstruction loss without a decoder; [`Error::LengthMismatch`] when network, cells and
-    /// labels do not fit together; [`Error::Constraint`] when a pair names no cell.
+    /// labels do not fit together; [`Error::Constraint`] when a pair names no cell;
+    /// [`Error::CheckpointMismatch`], [`Error::Checkpoint`] or [`Error::Io`] when the run has a
+    /// checkpoint that cannot be resumed.
     pub fn run(
         &self,
         mut network: ClusteringNetwork<R::Head>,
@@ -142,18 +100,42 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
         self.check(&network, batches, initial_labels)?;
         let phase = Phase::SelfTraining;
         let config = self.config;
+        let step = Step {
+            name: phase.to_string(),
+            cells: batches.cells(),
+            settings: self.settings(),
+        };
+        let saved = run.resume::<Progress>(&step, &network)?;
+        let mut optimizer = config.optimizer.init();
+        let mut state = State::new(initial_labels, config);
+        if let Some(saved) = &saved {
+            network = saved.weights(network)?;
+            if let Progress::Stopped { epoch, changed } = *saved.progress() {
+                state.epoch = epoch;
+                let stop_reason = state.stop_reason(config, changed);
+                return Ok(SelfTrainingOutcome {
+                    evaluation: self.evaluate(&network, batches, epoch)?,
+                    network: network.valid(),
+                    stop_reason: stop_reason
+                        .ok_or_else(|| saved.unusable("it ends before its end".into()))?,
+                });
+            }
+            optimizer = saved.optimizer(optimizer, &network)?;
+            let clusters = network.clustering.clusters();
+            state = State::restore(saved, config, clusters, batches.cells())?;
+        }
         let start = Instant::now();
         run.event(&Event::PhaseStarted {
             phase,
             epochs: config.max_epochs,
         });
         let device = network.clustering.centroids.device();
-        let mut steps = Steps::new(config.optimizer.init(), config.learning_rate);
-        let mut last_labels = initial_labels.to_vec();
-        let mut target = Array2::zeros((0, 0));
-        let mut epoch = 0;
+        if saved.is_some() {
+            let epoch = state.epoch;
+            run.event(&Event::Resumed { phase, epoch });
+        }
+        let mut steps = Steps::new(optimizer, config.learning_rate);
         let mut last_good = None;
-        let memory = NeighborMemory::new(config.neighbor_uses);
         let keep = |network: Option<ClusteringNetwork<R::Head>>| {
             |error: Error| {
                 error.map_last_good(|_| {
@@ -162,28 +144,31 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
             }
         };
         let (evaluation, stop_reason) = loop {
+            let epoch = state.epoch;
             let mut changed = None;
-            if epoch % config.update_interval == 0 || epoch >= config.max_epochs {
+            if state.is_target_due(config) {
                 let evaluation = self
                     .evaluate(&network, batches, epoch)
                     .map_err(keep(last_good.take()))?;
                 let labels = evaluation.labels();
-                let fraction = changed_fraction(&labels, &last_labels);
+                let fraction = changed_fraction(&labels, &state.labels);
                 changed = Some(fraction);
                 run.event(&Event::TargetUpdated {
                     epoch,
                     changed: fraction,
                 });
-                if epoch > 0 && fraction < config.tolerance {
-                    break (evaluation, StopReason::LabelsStable { changed: fraction });
-                }
-                if epoch >= config.max_epochs {
-                    break (evaluation, StopReason::MaximumEpochs { changed: fraction });
+                if let Some(reason) = state.stop_reason(config, fraction) {
+                    let progress = Progress::Stopped {
+                        epoch,
+                        changed: fraction,
+                    };
+                    run.finish_step(true, || Snapshot::new(&progress)?.with_weights(&network));
+                    break (evaluation, reason);
                 }
                 let q = array_to_tensor(&evaluation.soft_assignments, &device.clone().inner());
-                let cells = EmbeddedCells::new(evaluation.embedding.view(), &memory);
-                target = tensor_to_array(self.clustering.target_among(q, &cells)?);
-                last_labels = labels;
+                let cells = EmbeddedCells::new(evaluation.embedding.view(), &state.neighbors);
+                state.target = tensor_to_array(self.clustering.target_among(q, &cells)?);
+                state.labels = labels;
             }
             let epoch_start = Instant::now();
             let mut pass = Pass {
@@ -194,7 +179,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
                 losses: MeanLosses::default(),
             };
             last_good = Some(network.clone());
-            network = match self.steps(network, &target, &mut pass) {
+            network = match self.steps(network, &state.target, &mut pass) {
                 Ok(network) => network,
                 Err(error) => return Err(keep(last_good)(error)),
             };
@@ -206,11 +191,17 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
                 changed,
                 seconds: epoch_start.elapsed().as_secs_f64(),
             });
-            epoch += 1;
+            state.epoch += 1;
+            run.checkpoint(|| {
+                Ok(state
+                    .snapshot(config)?
+                    .with_weights(&network)?
+                    .with_optimizer(steps.state(&network)?))
+            });
         };
         run.event(&Event::PhaseFinished {
             phase,
-            epochs: epoch,
+            epochs: state.epoch,
             seconds: start.elapsed().as_secs_f64(),
         });
         Ok(SelfTrainingOutcome {
@@ -218,6 +209,16 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
             evaluation,
             stop_reason,
         })
+    }
+
+    /// What decides the result beside cells, seed and first weights.
+    fn settings(&self) -> Settings<'_> {
+        Settings {
+            config: self.config,
+            clustering: self.clustering.name(),
+            reconstruction: self.reconstruction.map(|loss| loss.name()),
+            constraints: self.constraints.as_ref().map(ConstraintSettings::new),
+        }
     }
 
     fn evaluate(

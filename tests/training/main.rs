@@ -1,5 +1,6 @@
 //! Training from counts to clusters, on small simulated data.
 
+mod checkpoint;
 mod divergence;
 mod end_to_end;
 mod faults;

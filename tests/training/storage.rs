@@ -36,6 +36,11 @@ fn check_round_trip<H: ReconstructionHead>(model: &FittedModel<H>, cells: &Cells
     assert_eq!(loaded.info(), model.info());
     assert_eq!(loaded.preprocessing(), model.preprocessing());
     assert_eq!(loaded.centroids(), model.centroids());
+    // A name that says gzip changes nothing.
+    let compressed = folder.path().join("model.gz");
+    model.save(&compressed).unwrap();
+    FittedModel::<H>::load(&compressed, &cpu()).unwrap();
+    fs::remove_file(compressed).unwrap();
     // A second save replaces the file; nothing else is left in the folder.
     loaded.save(&path).unwrap();
     FittedModel::<H>::load(&path, &cpu()).unwrap();

@@ -1,11 +1,11 @@
 //! Storing f64 bit for bit in any format.
 //!
 //! Text formats may read a decimal number back one unit in the last place off (`serde_json` does
-//! by default), and a stored model must give the very values it gave before. So numbers are
+//! by default), and what is stored must give the very values it gave before. So numbers are
 //! stored as the integers that their bits spell.
 
 /// For one number.
-pub(super) mod number {
+pub(crate) mod number {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     pub fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
@@ -18,7 +18,7 @@ pub(super) mod number {
 }
 
 /// For a list of numbers.
-pub(super) mod list {
+pub(crate) mod list {
     use serde::{Deserialize, Deserializer, Serializer};
 
     pub fn serialize<S: Serializer>(values: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
