@@ -1,22 +1,16 @@
 //! 10x Genomics MTX folders: a MatrixMarket file of genes × cells with its name files.
 
-use std::path::{Path, PathBuf};
+mod sample;
+
+use std::path::Path;
 
 use super::atomic::write_atomically;
+use super::features::FeatureTypes;
 use super::names::named;
 use super::text::{Lines, name_of, parse_index, parse_value, shown};
 use crate::counts::CountMatrix;
 use crate::error::{Error, Result};
-
-const MATRIX_FILES: &[&str] = &["matrix.mtx.gz", "matrix.mtx"];
-const GENE_FILES: &[&str] = &[
-    "features.tsv.gz",
-    "features.tsv",
-    "genes.tsv",
-    "genes.tsv.gz",
-];
-const CELL_FILES: &[&str] = &["barcodes.tsv.gz", "barcodes.tsv"];
-const GENE_EXPRESSION: &[u8] = b"Gene Expression";
+use sample::{CELL_FILES, GENE_FILES, MATRIX_FILES, Sample};
 
 /// Which column of the features file names the genes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,12 +38,12 @@ pub enum GeneNames {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MtxOptions {
     gene_names: GeneNames,
-    all_feature_types: bool,
-    prefix: String,
+    feature_types: FeatureTypes,
+    prefix: Option<String>,
 }
 
 impl MtxOptions {
-    /// Gene symbols, gene expression only, no file prefix.
+    /// Gene symbols, gene expression only, file prefix found from the folder.
     pub fn new() -> Self {
         Self::default()
     }
@@ -60,16 +54,28 @@ impl MtxOptions {
         self
     }
 
-    /// Whether to keep features of every type, such as antibody capture (default: only
-    /// "Gene Expression" where the features file has a type column).
-    pub fn with_all_feature_types(mut self, all: bool) -> Self {
-        self.all_feature_types = all;
+    /// Keeps features of this type, such as "Antibody Capture" (default: "Gene Expression" where
+    /// the features file has a type column).
+    pub fn with_feature_type(mut self, feature_type: impl Into<String>) -> Self {
+        self.feature_types = FeatureTypes::Only(feature_type.into());
         self
     }
 
-    /// Text before the file names, as in `GSM123_matrix.mtx.gz` (default: none).
+    /// Whether to keep features of every type (default: only "Gene Expression").
+    pub fn with_all_feature_types(mut self, all: bool) -> Self {
+        self.feature_types = if all {
+            FeatureTypes::All
+        } else {
+            FeatureTypes::GeneExpression
+        };
+        self
+    }
+
+    /// Text before the file names, as "GSM123_" in `GSM123_matrix.mtx.gz` (default: what stands
+    /// before the name of the folder's only matrix file). Needed when a folder holds several
+    /// samples.
     pub fn with_prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.prefix = prefix.into();
+        self.prefix = Some(prefix.into());
         self
     }
 
@@ -78,95 +84,53 @@ impl MtxOptions {
     /// # Errors
     /// As [`read_10x_mtx`].
     pub fn read(&self, folder: impl AsRef<Path>) -> Result<CountMatrix> {
-        let folder = folder.as_ref();
-        let gene_path = self.find(folder, "features", GENE_FILES)?;
-        let cell_path = self.find(folder, "barcodes", CELL_FILES)?;
-        let matrix_path = self.find(folder, "matrix", MATRIX_FILES)?;
-        let genes = self.read_genes(&gene_path)?;
+        let sample = Sample::locate(folder.as_ref(), self.prefix.as_deref())?;
+        let gene_path = sample.find("features", GENE_FILES)?;
+        let cell_path = sample.find("barcodes", CELL_FILES)?;
+        let matrix_path = sample.find("matrix", MATRIX_FILES)?;
+        let (genes, types) = self.read_genes(&gene_path)?;
         let cells = read_cells(&cell_path)?;
+        let kept = self
+            .feature_types
+            .select(types.iter().map(Option::as_deref), "MtxOptions")
+            .map_err(|reason| Error::format(&gene_path, None, reason))?;
         let entries = read_entries(
             &matrix_path,
             (&gene_path, genes.len()),
             (&cell_path, cells.len()),
         )?;
         let matrix = entries.into_matrix(cells.len(), genes.len());
-        let mut kept = Vec::with_capacity(genes.len());
-        let mut names = Vec::with_capacity(genes.len());
-        for (position, gene) in genes.into_iter().enumerate() {
-            if gene.kept {
-                kept.push(position);
-            }
-            names.push(gene.name);
-        }
-        if kept.is_empty() && !names.is_empty() {
-            return Err(Error::format(
-                gene_path,
-                None,
-                "no feature has the type \"Gene Expression\"; to read the other types use \
-                 `MtxOptions::with_all_feature_types(true)`",
-            ));
-        }
-        let all = kept.len() == names.len();
-        let matrix = named(matrix, cells, names)?;
-        if all {
+        let matrix = named(matrix, cells, genes)?;
+        if kept.len() == matrix.genes() {
             Ok(matrix)
         } else {
-            tracing::info!(
-                kept = kept.len(),
-                of = matrix.genes(),
-                "kept the features of type \"Gene Expression\""
-            );
             matrix.select_genes(&kept)
         }
     }
 
-    fn find(&self, folder: &Path, what: &str, names: &[&str]) -> Result<PathBuf> {
-        names
-            .iter()
-            .map(|name| folder.join(format!("{}{name}", self.prefix)))
-            .find(|path| path.is_file())
-            .ok_or_else(|| {
-                let prefixed: Vec<String> = names
-                    .iter()
-                    .map(|name| format!("{}{name}", self.prefix))
-                    .collect();
-                Error::format(
-                    folder,
-                    None,
-                    format!(
-                        "the folder has no {what} file; a 10x folder holds one of {} (set \
-                         `MtxOptions::with_prefix` when the names start otherwise)",
-                        prefixed.join(", ")
-                    ),
-                )
-            })
-    }
-
-    fn read_genes(&self, path: &Path) -> Result<Vec<Gene>> {
+    /// Names and types of the features.
+    fn read_genes(&self, path: &Path) -> Result<(Vec<String>, Vec<Option<String>>)> {
         let mut lines = Lines::open(path)?;
         let mut genes = Vec::new();
+        let mut types = Vec::new();
         while let Some(line) = lines.read()? {
             let mut columns = line.split(|&byte| byte == b'\t');
             let id = columns.next().unwrap_or_default();
             let symbol = columns.next().unwrap_or(id);
-            let feature_type = columns.next();
-            let name = match self.gene_names {
+            let name = name_of(match self.gene_names {
                 GeneNames::Symbols => symbol,
                 GeneNames::Ids => id,
-            };
-            let name = name_of(name);
+            });
+            let feature_type = columns.next().map(name_of);
             if name.is_empty() {
                 return Err(lines.error(
                     "the gene name is empty; expected an id and a symbol, separated by a tab",
                 ));
             }
-            genes.push(Gene {
-                name,
-                kept: self.all_feature_types
-                    || feature_type.is_none_or(|found| found == GENE_EXPRESSION),
-            });
+            genes.push(name);
+            types.push(feature_type);
         }
-        Ok(genes)
+        Ok((genes, types))
     }
 }
 
@@ -176,7 +140,9 @@ impl MtxOptions {
 /// `pattern`, `general`), `features.tsv` (or `genes.tsv` of Cell Ranger 2) and `barcodes.tsv`, each
 /// plain or `.gz`. Only features of type "Gene Expression" are kept where types are given, and
 /// repeated symbols are made unique, both as scanpy's `read_10x_mtx` does; [`MtxOptions`] changes
-/// this.
+/// this. Names may have a prefix (`GSM123_matrix.mtx.gz`), and the files may lie one folder below, as
+/// in `filtered_gene_bc_matrices/hg19` of Cell Ranger 2; several samples or genomes are refused with
+/// their names.
 ///
 /// # Errors
 /// [`Error::Format`] with file and line when a file is missing, truncated, malformed or contradicts
@@ -260,11 +226,6 @@ pub fn write_10x_mtx(folder: impl AsRef<Path>, counts: &CountMatrix) -> Result<(
         }
         Ok(())
     })
-}
-
-struct Gene {
-    name: String,
-    kept: bool,
 }
 
 fn read_cells(path: &Path) -> Result<Vec<String>> {

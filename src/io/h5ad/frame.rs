@@ -3,9 +3,9 @@
 use hdf5_pure::{DType, Dataset};
 
 use super::matrix::legacy;
-use super::store::{Attributes, Node, Store};
 use crate::error::Result;
 use crate::io::annotations::{Annotation, CellAnnotations};
+use crate::io::hdf5::{Attributes, Node, Store};
 
 /// Categories of anndata 0.7, which kept them apart from their columns.
 const OLD_CATEGORIES: &str = "__categories";

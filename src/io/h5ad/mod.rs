@@ -2,14 +2,13 @@
 
 mod frame;
 mod matrix;
-mod store;
 
 use std::path::Path;
 
 use super::annotations::AnnotatedCounts;
+use super::hdf5::Store;
 use super::names::named;
 use crate::error::Result;
-use store::Store;
 
 /// Which matrix of an AnnData file holds the counts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

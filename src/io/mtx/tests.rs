@@ -69,6 +69,10 @@ fn only_gene_expression_is_kept_unless_asked() {
     assert_eq!(counts.values(), [2.0, 7.0]);
     let options = MtxOptions::new().with_all_feature_types(true);
     assert_eq!(options.read(folder.path()).unwrap().genes(), 3);
+    let options = MtxOptions::new().with_feature_type("Antibody Capture");
+    let antibodies = options.read(folder.path()).unwrap();
+    assert_eq!(antibodies.gene_names(), ["CD3"]);
+    assert_eq!(antibodies.to_dense(), ndarray::array![[5.0], [0.0]]);
     fs::write(
         folder.path().join("features.tsv"),
         "P1\tp\tPeaks\nP2\tq\tPeaks\nP3\tr\tPeaks\n",
@@ -76,6 +80,27 @@ fn only_gene_expression_is_kept_unless_asked() {
     .unwrap();
     let message = read_10x_mtx(folder.path()).unwrap_err().to_string();
     assert!(message.contains("with_all_feature_types"), "{message}");
+    assert!(message.contains("there are: \"Peaks\" (3)"), "{message}");
+}
+
+#[test]
+fn a_genome_folder_and_a_prefix_are_found() {
+    let text = format!("{HEADER}3 2 1\n3 1 5\n");
+    let folder = folder_with(text.as_bytes(), "matrix.mtx");
+    let plain = read_10x_mtx(folder.path()).unwrap();
+    let outer = tempfile::tempdir().unwrap();
+    let genome = outer.path().join("hg19");
+    fs::create_dir(&genome).unwrap();
+    for name in ["matrix.mtx", "genes.tsv", "barcodes.tsv"] {
+        fs::copy(folder.path().join(name), genome.join(name)).unwrap();
+        fs::rename(
+            folder.path().join(name),
+            folder.path().join(format!("GSM1_{name}")),
+        )
+        .unwrap();
+    }
+    assert_eq!(read_10x_mtx(outer.path()).unwrap(), plain);
+    assert_eq!(read_10x_mtx(folder.path()).unwrap(), plain);
 }
 
 #[test]
