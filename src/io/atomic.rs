@@ -16,15 +16,33 @@ pub(crate) fn write_atomically(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<()> {
+    replace_atomically(path, |temporary| {
+        write_to(temporary, is_gzip(path), write).map_err(|source| Error::io(path, source))
+    })
+}
+
+/// Lets `make` create a temporary file in the folder of `path`, brings it to disk and renames it
+/// to `path`; a failure leaves an existing file untouched. An existing file's permissions stay.
+pub(crate) fn replace_atomically(
+    path: &Path,
+    make: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
     let temporary = temporary_path(path);
-    let written = write_to(&temporary, is_gzip(path), write)
-        .and_then(|()| fs::rename(&temporary, path))
-        .map_err(|source| Error::io(path, source));
+    let written = make(&temporary)
+        .and_then(|()| put_in_place(&temporary, path).map_err(|source| Error::io(path, source)));
     if written.is_err() {
         // The first failure is the one to report; the temporary file may not even exist.
         let _ = fs::remove_file(&temporary);
     }
     written
+}
+
+fn put_in_place(temporary: &Path, path: &Path) -> io::Result<()> {
+    File::open(temporary)?.sync_all()?;
+    if let Ok(old) = fs::metadata(path) {
+        fs::set_permissions(temporary, old.permissions())?;
+    }
+    fs::rename(temporary, path)
 }
 
 /// Whether the path says gzip.
@@ -40,16 +58,16 @@ fn write_to(
 ) -> io::Result<()> {
     let file = OpenOptions::new().write(true).create_new(true).open(path)?;
     let buffered = BufWriter::with_capacity(1 << 16, file);
-    let file = if gzip {
+    if gzip {
         let mut encoder = GzEncoder::new(buffered, Compression::default());
         write(&mut encoder)?;
-        into_file(encoder.finish()?)?
+        into_file(encoder.finish()?)?;
     } else {
         let mut buffered = buffered;
         write(&mut buffered)?;
-        into_file(buffered)?
-    };
-    file.sync_all()
+        into_file(buffered)?;
+    }
+    Ok(())
 }
 
 fn into_file(buffered: BufWriter<File>) -> io::Result<File> {

@@ -93,6 +93,11 @@ impl Store {
         })
     }
 
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// An error at an HDF5 path.
     pub(super) fn error(&self, at: &str, reason: impl std::fmt::Display) -> Error {
         Error::format(&self.path, None, format!("at {at}: {reason}"))
@@ -133,6 +138,16 @@ impl Store {
         let damaged = |error| self.damaged(at, error);
         let group = self.file.group(at).map_err(damaged)?;
         group.groups().map_err(damaged)
+    }
+
+    /// The names of everything within a group, sorted.
+    pub(super) fn members(&self, at: &str) -> Result<Vec<String>> {
+        let damaged = |error| self.damaged(at, error);
+        let group = self.file.group(at).map_err(damaged)?;
+        let mut names = group.groups().map_err(damaged)?;
+        names.extend(group.datasets().map_err(damaged)?);
+        names.sort_unstable();
+        Ok(names)
     }
 
     /// What is at the path.

@@ -28,7 +28,9 @@ use crate::error::{Error, Result};
 
 pub use annotations::{AnnotatedCounts, Annotation, CellAnnotations};
 #[cfg(feature = "h5ad")]
-pub use h5ad::{H5adMatrix, H5adOptions, read_h5ad};
+pub use h5ad::{
+    CellResults, H5adMatrix, H5adOptions, H5adResults, ResultKeys, read_h5ad, write_h5ad,
+};
 pub use labels::read_labels;
 pub use mtx::{GeneNames, MtxOptions, read_10x_mtx, write_10x_mtx};
 pub use table::{TableOptions, read_table, write_columns_csv, write_matrix_csv};

@@ -57,6 +57,13 @@ pub(super) fn read_columns(
     Ok(CellAnnotations::new(columns))
 }
 
+/// The name of the column of row names, and those of the other columns in order.
+pub(super) fn layout(store: &Store, frame_at: &str) -> Result<(String, Vec<String>)> {
+    let attributes = frame_attributes(store, frame_at)?;
+    let index = attributes.text("_index").unwrap_or("_index").to_string();
+    Ok((index, column_names(store, frame_at, &attributes)?))
+}
+
 fn frame_attributes(store: &Store, frame_at: &str) -> Result<Attributes> {
     let node = store.node(frame_at)?;
     if matches!(node, Node::Dataset(_)) {

@@ -41,13 +41,10 @@ fn available(store: &Store) -> Result<Vec<String>> {
     {
         there.push("X (the default)".to_string());
     }
-    if let Some(Node::Group(layers)) = store.find("/layers")? {
-        let damaged = |error| store.damaged("/layers", error);
-        let mut names = layers.groups().map_err(damaged)?;
-        names.extend(layers.datasets().map_err(damaged)?);
-        names.sort_unstable();
+    if let Some(Node::Group(_)) = store.find("/layers")? {
         there.extend(
-            names
+            store
+                .members("/layers")?
                 .iter()
                 .map(|name| format!("`H5adOptions::with_layer({name:?})`")),
         );
