@@ -16,6 +16,7 @@ mod hdf5;
 mod labels;
 mod mtx;
 mod names;
+mod read_ahead;
 mod table;
 #[cfg(feature = "h5ad")]
 mod tenx_h5;

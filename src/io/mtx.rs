@@ -318,7 +318,18 @@ fn read_entries(
         values: Vec::with_capacity(reserved),
     };
     let mut read = 0u64;
-    while let Some(line) = lines.read()? {
+    loop {
+        let (bytes, plain) = take_plain_entries(
+            lines.buffered()?,
+            usize::try_from(stored - read).unwrap_or(usize::MAX),
+            pattern,
+            (rows, columns),
+            &mut entries,
+        );
+        lines.pass(bytes, plain);
+        read += plain as u64;
+        // What is not that plain, or cut off at the end of a block, goes the careful way.
+        let Some(line) = lines.read()? else { break };
         if is_comment_or_blank(line) {
             continue;
         }
@@ -392,6 +403,71 @@ fn read_sizes(lines: &mut Lines) -> Result<(u64, u64, u64)> {
             lines.error("expected the size line: numbers of genes, of cells and of entries")
         });
     }
+}
+
+/// Takes up to `most` entries from the start of `text`, as long as they are whole lines of numbers
+/// in range, separated by single blanks; gives their bytes and number.
+fn take_plain_entries(
+    text: &[u8],
+    most: usize,
+    pattern: bool,
+    (rows, columns): (u64, u64),
+    entries: &mut Entries,
+) -> (usize, usize) {
+    let mut rest = text;
+    let mut taken = 0;
+    while taken < most {
+        let Some((row, after)) = leading_number(rest, 10) else {
+            break;
+        };
+        let Some((column, after)) = after
+            .strip_prefix(b" ")
+            .and_then(|after| leading_number(after, 10))
+        else {
+            break;
+        };
+        let (value, after) = if pattern {
+            (1, after)
+        } else {
+            // Seven digits are exact as f32.
+            match after
+                .strip_prefix(b" ")
+                .and_then(|after| leading_number(after, 7))
+            {
+                Some(parsed) => parsed,
+                None => break,
+            }
+        };
+        let Some((b'\n', after)) = after.split_first() else {
+            break;
+        };
+        if row == 0 || row > rows || column == 0 || column > columns {
+            break;
+        }
+        // The caller has checked that rows and columns fit.
+        entries.push((column - 1) as u32, (row - 1) as u32, value as f32);
+        rest = after;
+        taken += 1;
+    }
+    (text.len() - rest.len(), taken)
+}
+
+/// A number of at most so many digits, and what follows it.
+fn leading_number(text: &[u8], most: usize) -> Option<(u64, &[u8])> {
+    let mut value = 0u64;
+    let mut digits = 0;
+    for &byte in text {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            break;
+        }
+        if digits == most {
+            return None;
+        }
+        value = value * 10 + u64::from(digit);
+        digits += 1;
+    }
+    (digits > 0).then(|| (value, &text[digits..]))
 }
 
 fn parse_entry(
