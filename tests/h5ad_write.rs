@@ -424,3 +424,76 @@ fn a_failure_leaves_the_old_file() {
     names.retain(|name| name != "elsewhere.h5ad");
     assert_eq!(names, ["damaged.h5ad", "out.h5ad"]);
 }
+
+/// Runs itself once more with a limit on the size of files, which fails as a full disk does.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_the_old_file() {
+    const FOLDER: &str = "CELLDEC_FULL_DISK";
+    if let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) {
+        return write_on_a_full_disk(&folder);
+    }
+    let input = fixture("annotations.h5ad");
+    let kilobytes = fs::metadata(&input).unwrap().len() / 1024;
+    // Room for nothing, and for the copy but not for the results.
+    for limit in [1, kilobytes + 2] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("out.h5ad"), b"old").unwrap();
+        let run = std::process::Command::new("bash")
+            .args(["-c", "trap '' XFSZ; ulimit -f \"$0\"; exec \"$@\""])
+            .arg(limit.to_string())
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "a_full_disk_leaves_the_old_file", "--nocapture"])
+            .env(FOLDER, folder.path())
+            .output();
+        let Ok(run) = run else {
+            println!("skipped: needs bash to limit the size of files");
+            return;
+        };
+        let output = String::from_utf8_lossy(&run.stdout);
+        assert!(
+            run.status.success(),
+            "{output}{}",
+            String::from_utf8_lossy(&run.stderr)
+        );
+        assert!(output.contains("both refused"), "{output}");
+    }
+}
+
+#[cfg(unix)]
+fn write_on_a_full_disk(folder: &Path) {
+    let output = folder.join("out.h5ad");
+    let large = CellResults::new(vec![0; 5]).with_embedding(Array2::zeros((5, 100_000)));
+    let error = H5adResults::new()
+        .with("mine", large)
+        .write(fixture("annotations.h5ad"), &output)
+        .unwrap_err();
+    assert!(
+        matches!(&error, Error::Io { path, .. } if *path == output),
+        "{error}"
+    );
+    let dense = Array2::from_shape_fn((300, 500), |(cell, gene)| (cell * gene % 1009) as f32);
+    let counts = CountMatrix::from_dense(dense.view()).unwrap();
+    let error = write_h5ad(&output, &AnnotatedCounts::new(counts)).unwrap_err();
+    assert!(
+        matches!(&error, Error::Io { path, .. } if *path == output),
+        "{error}"
+    );
+    assert_eq!(fs::read(&output).unwrap(), b"old");
+    assert_eq!(names_in(folder), ["out.h5ad"]);
+    println!("both refused");
+}
+
+#[test]
+fn a_missing_embedding_lists_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new.h5ad");
+    write_h5ad(&path, &annotated()).unwrap();
+    let message = H5adOptions::new()
+        .with_embeddings(["X_umap"])
+        .read(&path)
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("at /obsm/X_umap"), "{message}");
+    assert!(message.contains("there are: X_pca"), "{message}");
+}

@@ -4,9 +4,10 @@ use std::io::{self, BufRead, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-const BLOCK_BYTES: usize = 1 << 17;
+/// Small enough that allocators reuse the memory of earlier blocks instead of asking the system.
+const BLOCK_BYTES: usize = 1 << 16;
 /// Blocks that may wait to be parsed: enough to even out the two sides, little memory.
-const BLOCKS_AHEAD: usize = 4;
+const BLOCKS_AHEAD: usize = 8;
 
 /// A reader whose source is read by a thread of its own, which ends with the source or the reader.
 pub(super) struct ReadAhead {
