@@ -11,6 +11,7 @@ use celldec::io::{
     AnnotatedCounts, Annotation, CellResults, H5adOptions, H5adResults, ResultKeys, read_10x_h5,
     read_10x_mtx, write_10x_mtx, write_h5ad,
 };
+use celldec::prelude::*;
 use ndarray::Array2;
 use serde::Deserialize;
 use serde_json::Value;
@@ -167,12 +168,54 @@ fn results(data: &AnnotatedCounts, with_denoised: bool) -> CellResults {
     results.with_denoised(denoised, data.counts.gene_names().to_vec())
 }
 
+fn folder() -> Option<PathBuf> {
+    let folder = std::env::var_os("CELLDEC_INTEROP").map(PathBuf::from);
+    if folder.is_none() {
+        println!("skipped: .ci/interop runs this test together with Python");
+    }
+    folder
+}
+
+/// A fit as users write it; `check.py` reads what the library says of itself.
+#[test]
+fn a_fit_is_written_for_python() {
+    let Some(folder) = folder() else { return };
+    let ours = folder.join("celldec");
+    std::fs::create_dir_all(&ours).unwrap();
+    let path = ours.join("fit.h5ad");
+    let counts = SimulationConfig::new(90, 50)
+        .with_seed(1)
+        .simulate()
+        .unwrap();
+    write_h5ad(&path, &AnnotatedCounts::new(counts.counts.clone())).unwrap();
+    let cells = Preprocess::scdcc().fit(&counts.counts).unwrap();
+    let config = ScdccConfig::new(3)
+        .with_pretraining_epochs(2)
+        .with_max_epochs(2)
+        .with_seed(7);
+    let trainer = config.init(&Device::default()).unwrap();
+    let fit = trainer.fit(&cells).unwrap();
+    H5adResults::new()
+        .with("scdcc", fit.results(&cells).unwrap())
+        .write(&path, &path)
+        .unwrap();
+    let losses: Vec<f64> = fit
+        .history()
+        .iter()
+        .map(|epoch| epoch.total_loss())
+        .collect();
+    let expected = serde_json::json!({
+        "labels": fit.clusters().labels(),
+        "embedding": fit.embedding().rows().into_iter().map(|row| row.to_vec()).collect::<Vec<_>>(),
+        "losses": losses,
+        "sizes": fit.status().cluster_sizes,
+    });
+    std::fs::write(ours.join("fit.json"), expected.to_string()).unwrap();
+}
+
 #[test]
 fn files_of_python_are_read_and_extended() {
-    let Some(folder) = std::env::var_os("CELLDEC_INTEROP").map(PathBuf::from) else {
-        println!("skipped: .ci/interop runs this test on files that Python writes");
-        return;
-    };
+    let Some(folder) = folder() else { return };
     let (theirs, ours) = (folder.join("python"), folder.join("celldec"));
     std::fs::create_dir_all(&ours).unwrap();
     let cases = std::fs::read(theirs.join("cases.json")).unwrap();

@@ -22,11 +22,22 @@ pub(crate) fn write_atomically(
 }
 
 /// Lets `make` create a temporary file in the folder of `path`, brings it to disk and renames it
-/// to `path`; a failure leaves an existing file untouched. An existing file's permissions stay.
+/// to `path`; a failure leaves an existing file untouched. An existing file's permissions stay, and
+/// one that is read-only is not replaced, although the folder would allow it.
 pub(crate) fn replace_atomically(
     path: &Path,
     make: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<()> {
+    let protected = fs::metadata(path).is_ok_and(|old| old.permissions().readonly());
+    if protected {
+        return Err(Error::io(
+            path,
+            io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "the file is read-only; make it writable or choose another name",
+            ),
+        ));
+    }
     let temporary = temporary_path(path);
     let written = make(&temporary)
         .and_then(|()| put_in_place(&temporary, path).map_err(|source| Error::io(path, source)));
@@ -111,6 +122,25 @@ mod tests {
         );
         assert_eq!(fs::read(&path).unwrap(), old);
         assert_eq!(entries(folder.path()), ["result.csv.gz"]);
+    }
+
+    #[test]
+    fn a_read_only_file_is_not_replaced_and_permissions_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("result.csv");
+        fs::write(&path, b"old").unwrap();
+        let writable = fs::metadata(&path).unwrap().permissions();
+        let mut protected = writable.clone();
+        protected.set_readonly(true);
+        fs::set_permissions(&path, protected).unwrap();
+        let error = write_atomically(&path, |out| out.write_all(b"new")).unwrap_err();
+        assert!(error.to_string().contains("read-only"), "{error}");
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        fs::set_permissions(&path, writable.clone()).unwrap();
+        write_atomically(&path, |out| out.write_all(b"new")).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::metadata(&path).unwrap().permissions(), writable);
+        assert_eq!(entries(folder.path()), ["result.csv"]);
     }
 
     #[test]

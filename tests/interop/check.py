@@ -165,6 +165,27 @@ def check_scanpy(path, folder):
     check_details(ad.read_h5ad(folder / "after_scanpy.h5ad").uns["found"], DETAILS, "uns/found")
 
 
+def check_fit(folder):
+    """Results, settings and history of a training run."""
+    expected = json.loads((folder / "fit.json").read_text())
+    data = ad.read_h5ad(folder / "fit.h5ad")
+    assert [int(label) for label in data.obs["scdcc"]] == expected["labels"]
+    embedding = np.array(expected["embedding"], dtype=np.float32)
+    np.testing.assert_array_equal(data.obsm["X_scdcc"], embedding)
+    soft = data.obsm["scdcc_soft_assignments"]
+    np.testing.assert_allclose(soft.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(soft.argmax(axis=1), expected["labels"])
+    np.testing.assert_array_equal(data.obs["scdcc_confidence"], soft.max(axis=1))
+    details = data.uns["scdcc"]
+    assert details["method"] == "scdcc" and details["seed"] == 7
+    assert details["settings"]["clusters"] == 3
+    assert isinstance(details["converged"], (bool, np.bool_))
+    assert list(details["cluster_sizes"]) == expected["sizes"]
+    history = pd.DataFrame(details["history"])
+    assert {"phase", "epoch", "loss", "changed", "seconds"} < set(history.columns)
+    np.testing.assert_allclose(history["loss"], expected["losses"], rtol=1e-12)
+
+
 def outcome(check, *arguments):
     try:
         check(*arguments)
@@ -193,6 +214,8 @@ def main(folder):
     rows.append(("10x MTX folder for scanpy", "-", mtx, "-"))
     work = outcome(check_scanpy, ours / "everything.h5ad", ours)
     rows.append(("scanpy: neighbors, rank_genes_groups, embedding plots", "-", "-", work))
+
+    rows.append(("uns, obs and obsm of a fit", "-", "-", outcome(check_fit, ours)))
 
     versions = " ".join(
         f"{name} {importlib.metadata.version(name)}" for name in ("anndata", "scanpy", "h5py")

@@ -50,6 +50,38 @@ fn entries_in_any_order_and_duplicates_are_read() {
 }
 
 #[test]
+fn blanks_comments_and_line_ends_do_not_matter() {
+    let plain = read(&format!("{HEADER}3 2 3\n1 1 2\n3 1 12345678\n2 2 7\n")).unwrap();
+    for text in [
+        "3 2 3\r\n1 1 2\r\n3 1 12345678\r\n2 2 7\r\n",
+        "3 2 3\n 1\t1  2 \n%note\n3 1 12345678\n\n2 2 7",
+        "3 2 3\n1 1 2.0\n3 1 12345678.0\n02 0002 7e0\n",
+    ] {
+        assert_eq!(read(&format!("{HEADER}{text}")).unwrap(), plain, "{text:?}");
+    }
+}
+
+#[test]
+fn entries_cross_blocks_of_any_length() {
+    // Lines of many lengths, several blocks of the reader in all.
+    let text: String = (0..40_000u32)
+        .map(|entry| {
+            format!(
+                "{} {} {}\n",
+                entry % 3 + 1,
+                entry % 2 + 1,
+                entry * 997 % 100_003 + 1
+            )
+        })
+        .collect();
+    let counts = read(&format!("{HEADER}3 2 40000\n{text}")).unwrap();
+    let sum: f64 = (0..40_000u64)
+        .map(|entry| (entry * 997 % 100_003 + 1) as f64)
+        .sum();
+    assert_eq!(counts.cell_totals().iter().sum::<f64>(), sum);
+}
+
+#[test]
 fn pattern_and_real_fields_are_read() {
     let pattern = read("%%MatrixMarket matrix coordinate pattern general\n3 2 1\n2 1\n").unwrap();
     assert_eq!(pattern.row(0), (&[1u32][..], &[1.0f32][..]));
