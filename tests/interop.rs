@@ -237,11 +237,15 @@ fn files_of_python_are_read_and_extended() {
         write_h5ad(ours.join(format!("new_{number}.h5ad")), &found).unwrap();
         if case.file.ends_with(".h5ad") && extended.insert(&case.file) {
             let whole = H5adOptions::new().read(theirs.join(&case.file)).unwrap();
-            H5adResults::new()
+            let writer = H5adResults::new()
                 .with("found", results(&whole, true))
-                .with(ResultKeys::desc(0.8), results(&whole, false))
-                .write(theirs.join(&case.file), ours.join(&case.file))
-                .unwrap();
+                .with(ResultKeys::desc(0.8), results(&whole, false));
+            let (input, output) = (theirs.join(&case.file), ours.join(&case.file));
+            writer.write(&input, &output).unwrap();
+            let again = ours.join(format!("again_{}", case.file));
+            let writer = writer.with_overwrite(true);
+            writer.write(&output, &again).unwrap();
+            writer.write(&again, &again).unwrap();
         }
         if case.file == "tenx_mtx" {
             write_10x_mtx(ours.join("mtx"), &found.counts).unwrap();

@@ -206,7 +206,10 @@ def main(folder):
         file = case["file"]
         if file.endswith(".h5ad") and file not in extended:
             extended[file] = outcome(
-                lambda: check_extended(ad.read_h5ad(theirs / file), ad.read_h5ad(ours / file))
+                lambda: [
+                    check_extended(ad.read_h5ad(theirs / file), ad.read_h5ad(ours / name))
+                    for name in (file, f"again_{file}")
+                ]
             )
         new = outcome(lambda: check_new(ad.read_h5ad(ours / f"new_{number}.h5ad"), case))
         rows.append((case["encoding"], read[number], new, extended.get(file, "-")))

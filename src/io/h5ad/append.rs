@@ -108,15 +108,27 @@ impl H5adResults {
                 gene_columns: columns,
             });
         }
-        replace_atomically(output, |temporary| {
-            copy(input, temporary, output)?;
-            if extend(temporary, output, &host, &placed)? {
-                return Ok(());
+        let mut replaced = RepackOptions::new();
+        let mut replaces = false;
+        for results in &placed {
+            for (parent, name) in keys_used(results.keys, results.results) {
+                if host.holds(parent, name)? {
+                    replaced = replaced.drop_path(&format!("{parent}/{name}"));
+                    replaces = true;
+                }
             }
-            // Groups of many members in files of HDF5's newest format cannot be extended where
-            // they are; rewriting the file lays them out so that they can.
-            let failed = |error| write_error(output, "/", error);
-            repack(input, temporary, &RepackOptions::new()).map_err(failed)?;
+        }
+        replace_atomically(output, |temporary| {
+            // A copy that is extended keeps every byte of the rest.
+            if !replaces {
+                copy(input, temporary, output)?;
+                if extend(temporary, output, &host, &placed)? {
+                    return Ok(());
+                }
+            }
+            // Replaced entries would leave gaps, and groups of many members in files of HDF5's
+            // newest format cannot be extended where they are: the file is laid out anew.
+            repack(input, temporary, &replaced).map_err(|error| write_error(output, "/", error))?;
             if extend(temporary, output, &host, &placed)? {
                 return Ok(());
             }
@@ -234,15 +246,6 @@ impl<'a> Parts<'a> {
             uns: dictionary(uns)?,
         })
     }
-
-    fn of(&self, parent: &str) -> &Part<'a> {
-        match parent {
-            "obs" => &self.obs,
-            "obsm" => &self.obsm,
-            "layers" => &self.layers,
-            _ => &self.uns,
-        }
-    }
 }
 
 /// Adds results to the copy of a file; `false` when its groups cannot be extended.
@@ -253,9 +256,6 @@ fn extend(temporary: &Path, output: &Path, host: &Host, placed: &[Placed<'_>]) -
     let mut columns = host.columns.clone();
     for results in placed {
         for (parent, name) in keys_used(results.keys, results.results) {
-            if host.holds(parent, name)? {
-                parts.of(parent).delete(name)?;
-            }
             if parent == "obs" && !columns.iter().any(|column| column == name) {
                 columns.push(name.to_string());
             }

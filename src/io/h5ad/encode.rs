@@ -53,12 +53,6 @@ impl<'a> Part<'a> {
             .map_err(|error| write_error(self.target, &self.at, error))
     }
 
-    pub fn delete(&self, name: &str) -> Result<()> {
-        self.group
-            .delete(name)
-            .map_err(|error| self.error(name, error))
-    }
-
     /// A new group of the encoding.
     pub fn group(&self, name: &str, encoding: &str, version: &str) -> Result<Part<'a>> {
         check_name(self.target, &self.at, name)?;
