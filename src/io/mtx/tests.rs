@@ -1,3 +1,4 @@
+use super::entries::Entries;
 use super::*;
 use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
