@@ -149,4 +149,8 @@ mod written_documentation {
 
     #[doc = include_str!("../docs/custom-losses.md")]
     mod custom_losses {}
+
+    #[cfg(feature = "h5ad")]
+    #[doc = include_str!("../docs/files.md")]
+    mod files {}
 }

@@ -58,15 +58,24 @@ impl CountMatrix {
         let mut scratch: Vec<(u32, f32)> = Vec::new();
         for cell in 0..cells {
             let range = offsets[cell]..offsets[cell + 1];
-            if let Some(&gene) = indices[range.clone()]
-                .iter()
-                .find(|&&gene| gene as usize >= genes)
-            {
+            let row = &indices[range.clone()];
+            let strictly_rising = row.windows(2).all(|w| w[0] < w[1]);
+            let outside = match row.last() {
+                Some(last) if strictly_rising => Some(last),
+                _ => row.iter().max(),
+            }
+            .filter(|&&gene| gene as usize >= genes);
+            if let Some(gene) = outside {
                 return Err(Error::InvalidSparse {
                     reason: format!("cell {cell} names gene {gene}, but there are {genes} genes"),
                 });
             }
-            let strictly_rising = indices[range.clone()].windows(2).all(|w| w[0] < w[1]);
+            if strictly_rising && kept == range.start && !values[range.clone()].contains(&0.0) {
+                // The usual case: nothing was dropped so far, so the row is where it belongs.
+                kept = range.end;
+                kept_offsets.push(kept);
+                continue;
+            }
             if strictly_rising {
                 for entry in range {
                     if values[entry] != 0.0 {
@@ -300,6 +309,11 @@ impl CountMatrix {
     }
 
     fn check_values(&self) -> Result<()> {
+        // One pass without branches for the usual case; NaN is not in the range either.
+        let is_good = |value: f32| (0.0..f32::INFINITY).contains(&value);
+        if self.values.iter().fold(true, |good, &v| good & is_good(v)) {
+            return Ok(());
+        }
         let count = self.values.iter().filter(|v| !v.is_finite()).count();
         if let Some(entry) = self.values.iter().position(|v| !v.is_finite()) {
             let (cell, gene) = self.entry_place(entry);

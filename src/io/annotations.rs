@@ -1,8 +1,25 @@
 //! What is known about cells besides their counts.
 
-use crate::counts::CountMatrix;
+use ndarray::{Array2, ArrayView2};
 
-/// Counts together with the annotation columns of their cells.
+use crate::counts::CountMatrix;
+use crate::error::{Error, Result};
+
+/// Counts together with what is known about their cells.
+///
+/// ```
+/// use celldec::counts::CountMatrix;
+/// use celldec::io::{AnnotatedCounts, Annotation};
+/// use ndarray::array;
+///
+/// let counts = CountMatrix::from_dense(array![[0.0, 2.0], [1.0, 0.0]].view())?;
+/// let data = AnnotatedCounts::new(counts)
+///     .with_annotation("age", Annotation::Integers(vec![Some(3), None]))?
+///     .with_embedding("X_pca", array![[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]])?;
+/// assert_eq!(data.cell_annotations.get("age").map(Annotation::len), Some(2));
+/// assert_eq!(data.embedding("X_pca").map(|pca| pca.ncols()), Some(3));
+/// # Ok::<(), celldec::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct AnnotatedCounts {
@@ -10,6 +27,75 @@ pub struct AnnotatedCounts {
     pub counts: CountMatrix,
     /// One value for every cell in every column (AnnData's `obs`).
     pub cell_annotations: CellAnnotations,
+    /// Names and matrices `[cells, dimensions]`, such as "X_pca" (AnnData's `obsm`).
+    pub embeddings: Vec<(String, Array2<f32>)>,
+}
+
+impl AnnotatedCounts {
+    /// Counts of cells of which nothing else is known.
+    pub fn new(counts: CountMatrix) -> Self {
+        Self {
+            counts,
+            cell_annotations: CellAnnotations::default(),
+            embeddings: Vec::new(),
+        }
+    }
+
+    /// Adds a column, or replaces the one of this name.
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] when it has not one value for every cell.
+    pub fn with_annotation(
+        mut self,
+        name: impl Into<String>,
+        annotation: Annotation,
+    ) -> Result<Self> {
+        let name = name.into();
+        self.check_length("the annotation", &name, annotation.len())?;
+        replace(&mut self.cell_annotations.columns, name, annotation);
+        Ok(self)
+    }
+
+    /// Adds a matrix `[cells, dimensions]`, or replaces the one of this name.
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] when it has not one row for every cell.
+    pub fn with_embedding(
+        mut self,
+        name: impl Into<String>,
+        embedding: Array2<f32>,
+    ) -> Result<Self> {
+        let name = name.into();
+        self.check_length("the embedding", &name, embedding.nrows())?;
+        replace(&mut self.embeddings, name, embedding);
+        Ok(self)
+    }
+
+    /// The matrix of this name `[cells, dimensions]`.
+    pub fn embedding(&self, name: &str) -> Option<ArrayView2<'_, f32>> {
+        self.embeddings
+            .iter()
+            .find_map(|(other, embedding)| (other == name).then(|| embedding.view()))
+    }
+
+    fn check_length(&self, what: &str, name: &str, found: usize) -> Result<()> {
+        let expected = self.counts.cells();
+        if found == expected {
+            return Ok(());
+        }
+        Err(Error::LengthMismatch {
+            what: format!("{what} \"{name}\""),
+            expected,
+            found,
+        })
+    }
+}
+
+fn replace<T>(list: &mut Vec<(String, T)>, name: String, value: T) {
+    match list.iter_mut().find(|(other, _)| *other == name) {
+        Some((_, old)) => *old = value,
+        None => list.push((name, value)),
+    }
 }
 
 /// Named annotation columns, in the order of their file; every column has one value for every

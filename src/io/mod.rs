@@ -1,4 +1,4 @@
-//! Files in and out: 10x MTX folders, delimited tables, AnnData `.h5ad`.
+//! Files in and out: 10x MTX folders and `.h5` matrices, delimited tables, AnnData `.h5ad`.
 //!
 //! Every reader returns a valid [`CountMatrix`] (cells × genes) with names, or an
 //! [`Error`] that names the file, the line (or the HDF5 path) and what to do. Readers
@@ -8,12 +8,18 @@
 
 mod annotations;
 pub(crate) mod atomic;
+mod features;
 #[cfg(feature = "h5ad")]
 mod h5ad;
+#[cfg(feature = "h5ad")]
+mod hdf5;
 mod labels;
 mod mtx;
 mod names;
+mod read_ahead;
 mod table;
+#[cfg(feature = "h5ad")]
+mod tenx_h5;
 mod text;
 
 use std::path::Path;
@@ -23,10 +29,14 @@ use crate::error::{Error, Result};
 
 pub use annotations::{AnnotatedCounts, Annotation, CellAnnotations};
 #[cfg(feature = "h5ad")]
-pub use h5ad::{H5adMatrix, H5adOptions, read_h5ad};
+pub use h5ad::{
+    CellResults, H5adMatrix, H5adOptions, H5adResults, ResultKeys, read_h5ad, write_h5ad,
+};
 pub use labels::read_labels;
 pub use mtx::{GeneNames, MtxOptions, read_10x_mtx, write_10x_mtx};
 pub use table::{TableOptions, read_table, write_columns_csv, write_matrix_csv};
+#[cfg(feature = "h5ad")]
+pub use tenx_h5::{TenxH5Options, read_10x_h5};
 
 /// Reads counts from any supported file or folder, chosen by its path.
 ///
@@ -35,6 +45,7 @@ pub use table::{TableOptions, read_table, write_columns_csv, write_matrix_csv};
 /// | a folder | [`read_10x_mtx`] |
 /// | `.csv`, `.tsv`, `.txt`, optionally `.gz` | [`read_table`], cells × genes |
 /// | `.h5ad` (feature `h5ad`) | `read_h5ad`, the matrix `X` |
+/// | `.h5` (feature `h5ad`) | `read_10x_h5` |
 ///
 /// Use the reader itself to set options or to get cell annotations.
 ///
@@ -68,6 +79,9 @@ pub fn read_counts(path: impl AsRef<Path>) -> Result<CountMatrix> {
     if name.ends_with(".h5ad") {
         return read_h5ad_counts(path);
     }
+    if name.ends_with(".h5") {
+        return read_10x_h5_counts(path);
+    }
     let hint = if stem.ends_with(".mtx") {
         "; give the folder that holds the .mtx file together with its features and barcodes"
     } else {
@@ -78,8 +92,8 @@ pub fn read_counts(path: impl AsRef<Path>) -> Result<CountMatrix> {
         None,
         format!(
             "cannot tell the format; supported are a 10x folder (matrix.mtx, features.tsv or \
-             genes.tsv, barcodes.tsv, each plain or .gz), tables (.csv, .tsv, .txt, each plain or \
-             .gz) and AnnData .h5ad{hint}"
+             genes.tsv, barcodes.tsv, each plain or .gz), 10x .h5 matrices, tables (.csv, .tsv, \
+             .txt, each plain or .gz) and AnnData .h5ad{hint}"
         ),
     ))
 }
@@ -92,14 +106,31 @@ fn read_h5ad_counts(path: &Path) -> Result<CountMatrix> {
         .counts)
 }
 
+#[cfg(feature = "h5ad")]
+fn read_10x_h5_counts(path: &Path) -> Result<CountMatrix> {
+    read_10x_h5(path)
+}
+
 #[cfg(not(feature = "h5ad"))]
 fn read_h5ad_counts(path: &Path) -> Result<CountMatrix> {
-    Err(Error::format(
+    Err(needs_feature(path, "AnnData files"))
+}
+
+#[cfg(not(feature = "h5ad"))]
+fn read_10x_h5_counts(path: &Path) -> Result<CountMatrix> {
+    Err(needs_feature(path, "10x .h5 matrices"))
+}
+
+#[cfg(not(feature = "h5ad"))]
+fn needs_feature(path: &Path, what: &str) -> Error {
+    Error::format(
         path,
         None,
-        "reading AnnData files needs the Cargo feature `h5ad`; enable it, or export the counts \
-         to a 10x MTX folder",
-    ))
+        format!(
+            "reading {what} needs the Cargo feature `h5ad`; enable it, or export the counts to a \
+             10x MTX folder"
+        ),
+    )
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 
 use super::atomic::is_gzip;
+use super::read_ahead::ReadAhead;
 use crate::error::{Error, Result};
 
 /// Real count tables shrink by well under 100; deflate reaches 1032 only for constant data.
@@ -35,13 +36,11 @@ impl Lines {
         let gzip = is_gzip(path);
         let reader: Box<dyn BufRead> = if gzip {
             let limit = FREE_EXPANSION.max(file_bytes.saturating_mul(MAX_EXPANSION));
-            Box::new(BufReader::with_capacity(
-                1 << 17,
-                Bounded {
-                    inner: MultiGzDecoder::new(BufReader::with_capacity(1 << 16, file)),
-                    left: limit,
-                },
-            ))
+            let bounded = Bounded {
+                inner: MultiGzDecoder::new(BufReader::with_capacity(1 << 16, file)),
+                left: limit,
+            };
+            Box::new(ReadAhead::new(bounded).map_err(|source| Error::io(path, source))?)
         } else {
             Box::new(BufReader::with_capacity(1 << 17, file))
         };
@@ -89,18 +88,39 @@ impl Lines {
                 };
                 Ok(Some(&self.line[start..]))
             }
-            Err(source) => Err(match source.kind() {
-                io::ErrorKind::UnexpectedEof
-                | io::ErrorKind::InvalidData
-                | io::ErrorKind::InvalidInput => Error::format(
-                    &self.path,
-                    self.number,
-                    format!(
-                        "the compressed file is truncated or damaged: {source}; fetch it again"
-                    ),
-                ),
-                _ => Error::io(&self.path, source),
-            }),
+            Err(source) => Err(self.failure(source)),
+        }
+    }
+
+    /// What is read already of the lines to come, up to the end of a block of the file; empty at the
+    /// end. For callers that know the form of their lines better than [`read`](Self::read) does.
+    pub(super) fn buffered(&mut self) -> Result<&[u8]> {
+        // Asked twice because a buffer cannot be returned from a match on its own error.
+        if let Err(source) = self.reader.fill_buf() {
+            self.number += 1;
+            return Err(self.failure(source));
+        }
+        self.reader
+            .fill_buf()
+            .map_err(|source| Error::io(&self.path, source))
+    }
+
+    /// Passes over the first bytes of [`buffered`](Self::buffered), which are so many whole lines.
+    pub(super) fn pass(&mut self, bytes: usize, lines: usize) {
+        self.reader.consume(bytes);
+        self.number += lines;
+    }
+
+    fn failure(&self, source: io::Error) -> Error {
+        match source.kind() {
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::InvalidData
+            | io::ErrorKind::InvalidInput => Error::format(
+                &self.path,
+                self.number,
+                format!("the compressed file is truncated or damaged: {source}; fetch it again"),
+            ),
+            _ => Error::io(&self.path, source),
         }
     }
 }

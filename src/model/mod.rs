@@ -1,5 +1,7 @@
 //! What a fit leaves behind: the fitted model and the results of a run.
 
+#[cfg(feature = "h5ad")]
+mod cell_results;
 mod evaluate;
 mod fitted;
 mod history;

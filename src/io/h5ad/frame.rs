@@ -3,9 +3,9 @@
 use hdf5_pure::{DType, Dataset};
 
 use super::matrix::legacy;
-use super::store::{Attributes, Node, Store};
 use crate::error::Result;
 use crate::io::annotations::{Annotation, CellAnnotations};
+use crate::io::hdf5::{Attributes, Node, Store};
 
 /// Categories of anndata 0.7, which kept them apart from their columns.
 const OLD_CATEGORIES: &str = "__categories";
@@ -55,6 +55,13 @@ pub(super) fn read_columns(
         columns.push((name, column));
     }
     Ok(CellAnnotations::new(columns))
+}
+
+/// The name of the column of row names, and those of the other columns in order.
+pub(super) fn layout(store: &Store, frame_at: &str) -> Result<(String, Vec<String>)> {
+    let attributes = frame_attributes(store, frame_at)?;
+    let index = attributes.text("_index").unwrap_or("_index").to_string();
+    Ok((index, column_names(store, frame_at, &attributes)?))
 }
 
 fn frame_attributes(store: &Store, frame_at: &str) -> Result<Attributes> {

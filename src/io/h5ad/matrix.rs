@@ -1,11 +1,11 @@
 //! Matrices: CSR, CSC and dense.
 
-use hdf5_pure::{DType, Dataset};
+use hdf5_pure::Dataset;
 
 use super::H5adMatrix;
-use super::store::{Node, Store};
 use crate::counts::CountMatrix;
 use crate::error::Result;
+use crate::io::hdf5::{Node, Store, check_numeric, read_sparse};
 
 /// Elements of a dense matrix held in memory at a time.
 const DENSE_WINDOW: usize = 1 << 22;
@@ -41,13 +41,10 @@ fn available(store: &Store) -> Result<Vec<String>> {
     {
         there.push("X (the default)".to_string());
     }
-    if let Some(Node::Group(layers)) = store.find("/layers")? {
-        let damaged = |error| store.damaged("/layers", error);
-        let mut names = layers.groups().map_err(damaged)?;
-        names.extend(layers.datasets().map_err(damaged)?);
-        names.sort_unstable();
+    if let Some(Node::Group(_)) = store.find("/layers")? {
         there.extend(
-            names
+            store
+                .members("/layers")?
                 .iter()
                 .map(|name| format!("`H5adOptions::with_layer({name:?})`")),
         );
@@ -105,50 +102,6 @@ fn check_shape(store: &Store, at: &str, shape: &[u64], cells: usize, genes: usiz
     ))
 }
 
-fn read_sparse(
-    store: &Store,
-    at: &str,
-    by_cells: bool,
-    cells: usize,
-    genes: usize,
-) -> Result<CountMatrix> {
-    let [values_at, indices_at, offsets_at] =
-        ["data", "indices", "indptr"].map(|part| format!("{at}/{part}"));
-    let values = store.dataset(&values_at)?;
-    let indices = store.dataset(&indices_at)?;
-    let offsets = store.dataset(&offsets_at)?;
-    check_numeric(store, &values_at, &values)?;
-    // Lengths are compared before anything is read, so that a lie costs no memory.
-    let lines = if by_cells { cells } else { genes };
-    let stored = store.length(&values_at, &values)?;
-    for (part_at, part, expected) in [
-        (&indices_at, &indices, stored),
-        (&offsets_at, &offsets, lines + 1),
-    ] {
-        let found = store.length(part_at, part)?;
-        if found != expected {
-            return Err(store.error(
-                part_at,
-                format!("has {found} elements, expected {expected}; the file is damaged"),
-            ));
-        }
-    }
-    let offsets: Vec<usize> = store.read_indices(&offsets_at, &offsets)?;
-    let indices: Vec<u32> = store.read_indices(&indices_at, &indices)?;
-    let values = values
-        .read_f32()
-        .map_err(|error| store.damaged(&values_at, error))?;
-    let matrix = if by_cells {
-        CountMatrix::from_csr(cells, genes, offsets, indices, values)
-    } else {
-        CountMatrix::from_csc(cells, genes, &offsets, &indices, &values)
-    };
-    matrix.map_err(|error| match error {
-        crate::Error::InvalidSparse { reason } => store.error(at, reason),
-        other => other,
-    })
-}
-
 fn read_dense(
     store: &Store,
     at: &str,
@@ -184,21 +137,4 @@ fn read_dense(
         }
     }
     CountMatrix::from_csr(cells, genes, offsets, indices, values)
-}
-
-fn check_numeric(store: &Store, at: &str, dataset: &Dataset) -> Result<()> {
-    match store.dtype(at, dataset)? {
-        DType::F32
-        | DType::F64
-        | DType::I8
-        | DType::I16
-        | DType::I32
-        | DType::I64
-        | DType::U8
-        | DType::U16
-        | DType::U32
-        | DType::U64
-        | DType::Enum(_) => Ok(()),
-        other => Err(store.unsupported(at, &format!("values of type {other}"))),
-    }
 }

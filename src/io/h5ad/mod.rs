@@ -1,15 +1,25 @@
 //! AnnData `.h5ad` files, as written by anndata 0.7 and later.
 
+mod append;
+mod details;
+mod embedding;
+mod encode;
 mod frame;
+mod host;
 mod matrix;
-mod store;
+mod results;
+mod write;
 
 use std::path::Path;
 
 use super::annotations::AnnotatedCounts;
+use super::hdf5::Store;
+
 use super::names::named;
 use crate::error::Result;
-use store::Store;
+pub use append::H5adResults;
+pub use results::{CellResults, ResultKeys};
+pub use write::write_h5ad;
 
 /// Which matrix of an AnnData file holds the counts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -41,6 +51,7 @@ pub enum H5adMatrix {
 pub struct H5adOptions {
     matrix: H5adMatrix,
     annotations: Option<Vec<String>>,
+    embeddings: Vec<String>,
 }
 
 impl H5adOptions {
@@ -75,6 +86,12 @@ impl H5adOptions {
         self
     }
 
+    /// Also reads these matrices of `obsm`, such as "X_pca" (default: none).
+    pub fn with_embeddings<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.embeddings = names.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Reads the file; see [`read_h5ad`].
     ///
     /// # Errors
@@ -87,9 +104,11 @@ impl H5adOptions {
         let counts = matrix::read(&store, &matrix_at, cells.len(), genes.len());
         let cell_annotations =
             frame::read_columns(&store, "/obs", cells.len(), self.annotations.as_deref())?;
+        let embeddings = embedding::read_all(&store, &self.embeddings, cells.len())?;
         Ok(AnnotatedCounts {
             counts: named(counts, cells, genes)?,
             cell_annotations,
+            embeddings,
         })
     }
 }
@@ -98,8 +117,9 @@ impl H5adOptions {
 ///
 /// Matrices may be CSR, CSC or dense with any numeric type and index type; `obs` columns may be
 /// categorical, text, numbers or booleans, each with missing values. [`H5adOptions`] chooses a layer
-/// or `raw`, and which columns to read. Repeated gene names are made unique as by
-/// [`read_10x_mtx`](super::read_10x_mtx). Other parts of the file (`uns`, `obsm`, …) are ignored.
+/// or `raw`, which columns to read and which matrices of `obsm`. Repeated gene names are made unique
+/// as by [`read_10x_mtx`](super::read_10x_mtx). Other parts of the file (`uns`, `obsp`, …) are
+/// ignored.
 ///
 /// # Errors
 /// [`Error::Format`](crate::Error::Format) with the HDF5 path when the matrix is missing (naming

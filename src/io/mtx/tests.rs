@@ -1,3 +1,4 @@
+use super::entries::Entries;
 use super::*;
 use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
@@ -50,6 +51,38 @@ fn entries_in_any_order_and_duplicates_are_read() {
 }
 
 #[test]
+fn blanks_comments_and_line_ends_do_not_matter() {
+    let plain = read(&format!("{HEADER}3 2 3\n1 1 2\n3 1 12345678\n2 2 7\n")).unwrap();
+    for text in [
+        "3 2 3\r\n1 1 2\r\n3 1 12345678\r\n2 2 7\r\n",
+        "3 2 3\n 1\t1  2 \n%note\n3 1 12345678\n\n2 2 7",
+        "3 2 3\n1 1 2.0\n3 1 12345678.0\n02 0002 7e0\n",
+    ] {
+        assert_eq!(read(&format!("{HEADER}{text}")).unwrap(), plain, "{text:?}");
+    }
+}
+
+#[test]
+fn entries_cross_blocks_of_any_length() {
+    // Lines of several lengths, several blocks of the reader in all; sums below 2^24 are exact.
+    let text: String = (0..40_000u32)
+        .map(|entry| {
+            format!(
+                "{} {} {}\n",
+                entry % 3 + 1,
+                entry % 2 + 1,
+                entry * 997 % 401 + 1
+            )
+        })
+        .collect();
+    let counts = read(&format!("{HEADER}3 2 40000\n{text}")).unwrap();
+    let sum: f64 = (0..40_000u64)
+        .map(|entry| (entry * 997 % 401 + 1) as f64)
+        .sum();
+    assert_eq!(counts.cell_totals().iter().sum::<f64>(), sum);
+}
+
+#[test]
 fn pattern_and_real_fields_are_read() {
     let pattern = read("%%MatrixMarket matrix coordinate pattern general\n3 2 1\n2 1\n").unwrap();
     assert_eq!(pattern.row(0), (&[1u32][..], &[1.0f32][..]));
@@ -69,6 +102,10 @@ fn only_gene_expression_is_kept_unless_asked() {
     assert_eq!(counts.values(), [2.0, 7.0]);
     let options = MtxOptions::new().with_all_feature_types(true);
     assert_eq!(options.read(folder.path()).unwrap().genes(), 3);
+    let options = MtxOptions::new().with_feature_type("Antibody Capture");
+    let antibodies = options.read(folder.path()).unwrap();
+    assert_eq!(antibodies.gene_names(), ["CD3"]);
+    assert_eq!(antibodies.to_dense(), ndarray::array![[5.0], [0.0]]);
     fs::write(
         folder.path().join("features.tsv"),
         "P1\tp\tPeaks\nP2\tq\tPeaks\nP3\tr\tPeaks\n",
@@ -76,6 +113,27 @@ fn only_gene_expression_is_kept_unless_asked() {
     .unwrap();
     let message = read_10x_mtx(folder.path()).unwrap_err().to_string();
     assert!(message.contains("with_all_feature_types"), "{message}");
+    assert!(message.contains("there are: \"Peaks\" (3)"), "{message}");
+}
+
+#[test]
+fn a_genome_folder_and_a_prefix_are_found() {
+    let text = format!("{HEADER}3 2 1\n3 1 5\n");
+    let folder = folder_with(text.as_bytes(), "matrix.mtx");
+    let plain = read_10x_mtx(folder.path()).unwrap();
+    let outer = tempfile::tempdir().unwrap();
+    let genome = outer.path().join("hg19");
+    fs::create_dir(&genome).unwrap();
+    for name in ["matrix.mtx", "genes.tsv", "barcodes.tsv"] {
+        fs::copy(folder.path().join(name), genome.join(name)).unwrap();
+        fs::rename(
+            folder.path().join(name),
+            folder.path().join(format!("GSM1_{name}")),
+        )
+        .unwrap();
+    }
+    assert_eq!(read_10x_mtx(outer.path()).unwrap(), plain);
+    assert_eq!(read_10x_mtx(folder.path()).unwrap(), plain);
 }
 
 #[test]

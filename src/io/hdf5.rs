@@ -1,10 +1,14 @@
 //! Guarded access to an HDF5 file: every read is bounded by the size of the file.
 
+mod sparse;
+
 use std::path::{Path, PathBuf};
 
 use hdf5_pure::{AttrValue, DType, Dataset, File, FormatError, Group, VlenStringReadOptions};
 
 use crate::error::{Error, Result};
+
+pub(super) use sparse::{check_numeric, read_sparse};
 
 /// Deflate cannot expand further than this; what claims more is not in the file.
 const MAX_EXPANSION: u64 = 1032;
@@ -69,7 +73,7 @@ impl Store {
             return Err(Error::format(
                 path,
                 None,
-                "not an HDF5 file; AnnData .h5ad files are (decompress it first when it is \
+                "not an HDF5 file; .h5ad and 10x .h5 files are (decompress it first when it is \
                  compressed as a whole)",
             ));
         }
@@ -87,6 +91,11 @@ impl Store {
             file,
             file_bytes,
         })
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// An error at an HDF5 path.
@@ -124,10 +133,27 @@ impl Store {
         }
     }
 
+    /// The names of the groups within a group.
+    pub(super) fn groups(&self, at: &str) -> Result<Vec<String>> {
+        let damaged = |error| self.damaged(at, error);
+        let group = self.file.group(at).map_err(damaged)?;
+        group.groups().map_err(damaged)
+    }
+
+    /// The names of everything within a group, sorted.
+    pub(super) fn members(&self, at: &str) -> Result<Vec<String>> {
+        let damaged = |error| self.damaged(at, error);
+        let group = self.file.group(at).map_err(damaged)?;
+        let mut names = group.groups().map_err(damaged)?;
+        names.extend(group.datasets().map_err(damaged)?);
+        names.sort_unstable();
+        Ok(names)
+    }
+
     /// What is at the path.
     pub(super) fn node(&self, at: &str) -> Result<Node> {
         self.find(at)?
-            .ok_or_else(|| self.error(at, "missing; the file is not a complete AnnData file"))
+            .ok_or_else(|| self.error(at, "missing; the file is not complete"))
     }
 
     /// The dataset at the path.

@@ -1,0 +1,52 @@
+//! Matrices of `obsm`: embeddings of cells.
+
+use ndarray::Array2;
+
+use crate::error::Result;
+use crate::io::hdf5::{Node, Store, check_numeric};
+
+/// The wanted matrices of `cells` rows, by name.
+pub(super) fn read_all(
+    store: &Store,
+    names: &[String],
+    cells: usize,
+) -> Result<Vec<(String, Array2<f32>)>> {
+    names
+        .iter()
+        .map(|name| Ok((name.clone(), read(store, name, cells)?)))
+        .collect()
+}
+
+fn read(store: &Store, name: &str, cells: usize) -> Result<Array2<f32>> {
+    let at = format!("/obsm/{name}");
+    let Some(node) = store.find(&at)? else {
+        let there = match store.find("/obsm")? {
+            Some(_) => store.members("/obsm")?,
+            None => Vec::new(),
+        };
+        return Err(store.error(
+            &at,
+            format!(
+                "the file has no such matrix; there are: {}",
+                there.join(", ")
+            ),
+        ));
+    };
+    let attributes = store.attributes(&at, &node)?;
+    let encoding = attributes.text("encoding-type");
+    let dataset = match node {
+        Node::Dataset(dataset) if matches!(encoding, None | Some("array")) => dataset,
+        _ => return Err(store.unsupported(&at, encoding.unwrap_or("none"))),
+    };
+    let shape: [usize; 2] = store.shape(&at, &dataset)?;
+    if shape[0] != cells {
+        return Err(store.error(&at, format!("has {} rows, expected {cells}", shape[0])));
+    }
+    store.check_extent(&at, &dataset, &shape)?;
+    check_numeric(store, &at, &dataset)?;
+    let values = dataset
+        .read_f32()
+        .map_err(|error| store.damaged(&at, error))?;
+    Array2::from_shape_vec(shape, values)
+        .map_err(|_| store.error(&at, "values are missing; the file is damaged"))
+}

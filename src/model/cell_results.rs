@@ -1,0 +1,90 @@
+//! Results of a fit in the plain pieces that file formats take.
+
+use serde_json::{Map, Value, json};
+
+use super::history::EpochRecord;
+use super::results::{Fit, StopReason};
+use crate::error::{Error, Result};
+use crate::io::CellResults;
+use crate::nn::ReconstructionHead;
+use crate::preprocess::Cells;
+
+impl<H: ReconstructionHead> Fit<H> {
+    /// Labels, confidence, embedding, soft assignments and the run's settings and history, for
+    /// [`H5adResults`](crate::io::H5adResults). `cells` are the training cells; they say which cells
+    /// of the file were kept.
+    ///
+    /// Denoised expression is large and left out; add it with
+    /// [`CellResults::with_denoised`].
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] when `cells` are not as many as the fit's.
+    pub fn results(&self, cells: &Cells) -> Result<CellResults> {
+        let clusters = self.clusters();
+        if cells.cells() != clusters.labels().len() {
+            return Err(Error::LengthMismatch {
+                what: "the list of cells given to `Fit::results`".into(),
+                expected: clusters.labels().len(),
+                found: cells.cells(),
+            });
+        }
+        Ok(CellResults::new(clusters.labels().to_vec())
+            .with_kept_cells(cells.kept_cells().to_vec())
+            .with_cell_names(cells.cell_names().to_vec())
+            .with_confidence(clusters.confidence())
+            .with_embedding(self.embedding().to_owned())
+            .with_soft_assignments(clusters.soft().to_owned())
+            .with_details(self.details()))
+    }
+
+    fn details(&self) -> Value {
+        let info = self.model().info();
+        let status = self.status();
+        let (stop_reason, changed) = match status.stop_reason {
+            StopReason::LabelsStable { changed } => ("labels stable", Some(changed)),
+            StopReason::MaximumEpochs { changed } => ("maximum epochs", Some(changed)),
+            StopReason::Diverged => ("diverged", None),
+        };
+        json!({
+            "method": info.method,
+            "seed": info.seed,
+            "celldec_version": info.version,
+            "settings": info.settings,
+            "converged": status.converged,
+            "stop_reason": stop_reason,
+            "changed": changed,
+            "pretraining_epochs": status.pretraining_epochs,
+            "self_training_epochs": status.self_training_epochs,
+            "cluster_sizes": status.cluster_sizes,
+            "empty_clusters": status.empty_clusters,
+            "warnings": status.warnings,
+            "history": history(self.history()),
+        })
+    }
+}
+
+/// One list for every quantity, with a value for every epoch.
+fn history(records: &[EpochRecord]) -> Value {
+    let list =
+        |value: &dyn Fn(&EpochRecord) -> Value| Value::Array(records.iter().map(value).collect());
+    let mut columns = Map::new();
+    columns.insert(
+        "phase".into(),
+        list(&|record| record.phase.to_string().into()),
+    );
+    columns.insert("epoch".into(), list(&|record| record.epoch.into()));
+    columns.insert("loss".into(), list(&|record| record.total_loss().into()));
+    for (term, _) in records.iter().flat_map(|record| &record.losses) {
+        let name = format!("loss_{}", term.replace('/', "_"));
+        if !columns.contains_key(&name) {
+            let value = |record: &EpochRecord| {
+                let found = record.losses.iter().find(|(other, _)| other == term);
+                found.map(|(_, value)| *value).into()
+            };
+            columns.insert(name, list(&value));
+        }
+    }
+    columns.insert("changed".into(), list(&|record| record.changed.into()));
+    columns.insert("seconds".into(), list(&|record| record.seconds.into()));
+    Value::Object(columns)
+}
