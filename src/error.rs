@@ -194,7 +194,8 @@ pub enum Error {
     /// Graph clustering found a single community.
     #[error(
         "graph clustering at resolution {resolution} found a single community; \
-         choose a higher resolution (for example {suggestion})"
+         choose a higher resolution (for example {suggestion}), or leave the choice to the data \
+         (the `auto` settings)"
     )]
     SingleCommunity {
         /// The resolution used.

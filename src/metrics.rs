@@ -12,7 +12,7 @@ pub use agreement::{
     adjusted_mutual_information, adjusted_rand_index, completeness, fowlkes_mallows, homogeneity,
     normalized_mutual_information, v_measure,
 };
-pub use assignment::clustering_accuracy;
+pub use assignment::{clustering_accuracy, match_clusters};
 pub use silhouette::{silhouette, silhouette_samples};
 
 /// Numbers labels of any type by their sorted distinct values; returns the numbers `[cells]` and

@@ -14,6 +14,6 @@ pub use crate::loss::{
 pub use crate::model::{Assignment, DescModel, Fit, FittedModel, ScdccModel, Status, StopReason};
 pub use crate::preprocess::{Cells, Preprocess, VariableGenes};
 pub use crate::train::{
-    CheckpointConfig, ConstraintPairs, DescConfig, DescRun, DescTrainer, Event, Observer, Phase,
-    ScdccConfig, ScdccTrainer,
+    CheckpointConfig, ConstraintPairs, DescConfig, DescRun, DescTrainer, Ensemble, Event, Observer,
+    Phase, ScdccConfig, ScdccTrainer,
 };

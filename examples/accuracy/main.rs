@@ -71,6 +71,9 @@ struct Arguments {
     /// Resolutions for DESC; the preset's by default.
     #[arg(long, value_delimiter = ',')]
     resolutions: Vec<f64>,
+    /// Fits of scDCC with different seeds whose consensus is scored.
+    #[arg(long, default_value_t = 1)]
+    ensemble: usize,
     /// Constraint pairs for scDCC, drawn from the labelled cells; scores then count the other
     /// cells only.
     #[arg(long, default_value_t = 0)]
@@ -159,7 +162,13 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     for file in &arguments.files {
         for &method in &arguments.methods {
             for seed in arguments.first_seed..arguments.first_seed + arguments.seeds {
-                for row in run_in_own_process(&arguments, file, method, seed)? {
+                // One failure, such as a graph with one community, must not end the others.
+                let runs = run_in_own_process(&arguments, file, method, seed);
+                let runs = runs.unwrap_or_else(|error| {
+                    println!("{error}");
+                    Vec::new()
+                });
+                for row in runs {
                     println!(
                         "{:<22} {:<16} {:>4} {:>6.3} {:>6.3} {:>6.3} {:>8} {:>9.3} {:>9.3} {:>7.1} {:>8.1} {:>8.0}",
                         row.method,
@@ -244,6 +253,7 @@ fn run_in_own_process(
         .args(["--first-seed", &seed.to_string()])
         .args(["--label", &arguments.label])
         .args(["--pairs", &arguments.pairs.to_string()])
+        .args(["--ensemble", &arguments.ensemble.to_string()])
         .args(["--labelled", &arguments.labelled.to_string()])
         .args(["--device", &arguments.device]);
     for setting in &arguments.settings {
@@ -375,18 +385,23 @@ fn run_single(arguments: &Arguments) -> std::result::Result<Vec<Row>, Box<dyn st
                 .pretraining_epochs
                 .unwrap_or(config.pretraining_epochs);
             config.max_epochs = arguments.max_epochs.unwrap_or(config.max_epochs);
-            let fit = with_settings(config, &arguments.settings)?
-                .with_seed(seed)
-                .init(&device)?
-                .with_constraints(constraints)
-                .fit(&cells)?;
-            let name = match arguments.pairs {
+            let config = with_settings(config, &arguments.settings)?;
+            let first = seed * arguments.ensemble as u64;
+            let ensemble = Ensemble::fit(arguments.ensemble, first, |seed| {
+                let trainer = config.clone().with_seed(seed).init(&device)?;
+                trainer.with_constraints(constraints.clone()).fit(&cells)
+            })?;
+            let mut name = match arguments.pairs {
                 0 => "scdcc".to_string(),
                 pairs => format!("scdcc {pairs} pairs"),
             };
+            if arguments.ensemble > 1 {
+                name = format!("{name} ensemble {}", arguments.ensemble);
+            }
+            let fit = ensemble.medoid();
             let status = fit.status();
             vec![score(
-                fit.clusters().labels(),
+                &ensemble.consensus().labels,
                 name,
                 status.converged,
                 status.self_training_epochs,

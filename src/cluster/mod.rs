@@ -11,6 +11,7 @@
 pub mod centroids;
 pub mod communities;
 pub mod connectivities;
+mod consensus;
 mod embedded;
 mod graph_start;
 pub mod kmeans;
@@ -18,15 +19,18 @@ pub mod neighbors;
 mod points;
 mod rare;
 mod smoothed;
+mod stability;
 mod stable;
 
 pub use centroids::{CentroidStart, InitialCentroids, initial_centroids};
 pub use communities::{CommunityMethod, find_communities, modularity};
 pub use connectivities::{Graph, connectivities};
+pub use consensus::{Consensus, consensus};
 pub use embedded::{EmbeddedCells, NeighborMemory};
 pub use graph_start::GraphConfig;
 pub use kmeans::{KMeans, KMeansConfig};
 pub use neighbors::{Neighbors, nearest_neighbors};
 pub use rare::RareGroupsConfig;
 pub use smoothed::SmoothedKMeansConfig;
+pub use stability::{StabilityConfig, cluster_stability};
 pub use stable::StableGraphConfig;

@@ -1,6 +1,7 @@
 //! Clustering accuracy under the best matching of clusters and groups.
 
 use super::contingency::Contingency;
+use super::encode_labels;
 use crate::error::{ParameterError, Result};
 
 /// Most entries of the table that the matching is computed on.
@@ -22,6 +23,42 @@ const LARGEST_TABLE: usize = 100_000_000;
 /// clusters × groups exceed 10⁸, too many to match.
 pub fn clustering_accuracy(truth: &[usize], predicted: &[usize]) -> Result<f64> {
     let table = Contingency::new(truth, predicted)?;
+    let matched: usize = matching(&table)?.iter().map(|matched| matched.cells).sum();
+    Ok(matched as f64 / table.cells as f64)
+}
+
+/// The one-to-one matching of predicted clusters and true groups that agrees on most cells: pairs
+/// (cluster, group) that share cells, by rising cluster.
+///
+/// ```
+/// let pairs = celldec::metrics::match_clusters(&[0, 0, 1, 1], &[5, 5, 5, 2])?;
+/// assert_eq!(pairs, [(2, 1), (5, 0)]);
+/// # Ok::<(), celldec::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`clustering_accuracy`].
+pub fn match_clusters(truth: &[usize], predicted: &[usize]) -> Result<Vec<(usize, usize)>> {
+    let table = Contingency::new(truth, predicted)?;
+    let (_, groups) = encode_labels(truth);
+    let (_, clusters) = encode_labels(predicted);
+    let mut pairs: Vec<(usize, usize)> = matching(&table)?
+        .into_iter()
+        .map(|matched| (clusters[matched.predicted], groups[matched.truth]))
+        .collect();
+    pairs.sort_unstable();
+    Ok(pairs)
+}
+
+/// A group and the cluster matched to it, by their numbers in the table.
+struct Matched {
+    truth: usize,
+    predicted: usize,
+    cells: usize,
+}
+
+/// The best matching, without pairs that share no cell.
+fn matching(table: &Contingency) -> Result<Vec<Matched>> {
     let wide = table.truth.len() <= table.predicted.len();
     let (rows, columns) = if wide {
         (table.truth.len(), table.predicted.len())
@@ -45,15 +82,20 @@ pub fn clustering_accuracy(truth: &[usize], predicted: &[usize]) -> Result<f64> 
         };
         gains[row * columns + column] = count as i64;
     }
-    let matched = best_matching(&gains, rows, columns);
-    Ok(matched as f64 / table.cells as f64)
+    let pairs = best_matching(&gains, rows, columns);
+    let matched = pairs.into_iter().map(|(row, column)| Matched {
+        truth: if wide { row } else { column },
+        predicted: if wide { column } else { row },
+        cells: gains[row * columns + column] as usize,
+    });
+    Ok(matched.filter(|matched| matched.cells > 0).collect())
 }
 
-/// The largest sum of `gains` `[rows, columns]` over a matching of every row with a column of its
-/// own; rows ≤ columns.
+/// The matching of every row with a column of its own that has the largest sum of `gains`
+/// `[rows, columns]`, as (row, column); rows ≤ columns.
 ///
 /// Shortest augmenting paths with potentials (Jonker and Volgenant 1987): O(rows² · columns).
-fn best_matching(gains: &[i64], rows: usize, columns: usize) -> i64 {
+fn best_matching(gains: &[i64], rows: usize, columns: usize) -> Vec<(usize, usize)> {
     // Position 0 of the columns is a virtual one from which each search starts.
     let mut row_potential = vec![0i64; rows + 1];
     let mut column_potential = vec![0i64; columns + 1];
@@ -100,8 +142,8 @@ fn best_matching(gains: &[i64], rows: usize, columns: usize) -> i64 {
     }
     (1..=columns)
         .filter(|&column| matched_row[column] > 0)
-        .map(|column| gains[(matched_row[column] - 1) * columns + column - 1])
-        .sum()
+        .map(|column| (matched_row[column] - 1, column - 1))
+        .collect()
 }
 
 #[cfg(test)]
@@ -134,10 +176,11 @@ mod tests {
         ) {
             let columns = rows + more;
             let gains = &values[..rows * columns];
-            prop_assert_eq!(
-                best_matching(gains, rows, columns),
-                by_trying_all(gains, columns, 0, 0)
-            );
+            let matched = best_matching(gains, rows, columns);
+            let sum: i64 = matched.iter().map(|(row, column)| gains[row * columns + column]).sum();
+            prop_assert_eq!(sum, by_trying_all(gains, columns, 0, 0));
+            let used: std::collections::BTreeSet<_> = matched.iter().map(|pair| pair.1).collect();
+            prop_assert_eq!((matched.len(), used.len()), (rows, rows));
         }
     }
 

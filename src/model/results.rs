@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::evaluate::{Evaluation, hard_labels};
 use super::fitted::FittedModel;
 use super::history::EpochRecord;
+use crate::cluster::InitialCentroids;
 use crate::nn::ReconstructionHead;
 
 /// Cells assigned to clusters.
@@ -147,6 +148,7 @@ pub struct Fit<H: ReconstructionHead> {
     embedding: Array2<f32>,
     clusters: Assignment,
     initial_labels: Vec<usize>,
+    resolution: Option<f64>,
     history: Vec<EpochRecord>,
     status: Status,
 }
@@ -155,7 +157,7 @@ impl<H: ReconstructionHead> Fit<H> {
     pub(crate) fn new(
         model: FittedModel<H>,
         evaluation: Evaluation,
-        initial_labels: Vec<usize>,
+        initial: InitialCentroids,
         stop_reason: StopReason,
         history: Vec<EpochRecord>,
     ) -> Self {
@@ -165,7 +167,8 @@ impl<H: ReconstructionHead> Fit<H> {
             model,
             embedding: evaluation.embedding,
             clusters,
-            initial_labels,
+            initial_labels: initial.labels,
+            resolution: initial.resolution,
             history,
             status,
         }
@@ -199,6 +202,12 @@ impl<H: ReconstructionHead> Fit<H> {
     /// Labels at the start of self-training (k-means or graph clustering).
     pub fn initial_labels(&self) -> &[usize] {
         &self.initial_labels
+    }
+
+    /// The resolution of the graph communities that self-training started from, given or found;
+    /// none after k-means.
+    pub fn resolution(&self) -> Option<f64> {
+        self.resolution
     }
 
     /// Losses and label changes of every epoch.

@@ -80,6 +80,9 @@ pub struct DescConfig {
     /// [layer-wise](field@Self::layerwise).
     #[config(default = 10)]
     pub pretraining_epochs: usize,
+    /// When to end a stage of pretraining end to end before its last epoch; `None`: never, which
+    /// is right for the few epochs of the default.
+    pub early_stopping: Option<EarlyStopping>,
     /// Optimizer of pretraining.
     #[config(default = "OptimizerConfig::Adam { amsgrad: true }")]
     pub pretraining_optimizer: OptimizerConfig,
@@ -216,6 +219,7 @@ impl DescConfig {
         PretrainConfig::new(stages, self.pretraining_optimizer.clone())
             .with_batch_size(self.batch_size)
             .with_corruption(Corruption::Gaussian(self.noise))
+            .with_early_stopping(self.early_stopping)
     }
 
     fn self_training(&self) -> SelfTrainConfig {
@@ -421,7 +425,6 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
             );
             let mut settings = config.clone();
             settings.resolutions = given.map_or(settings.resolutions, |value| vec![value]);
-            let resolution = initial.resolution;
             let info = model_info("desc", config.seed, &settings, cells);
             let finish = |network, evaluation: Evaluation, stop_reason, run: &TrainingRun<'_>| {
                 let model = FittedModel::new(
@@ -432,11 +435,11 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
                     &self.device,
                 );
                 DescRun {
-                    resolution,
+                    resolution: initial.resolution,
                     fit: Fit::new(
                         model,
                         evaluation,
-                        initial.labels.clone(),
+                        initial.clone(),
                         stop_reason,
                         run.history().to_vec(),
                     ),

@@ -4,12 +4,14 @@
 //!   one, each as a denoising autoencoder.
 //! * [`SelfTraining`]: centroids and encoder (and decoder, when joint) towards a sharpened target.
 //! * [`DescTrainer`] and [`ScdccTrainer`] put them in the order of the papers.
+//! * [`Ensemble`] repeats a fit with other seeds and says what they agree on.
 //! * [`TrainingRun`] goes with them: seed, [`Observer`], history, and the checkpoints
 //!   ([`CheckpointConfig`]) from which a run resumes.
 
 mod checkpoint;
 mod constraints;
 mod desc;
+mod ensemble;
 mod epoch;
 mod fitting;
 mod layerwise;
@@ -22,6 +24,7 @@ mod self_train;
 pub use checkpoint::CheckpointConfig;
 pub use constraints::ConstraintPairs;
 pub use desc::{DescConfig, DescRun, DescTrainer};
+pub use ensemble::Ensemble;
 pub use layerwise::pretrain_layers;
 pub use observer::{Event, Observer};
 pub use pretrain::{EarlyStopping, PretrainConfig, Stage, pretrain};

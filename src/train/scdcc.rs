@@ -10,7 +10,7 @@ use super::fitting::{
     keep_freed_memory, model_info, start_at_components,
 };
 use super::observer::Observer;
-use super::pretrain::{PretrainConfig, Stage, pretrain};
+use super::pretrain::{EarlyStopping, PretrainConfig, Stage, pretrain};
 use super::run::TrainingRun;
 use super::self_train::{
     Constraints, SelfTrainConfig, SelfTraining, SelfTrainingOutcome, last_good_evaluation,
@@ -77,6 +77,9 @@ pub struct ScdccConfig {
     /// Epochs of pretraining (Adam with AMSGrad on the reconstruction loss).
     #[config(default = 15)]
     pub pretraining_epochs: usize,
+    /// When to end pretraining before its last epoch; `None`: never, which is right for the few
+    /// epochs of the default.
+    pub early_stopping: Option<EarlyStopping>,
     /// Learning rate of pretraining.
     #[config(default = 1e-3)]
     pub pretraining_learning_rate: f64,
@@ -229,6 +232,7 @@ impl ScdccConfig {
         )
         .with_batch_size(self.batch_size)
         .with_corruption(Corruption::Gaussian(self.noise))
+        .with_early_stopping(self.early_stopping)
     }
 
     fn self_training(&self) -> SelfTrainConfig {
@@ -440,7 +444,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
                 &self.device,
             );
             let history = run.into_history();
-            Fit::new(model, evaluation, initial.labels, stop_reason, history)
+            Fit::new(model, evaluation, initial, stop_reason, history)
         };
         match outcome {
             Ok(SelfTrainingOutcome {

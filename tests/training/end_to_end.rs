@@ -6,7 +6,7 @@ use celldec::nn::{
     Dispersion, MseHeadConfig, NbHead, NbHeadConfig, ReconstructionHead, ZinbHeadConfig,
 };
 use celldec::prelude::*;
-use celldec::train::TrainingRun;
+use celldec::train::{EarlyStopping, TrainingRun};
 
 use crate::{bits, cpu, desc, scdcc, simulated};
 
@@ -134,7 +134,9 @@ fn either_trainer_takes_either_start() {
             .fit(&cells)
             .unwrap();
         assert_eq!(runs.len(), 1);
-        assert_eq!(runs[0].resolution, None);
+        let graph = matches!(start, CentroidStart::Graph(_));
+        assert_eq!(runs[0].resolution, graph.then_some(1.0));
+        assert_eq!(fit.resolution(), runs[0].fit.resolution());
         check_result(&runs[0].fit, &cells, 6);
         if start == CentroidStart::KMeans(KMeansConfig::new(4)) {
             assert_eq!(fit.clusters().count(), 4);
@@ -165,6 +167,92 @@ fn reference_settings_and_resolution_starts_train() {
         .fit(&cells)
         .unwrap();
     check_result(&runs[0].fit, &cells, 16);
+}
+
+/// Neither a number of clusters nor a resolution is given.
+#[test]
+fn the_number_of_clusters_is_found() {
+    let (cells, groups) = simulated(300, 80, 6);
+    let types = groups.iter().max().unwrap() + 1;
+    let fit = ScdccConfig::auto()
+        .init(&cpu())
+        .unwrap()
+        .fit(&cells)
+        .unwrap();
+    assert_eq!(fit.clusters().count(), types);
+    assert!(adjusted_rand_index(&groups, fit.clusters().labels()).unwrap() > 0.95);
+    assert!(fit.resolution().is_some());
+    let runs = DescConfig::auto()
+        .init(&cpu())
+        .unwrap()
+        .fit(&cells)
+        .unwrap();
+    assert_eq!(runs[0].resolution, runs[0].fit.resolution());
+    assert_eq!(runs[0].fit.clusters().count(), types);
+    let labels = runs[0].fit.clusters().labels();
+    assert!(adjusted_rand_index(&groups, labels).unwrap() > 0.95);
+}
+
+#[test]
+fn the_defaults_of_desc_train() {
+    let (cells, groups) = simulated(200, 80, 6);
+    let config = DescConfig::new().with_resolutions(vec![0.5, 1.0]);
+    let runs = config.init(&cpu()).unwrap().fit(&cells).unwrap();
+    for run in &runs {
+        check_result(&run.fit, &cells, 32);
+        let phases = run.fit.history().iter().map(|record| record.phase);
+        assert!(
+            phases
+                .clone()
+                .all(|phase| phase != Phase::LayerwisePretraining { layer: 0 })
+        );
+        assert_eq!(
+            phases.filter(|&phase| phase == Phase::Pretraining).count(),
+            10
+        );
+    }
+    let labels = runs[0].fit.clusters().labels();
+    assert!(adjusted_rand_index(&groups, labels).unwrap() > 0.9);
+}
+
+#[test]
+fn pretraining_stops_when_its_loss_no_longer_falls() {
+    let (cells, _) = simulated(60, 30, 3);
+    let rule = EarlyStopping::new(1e9, 2);
+    let stopped = scdcc(3).with_early_stopping(Some(rule));
+    let fit = stopped.init(&cpu()).unwrap().fit(&cells).unwrap();
+    // The first epoch is the best so far, two more bring no fall of a thousand million.
+    assert_eq!(fit.status().pretraining_epochs, 3);
+    let config = DescConfig::new()
+        .with_resolutions(vec![1.0])
+        .with_early_stopping(Some(rule));
+    let runs = config.init(&cpu()).unwrap().fit(&cells).unwrap();
+    assert_eq!(runs[0].fit.status().pretraining_epochs, 3);
+}
+
+#[test]
+fn an_ensemble_is_its_members() {
+    let (cells, groups) = simulated(150, 60, 9);
+    let fit = |seed| scdcc(3).with_seed(seed).init(&cpu())?.fit(&cells);
+    let ensemble = Ensemble::fit(3, 5, fit).unwrap();
+    for (member, seed) in ensemble.members().iter().zip(5..) {
+        assert_eq!(bits(member, &cells), bits(&fit(seed).unwrap(), &cells));
+    }
+    let consensus = ensemble.consensus();
+    assert_eq!(
+        consensus.stability.len(),
+        ensemble.medoid().clusters().count()
+    );
+    let alone = ensemble
+        .members()
+        .iter()
+        .map(|member| adjusted_rand_index(&groups, member.clusters().labels()).unwrap());
+    let together = adjusted_rand_index(&groups, &consensus.labels).unwrap();
+    assert!(
+        together >= alone.fold(f64::INFINITY, f64::min),
+        "{together}"
+    );
+    assert!(Ensemble::fit(0, 0, fit).is_err());
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod new_cells;
 mod reproducible;
 mod storage;
 
+use celldec::nn::Activation;
 use celldec::nn::ReconstructionHead;
 use celldec::prelude::*;
 
@@ -46,7 +47,10 @@ pub fn scdcc(clusters: usize) -> ScdccConfig {
 
 /// A DESC configuration that fits small data in a moment.
 pub fn desc() -> DescConfig {
-    DescConfig::new()
+    DescConfig::reference()
+        .with_output_activation(Activation::Linear)
+        .with_communities(CommunityMethod::Leiden)
+        .with_weighted_graph(true)
         .with_widths(Some(vec![16, 6]))
         .with_batch_size(32)
         .with_pretraining_epochs(12)
