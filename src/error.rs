@@ -202,6 +202,20 @@ pub enum Error {
         /// A resolution to try.
         suggestion: f64,
     },
+    /// A cluster, or the rest of the cells, is too small to be tested for marker genes.
+    #[error(
+        "marker genes of cluster {cluster}: it has {cells} cells and there are {others} others, \
+         at least 2 of both are needed; leave it out with `MarkerConfig::with_clusters`, or merge \
+         it with another cluster"
+    )]
+    MarkerCluster {
+        /// Label of the cluster.
+        cluster: usize,
+        /// Cells in it.
+        cells: usize,
+        /// Cells outside.
+        others: usize,
+    },
     /// Training met a non-finite loss or gradient.
     ///
     /// What it had reached by the end of the last completed epoch is in `last_good`.

@@ -65,6 +65,7 @@
 //! | training phases and schedules | [`train`] | [`ScdccConfig`](train::ScdccConfig), [`DescConfig`](train::DescConfig), [`SelfTraining`](train::SelfTraining) |
 //! | fitted model and results | [`model`] | [`FittedModel`](model::FittedModel), [`Fit`](model::Fit), [`Assignment`](model::Assignment), [`Status`](model::Status) |
 //! | agreement with known groups | [`metrics`] | [`adjusted_rand_index`](metrics::adjusted_rand_index), [`silhouette`](metrics::silhouette()) |
+//! | genes that tell clusters apart | [`markers`] | [`MarkerConfig`](markers::MarkerConfig) |
 //!
 //! Beneath them: [`kernel`] (likelihoods, special functions), [`optim`] (optimizers), [`random`]
 //! (random streams), [`device`] (devices by name), [`error`]. [`prelude`] holds what most programs
@@ -121,6 +122,7 @@ pub mod error;
 pub mod io;
 pub mod kernel;
 pub mod loss;
+pub mod markers;
 pub mod metrics;
 pub mod model;
 pub mod nn;

@@ -106,6 +106,12 @@ impl Cells {
         &self.size_factors
     }
 
+    /// Total count of each cell `[cells]`, with genes that were dropped for varying little.
+    pub(crate) fn totals(&self) -> Vec<f64> {
+        let target = self.preprocessing.target_total();
+        self.scales.iter().map(|scale| target / scale).collect()
+    }
+
     /// The preprocessing that made these cells; it prepares new ones in the same way.
     pub fn preprocessing(&self) -> &FittedPreprocess {
         &self.preprocessing
