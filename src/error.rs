@@ -216,6 +216,20 @@ pub enum Error {
         /// Cells outside.
         others: usize,
     },
+    /// A projection to two dimensions failed.
+    #[error("{method} projection: {reason}; project with `view::projection::pca` instead")]
+    Projection {
+        /// The method.
+        method: &'static str,
+        /// What it said.
+        reason: String,
+    },
+    /// A picture could not be drawn.
+    #[error("picture: {reason}")]
+    Picture {
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// Training met a non-finite loss or gradient.
     ///
     /// What it had reached by the end of the last completed epoch is in `last_good`.

@@ -66,6 +66,7 @@
 //! | fitted model and results | [`model`] | [`FittedModel`](model::FittedModel), [`Fit`](model::Fit), [`Assignment`](model::Assignment), [`Status`](model::Status) |
 //! | agreement with known groups | [`metrics`] | [`adjusted_rand_index`](metrics::adjusted_rand_index), [`silhouette`](metrics::silhouette()) |
 //! | genes that tell clusters apart | [`markers`] | [`MarkerConfig`](markers::MarkerConfig) |
+//! | projections, pictures, a report | [`view`] | [`projection::pca`](view::projection::pca); more with the features `tsne`, `umap`, `plot` |
 //!
 //! Beneath them: [`kernel`] (likelihoods, special functions), [`optim`] (optimizers), [`random`]
 //! (random streams), [`device`] (devices by name), [`error`]. [`prelude`] holds what most programs
@@ -131,6 +132,7 @@ pub mod prelude;
 pub mod preprocess;
 pub mod random;
 pub mod train;
+pub mod view;
 
 pub use error::{Error, Result};
 
@@ -142,4 +144,8 @@ mod written_documentation {
 
     #[doc = include_str!("../docs/custom-losses.md")]
     mod custom_losses {}
+
+    #[cfg(all(feature = "plot", feature = "tsne", feature = "umap"))]
+    #[doc = include_str!("../docs/views.md")]
+    mod views {}
 }

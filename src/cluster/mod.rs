@@ -28,3 +28,5 @@ pub use kmeans::{KMeans, KMeansConfig};
 pub use neighbors::{Neighbors, nearest_neighbors};
 pub use smoothed::SmoothedKMeansConfig;
 pub use stable::StableGraphConfig;
+
+pub(crate) use points::check_embedding;
