@@ -194,7 +194,7 @@ impl MarkerConfig {
     /// # Errors
     /// As [`find`](Self::find).
     pub fn find_in(&self, cells: &Cells, labels: &[usize]) -> Result<Vec<ClusterMarkers>> {
-        self.find_normalized(cells.counts(), &cells.totals(), labels)
+        self.find_normalized(cells.counts(), cells.totals(), labels)
     }
 
     fn find_normalized(
