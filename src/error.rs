@@ -203,6 +203,34 @@ pub enum Error {
         /// A resolution to try.
         suggestion: f64,
     },
+    /// A cluster, or the rest of the cells, is too small to be tested for marker genes.
+    #[error(
+        "marker genes of cluster {cluster}: it has {cells} cells and there are {others} others, \
+         at least 2 of both are needed; leave it out with `MarkerConfig::with_clusters`, or merge \
+         it with another cluster"
+    )]
+    MarkerCluster {
+        /// Label of the cluster.
+        cluster: usize,
+        /// Cells in it.
+        cells: usize,
+        /// Cells outside.
+        others: usize,
+    },
+    /// A projection to two dimensions failed.
+    #[error("{method} projection: {reason}; project with `view::projection::pca` instead")]
+    Projection {
+        /// The method.
+        method: &'static str,
+        /// What it said.
+        reason: String,
+    },
+    /// A picture could not be drawn.
+    #[error("picture: {reason}")]
+    Picture {
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// Training met a non-finite loss or gradient.
     ///
     /// What it had reached by the end of the last completed epoch is in `last_good`.

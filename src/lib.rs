@@ -65,6 +65,8 @@
 //! | training phases and schedules | [`train`] | [`ScdccConfig`](train::ScdccConfig), [`DescConfig`](train::DescConfig), [`SelfTraining`](train::SelfTraining) |
 //! | fitted model and results | [`model`] | [`FittedModel`](model::FittedModel), [`Fit`](model::Fit), [`Assignment`](model::Assignment), [`Status`](model::Status) |
 //! | agreement with known groups | [`metrics`] | [`adjusted_rand_index`](metrics::adjusted_rand_index), [`silhouette`](metrics::silhouette()) |
+//! | genes that tell clusters apart | [`markers`] | [`MarkerConfig`](markers::MarkerConfig) |
+//! | projections, pictures, a report | [`view`] | [`projection::pca`](view::projection::pca); more with the features `tsne`, `umap`, `plot` |
 //!
 //! Beneath them: [`kernel`] (likelihoods, special functions), [`optim`] (optimizers), [`random`]
 //! (random streams), [`device`] (devices by name), [`error`]. [`prelude`] holds what most programs
@@ -127,6 +129,7 @@ mod exact;
 pub mod io;
 pub mod kernel;
 pub mod loss;
+pub mod markers;
 pub mod metrics;
 pub mod model;
 pub mod nn;
@@ -135,6 +138,7 @@ pub mod prelude;
 pub mod preprocess;
 pub mod random;
 pub mod train;
+pub mod view;
 
 pub use error::{Error, Result};
 
@@ -153,4 +157,8 @@ mod written_documentation {
     #[cfg(feature = "h5ad")]
     #[doc = include_str!("../docs/files.md")]
     mod files {}
+
+    #[cfg(all(feature = "plot", feature = "tsne", feature = "umap"))]
+    #[doc = include_str!("../docs/views.md")]
+    mod views {}
 }

@@ -31,6 +31,8 @@ pub enum Purpose {
     Subsample = 9,
     /// Start of the principal components.
     PrincipalComponents = 10,
+    /// Projections to two dimensions.
+    Projection = 11,
 }
 
 /// The stream for `purpose` in `epoch` at `index` (a cell, a layer or a restart, as fits the

@@ -172,7 +172,7 @@ fn compare_rules(
 
 fn start(run: &KMeans, graph: &Graph, truth: &[usize]) -> celldec::Result<Start> {
     Ok(Start {
-        inertia: f64::from(run.inertia),
+        inertia: run.inertia,
         modularity: [
             modularity(graph, &run.labels, 0.25)?,
             modularity(graph, &run.labels, 0.5)?,

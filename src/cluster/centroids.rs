@@ -77,9 +77,11 @@ pub struct InitialCentroids {
 /// ```
 ///
 /// # Errors
-/// [`Error::EmptyInput`] without cells or dimensions; [`Error::NonFiniteValue`] for a NaN or
-/// infinite value; [`Error::SingleCommunity`] when the graph gives one community; and
-/// [`Error::Parameter`] as [`CentroidStart::validate`] says.
+/// [`Error::EmptyInput`](crate::Error::EmptyInput) without cells or dimensions;
+/// [`Error::NonFiniteValue`](crate::Error::NonFiniteValue) for a NaN or
+/// infinite value; [`Error::SingleCommunity`](crate::Error::SingleCommunity) when the graph gives one
+/// community; and
+/// [`Error::Parameter`](crate::Error::Parameter) as [`CentroidStart::validate`] says.
 pub fn initial_centroids(
     embedding: ArrayView2<f32>,
     start: &CentroidStart,

@@ -34,3 +34,5 @@ pub use rare::RareGroupsConfig;
 pub use smoothed::SmoothedKMeansConfig;
 pub use stability::{StabilityConfig, cluster_stability};
 pub use stable::StableGraphConfig;
+
+pub(crate) use points::check_embedding;

@@ -20,8 +20,8 @@ use crate::kernel::sparse::{Entry, SparseInput};
 pub struct Cells {
     preprocessing: FittedPreprocess,
     counts: CountMatrix,
-    /// What the counts of each cell are multiplied by before log1p `[cells]`.
-    scales: Vec<f64>,
+    /// Total count of each cell, of genes that passed the filters `[cells]`.
+    totals: Vec<f64>,
     /// How values become inputs, one for every kind of cell.
     scalers: Vec<Scaler>,
     /// Which of `scalers` each batch uses; one entry when there are no batches.
@@ -71,9 +71,8 @@ impl Cells {
             .into_iter()
             .map(|statistics| Scaler::new(statistics, preprocessing.settings().scaling))
             .collect();
-        let target = preprocessing.target_total();
         Self {
-            scales: totals.iter().map(|total| target / total).collect(),
+            totals: totals.to_vec(),
             size_factors: size_factors(totals, preprocessing.median_total()),
             scalers,
             scaler_of_batch,
@@ -108,6 +107,11 @@ impl Cells {
         &self.size_factors
     }
 
+    /// Total count of each cell `[cells]`, with genes that were dropped for varying little.
+    pub(crate) fn totals(&self) -> &[f64] {
+        &self.totals
+    }
+
     /// The preprocessing that made these cells; it prepares new ones in the same way.
     pub fn preprocessing(&self) -> &FittedPreprocess {
         &self.preprocessing
@@ -136,7 +140,7 @@ impl Cells {
     /// Calls `f` with gene and network input of every stored count of a cell, genes rising.
     fn for_each_input(&self, cell: usize, mut f: impl FnMut(usize, f32)) {
         let scaler = self.scaler(cell);
-        let mut logarithms = Logarithms::new(self.scales[cell]);
+        let mut logarithms = Logarithms::new(self.preprocessing.target_total() / self.totals[cell]);
         let (genes, values) = self.counts.row(cell);
         for (&gene, &count) in genes.iter().zip(values) {
             let gene = gene as usize;
