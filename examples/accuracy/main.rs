@@ -78,6 +78,9 @@ struct Arguments {
     /// cells only.
     #[arg(long, default_value_t = 0)]
     pairs: usize,
+    /// Fraction of the constraint pairs that are wrong: must-link for cannot-link or the reverse.
+    #[arg(long, default_value_t = 0.0)]
+    pair_errors: f64,
     /// Fraction of cells whose label the constraint pairs may use.
     #[arg(long, default_value_t = 0.1)]
     labelled: f64,
@@ -255,6 +258,7 @@ fn run_in_own_process(
         .args(["--pairs", &arguments.pairs.to_string()])
         .args(["--ensemble", &arguments.ensemble.to_string()])
         .args(["--labelled", &arguments.labelled.to_string()])
+        .args(["--pair-errors", &arguments.pair_errors.to_string()])
         .args(["--device", &arguments.device]);
     for setting in &arguments.settings {
         command.args(["--set", setting]);
@@ -316,9 +320,6 @@ fn run_single(arguments: &Arguments) -> std::result::Result<Vec<Row>, Box<dyn st
     let start = Instant::now();
     let cpu_start = cpu_seconds();
 
-    if method == Method::Pca {
-        return run_components(arguments, &set);
-    }
     let preprocess = match (method, arguments.preset) {
         (Method::Desc, Preset::Reference) => Preprocess::desc_reference(),
         (Method::Desc, _) => Preprocess::desc(),
@@ -443,7 +444,7 @@ fn run_single(arguments: &Arguments) -> std::result::Result<Vec<Row>, Box<dyn st
                 })
                 .collect::<celldec::Result<_>>()?
         }
-        Method::Pca => Vec::new(),
+        Method::Pca => run_components(arguments, &set)?,
     };
     Ok(rows)
 }
@@ -504,6 +505,7 @@ fn constraints(
     seed: u64,
 ) -> celldec::Result<(Vec<bool>, ConstraintPairs)> {
     use celldec::random::{Purpose, stream};
+    use rand::RngExt;
 
     let mut labelled = vec![false; truth.len()];
     if arguments.pairs == 0 {
@@ -520,6 +522,19 @@ fn constraints(
         .map(|(&label, &known)| known.then_some(label))
         .collect();
     let pairs = ConstraintPairs::from_labels(&known, arguments.pairs, seed)?;
+    if arguments.pair_errors == 0.0 {
+        return Ok((labelled, pairs));
+    }
+    let (mut must_link, mut cannot_link) = (Vec::new(), Vec::new());
+    let must_pairs = pairs.must_link().iter().map(|pair| (true, pair));
+    let cannot_pairs = pairs.cannot_link().iter().map(|pair| (false, pair));
+    for (together, &pair) in must_pairs.chain(cannot_pairs) {
+        match together != rng.random_bool(arguments.pair_errors) {
+            true => must_link.push(pair),
+            false => cannot_link.push(pair),
+        }
+    }
+    let pairs = ConstraintPairs::with_contradictions(must_link, cannot_link)?;
     Ok((labelled, pairs))
 }
 

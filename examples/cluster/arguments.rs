@@ -36,7 +36,7 @@ pub enum Preset {
     name = "cluster",
     after_help = "Examples:\n  \
         cluster filtered_feature_bc_matrix --clusters 8\n  \
-        cluster counts.csv.gz --method desc --resolution 0.6,0.8,1.0 --output desc\n  \
+        cluster counts.csv.gz --method desc --resolution 0.3,0.5,0.8 --output desc\n  \
         cluster pbmc.h5ad --clusters 8 --constraints pairs.csv --label-column cell_type"
 )]
 pub struct Arguments {
@@ -49,8 +49,8 @@ pub struct Arguments {
     /// Number of clusters, when it is known.
     #[arg(long, value_name = "K", help_heading = "Method")]
     pub clusters: Option<usize>,
-    /// Find the number of clusters: higher resolutions give more. Without this and --clusters it
-    /// is 1. With --method desc a list such as 0.6,0.8,1.0 gives one result each.
+    /// Find the number of clusters: higher resolutions give more. Without this and --clusters the
+    /// data choose it. With --method desc a list such as 0.3,0.5,0.8 gives one result each.
     #[arg(
         long,
         value_name = "R",

@@ -54,6 +54,57 @@ pub struct InitialCentroids {
     pub resolution: Option<f64>,
 }
 
+/// The mean of fewer cells is too noisy to take the place of a centroid.
+const FEWEST_KNOWN: usize = 5;
+
+impl InitialCentroids {
+    /// Moves centroids to the means of groups of cells that are known to lie in different clusters;
+    /// each group takes the centroid that it is matched to (nearest first), and all cells go to the
+    /// nearest centroid. Groups of fewer than five cells, or in excess of the centroids, are not
+    /// used.
+    pub(crate) fn moved_to(mut self, embedding: ArrayView2<f32>, groups: &[Vec<usize>]) -> Self {
+        let usable = groups.iter().filter(|group| group.len() >= FEWEST_KNOWN);
+        let groups: Vec<&Vec<usize>> = usable.take(self.centroids.nrows()).collect();
+        if groups.is_empty() {
+            return self;
+        }
+        let group_means: Vec<_> = groups
+            .iter()
+            .map(|group| {
+                means(
+                    embedding.select(Axis(0), group).view(),
+                    &vec![0; group.len()],
+                )
+            })
+            .collect();
+        let mut pairs = Vec::new();
+        for (group, mean) in group_means.iter().enumerate() {
+            for (cluster, centroid) in self.centroids.rows().into_iter().enumerate() {
+                let squares = mean.row(0).into_iter().zip(centroid);
+                let distance: f64 = squares.map(|(a, b)| f64::from(a - b).powi(2)).sum();
+                pairs.push((distance, group, cluster));
+            }
+        }
+        pairs.sort_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+        let mut placed = vec![false; groups.len()];
+        let mut taken = vec![false; self.centroids.nrows()];
+        for (_, group, cluster) in pairs {
+            if !placed[group] && !taken[cluster] {
+                (placed[group], taken[cluster]) = (true, true);
+                self.centroids
+                    .row_mut(cluster)
+                    .assign(&group_means[group].row(0));
+            }
+        }
+        tracing::info!(
+            groups = groups.len(),
+            "centroids moved to groups known from constraints"
+        );
+        self.labels = nearest_centroids(embedding, self.centroids.view());
+        self
+    }
+}
+
 /// Initial centroids for the rows of `embedding` `[cells, dimensions]`.
 ///
 /// With a graph start, clusters are numbered by size, largest first (rare groups that were split
@@ -265,6 +316,28 @@ pub(super) mod tests {
                 .unwrap()
                 .centroids,
             found.centroids
+        );
+    }
+
+    #[test]
+    fn centroids_move_to_known_groups() {
+        let (points, truth) = blobs(3, 40, 8.0);
+        // As from a bad optimum: two centroids in the first blob, none between the others.
+        let initial = InitialCentroids {
+            centroids: points.select(Axis(0), &[0, 1, 60]),
+            labels: vec![0; 120],
+            resolution: None,
+        };
+        let group = |blob: usize, size: usize| (blob * 40..blob * 40 + size).collect::<Vec<_>>();
+        let found = initial
+            .clone()
+            .moved_to(points.view(), &[group(0, 10), group(1, 8), group(2, 6)]);
+        let agreement = crate::metrics::adjusted_rand_index(&truth, &found.labels).unwrap();
+        assert_eq!(agreement, 1.0);
+        // Too few cells are not used.
+        assert_eq!(
+            initial.clone().moved_to(points.view(), &[group(0, 4)]),
+            initial
         );
     }
 

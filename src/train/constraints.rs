@@ -1,5 +1,8 @@
 //! Pairs of cells that belong together or apart.
 
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
 use rand::seq::index;
 use serde::{Deserialize, Serialize};
 
@@ -38,22 +41,8 @@ impl ConstraintPairs {
     /// [`ConstraintError::Contradiction`] when a cannot-link pair lies within cells that
     /// must-link pairs connect, directly or through others.
     pub fn new(must_link: Vec<(usize, usize)>, cannot_link: Vec<(usize, usize)>) -> Result<Self> {
-        for (kind, pairs) in [("must-link", &must_link), ("cannot-link", &cannot_link)] {
-            if let Some((pair, &(cell, _))) =
-                pairs.iter().enumerate().find(|(_, pair)| pair.0 == pair.1)
-            {
-                return Err(ConstraintError::SelfPair { kind, pair, cell }.into());
-            }
-        }
-        let mut components = Components::default();
-        for &(first, second) in &must_link {
-            components.join(first, second);
-        }
-        let conflicts: Vec<(usize, usize)> = cannot_link
-            .iter()
-            .copied()
-            .filter(|&(first, second)| components.find(first) == components.find(second))
-            .collect();
+        let pairs = Self::with_contradictions(must_link, cannot_link)?;
+        let conflicts = pairs.contradictions();
         if let Some(&(first, second)) = conflicts.first() {
             return Err(ConstraintError::Contradiction {
                 first,
@@ -63,10 +52,85 @@ impl ConstraintPairs {
             }
             .into());
         }
+        Ok(pairs)
+    }
+
+    /// Pairs that may contradict each other, as pairs from several experts or from a noisy
+    /// annotation do. Each acts on its own in the losses; what follows from several together
+    /// ([`known_groups`](Self::known_groups)) is not used when they contradict.
+    ///
+    /// # Errors
+    /// [`ConstraintError::SelfPair`] for a pair of a cell with itself.
+    pub fn with_contradictions(
+        must_link: Vec<(usize, usize)>,
+        cannot_link: Vec<(usize, usize)>,
+    ) -> Result<Self> {
+        for (kind, pairs) in [("must-link", &must_link), ("cannot-link", &cannot_link)] {
+            if let Some((pair, &(cell, _))) =
+                pairs.iter().enumerate().find(|(_, pair)| pair.0 == pair.1)
+            {
+                return Err(ConstraintError::SelfPair { kind, pair, cell }.into());
+            }
+        }
         Ok(Self {
             must_link,
             cannot_link,
         })
+    }
+
+    /// Cannot-link pairs within cells that must-link pairs connect.
+    fn contradictions(&self) -> Vec<(usize, usize)> {
+        let mut components = self.components();
+        let pairs = self.cannot_link.iter().copied();
+        pairs
+            .filter(|&(first, second)| components.find(first) == components.find(second))
+            .collect()
+    }
+
+    fn components(&self) -> Components {
+        let mut components = Components::default();
+        for &(first, second) in &self.must_link {
+            components.join(first, second);
+        }
+        components
+    }
+
+    /// Groups of cells of which the pairs say that each lies in one cluster, and any two in
+    /// different ones: cells that must-link pairs connect, largest group first, where cannot-link
+    /// pairs part a group from every larger one. None when pairs contradict each other.
+    pub fn known_groups(&self) -> Vec<Vec<usize>> {
+        if !self.contradictions().is_empty() {
+            return Vec::new();
+        }
+        let mut components = self.components();
+        let mut members = BTreeMap::<usize, Vec<usize>>::new();
+        for cell in self
+            .must_link
+            .iter()
+            .flat_map(|&(first, second)| [first, second])
+        {
+            members.entry(components.find(cell)).or_default().push(cell);
+        }
+        let mut apart = BTreeSet::new();
+        for &(first, second) in &self.cannot_link {
+            let (first, second) = (components.find(first), components.find(second));
+            apart.extend([(first, second), (second, first)]);
+        }
+        let mut candidates: Vec<(usize, Vec<usize>)> = members.into_iter().collect();
+        for (_, cells) in &mut candidates {
+            cells.sort_unstable();
+            cells.dedup();
+        }
+        candidates.sort_by_key(|(_, cells)| (Reverse(cells.len()), cells[0]));
+        let mut roots: Vec<usize> = Vec::new();
+        let mut groups = Vec::new();
+        for (root, cells) in candidates {
+            if roots.iter().all(|&other| apart.contains(&(root, other))) {
+                roots.push(root);
+                groups.push(cells);
+            }
+        }
+        groups
     }
 
     /// Draws `count` different pairs of labelled cells at random, as the scDCC authors do: a pair
@@ -193,6 +257,41 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn groups_are_known_where_pairs_part_them_from_all_larger_ones() {
+        let together = vec![(0, 1), (1, 2), (5, 6), (7, 8), (9, 10)];
+        // 9 and 10 may be of the same cluster as 5 and 6.
+        let apart = vec![(0, 5), (2, 7), (8, 6), (1, 9), (10, 7)];
+        let pairs = ConstraintPairs::new(together.clone(), apart).unwrap();
+        assert_eq!(
+            pairs.known_groups(),
+            [vec![0, 1, 2], vec![5, 6], vec![7, 8]]
+        );
+        let contradicting = ConstraintPairs::with_contradictions(together, vec![(0, 2)]).unwrap();
+        assert!(contradicting.known_groups().is_empty());
+        assert!(ConstraintPairs::default().known_groups().is_empty());
+        assert!(ConstraintPairs::with_contradictions(vec![(1, 1)], vec![]).is_err());
+    }
+
+    #[test]
+    fn all_pairs_of_labelled_cells_give_their_groups() {
+        let labels = [
+            Some(2),
+            Some(0),
+            None,
+            Some(2),
+            Some(0),
+            Some(1),
+            Some(2),
+            Some(1),
+        ];
+        let pairs = ConstraintPairs::from_labels(&labels, 21, 3).unwrap();
+        assert_eq!(
+            pairs.known_groups(),
+            [vec![0, 3, 6], vec![1, 4], vec![5, 7]]
+        );
+    }
 
     #[test]
     fn pairs_are_numbered_without_gaps() {

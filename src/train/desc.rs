@@ -417,7 +417,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
         let pretraining_epochs = run.history().len();
         let mut runs = Vec::new();
         for (given, start) in config.starts() {
-            let initial = initial_clusters(&encoder, &batches, &start, &mut run)?;
+            let initial = initial_clusters(&encoder, &batches, &start, &[], &mut run)?;
             let clustering = ClusteringLayer::from_centroids(
                 initial.centroids.view(),
                 config.kernel.clone(),

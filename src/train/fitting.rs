@@ -34,11 +34,13 @@ pub(super) fn keep_freed_memory() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(BLOCK)));
 }
 
-/// Centroids from the clean embedding of all cells, or from the run's checkpoint.
+/// Centroids from the clean embedding of all cells, moved to groups of cells whose cluster is known,
+/// or from the run's checkpoint.
 pub(super) fn initial_clusters(
     encoder: &Encoder,
     batches: &Batches<'_>,
     start: &CentroidStart,
+    known_groups: &[Vec<usize>],
     run: &mut TrainingRun<'_>,
 ) -> Result<InitialCentroids> {
     let cells = batches.cells();
@@ -60,7 +62,8 @@ pub(super) fn initial_clusters(
     }
     let begin = Instant::now();
     let embedding = evaluate(&encoder.valid(), None, &batches.without_autodiff()).embedding;
-    let initial = initial_centroids(embedding.view(), start, run.seed())?;
+    let initial = initial_centroids(embedding.view(), start, run.seed())?
+        .moved_to(embedding.view(), known_groups);
     run.event(&Event::CentroidsFound {
         clusters: initial.centroids.nrows(),
         labels: &initial.labels,

@@ -121,6 +121,10 @@ pub struct ScdccConfig {
     /// Weight of the cannot-link loss.
     #[config(default = 1.0)]
     pub cannot_link_weight: f64,
+    /// Whether centroids start at the groups of cells that constraint pairs
+    /// [let know](ConstraintPairs::known_groups).
+    #[config(default = true)]
+    pub start_at_constraints: bool,
     /// Similarity of cells to centroids.
     #[config(default = "SimilarityKernel::StudentT { alpha: 1.0 }")]
     pub kernel: SimilarityKernel,
@@ -153,6 +157,7 @@ impl ScdccConfig {
             .with_shuffle(false)
             .with_reconstruction_weight(1.0)
             .with_target_neighbors(0)
+            .with_start_at_constraints(false)
             .with_assignment_offset(1e-6)
     }
 
@@ -409,7 +414,17 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
         let device = self.device.clone().autodiff();
         let batches = Batches::new(cells, &device);
         let autoencoder = for_training(autoencoder, &device);
-        let initial = initial_clusters(&autoencoder.encoder, &batches, &config.start(), &mut run)?;
+        let known_groups = match config.start_at_constraints {
+            true => self.constraints.known_groups(),
+            false => Vec::new(),
+        };
+        let initial = initial_clusters(
+            &autoencoder.encoder,
+            &batches,
+            &config.start(),
+            &known_groups,
+            &mut run,
+        )?;
         let clustering = ClusteringLayer::from_centroids(
             initial.centroids.view(),
             config.kernel.clone(),

@@ -12,7 +12,7 @@ proptest! {
 
     #[test]
     fn transforming_the_training_cells_repeats_the_fit(
-        cells in 2usize..40,
+        cells in 5usize..40,
         genes in 11usize..25,
         seed: u64,
     ) {
