@@ -55,7 +55,7 @@ pub struct InitialCentroids {
 }
 
 /// The mean of fewer cells is too noisy to take the place of a centroid.
-const FEWEST_KNOWN: usize = 5;
+pub(crate) const FEWEST_KNOWN: usize = 5;
 
 impl InitialCentroids {
     /// Moves centroids to the means of groups of cells that are known to lie in different clusters;

@@ -22,6 +22,7 @@ mod smoothed;
 mod stability;
 mod stable;
 
+pub(crate) use centroids::FEWEST_KNOWN;
 pub use centroids::{CentroidStart, InitialCentroids, initial_centroids};
 pub use communities::{CommunityMethod, find_communities, modularity};
 pub use connectivities::{Graph, connectivities};

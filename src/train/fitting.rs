@@ -10,7 +10,7 @@ use super::checkpoint::{Snapshot, Step};
 use super::observer::Event;
 use super::run::TrainingRun;
 use crate::batches::Batches;
-use crate::cluster::{CentroidStart, InitialCentroids, initial_centroids};
+use crate::cluster::{CentroidStart, FEWEST_KNOWN, InitialCentroids, initial_centroids};
 use crate::error::{Error, ParameterError, Result};
 use crate::model::{ModelInfo, evaluate};
 use crate::nn::Encoder;
@@ -47,7 +47,13 @@ pub(super) fn initial_clusters(
     let step = Step {
         name: "the search for initial centroids".to_string(),
         cells,
-        settings: start,
+        settings: StartSettings {
+            start,
+            known_groups: known_groups
+                .iter()
+                .filter(|group| group.len() >= FEWEST_KNOWN)
+                .collect(),
+        },
     };
     if let Some(saved) = run.resume::<Option<f64>>(&step, encoder)? {
         let latent = encoder.layers.last().map_or(0, |layer| layer.outputs());
@@ -75,6 +81,14 @@ pub(super) fn initial_clusters(
             .with_indices(LABELS, &initial.labels))
     });
     Ok(initial)
+}
+
+/// What initial centroids depend on, for checkpoints.
+#[derive(Serialize)]
+struct StartSettings<'a> {
+    start: &'a CentroidStart,
+    /// Those that are large enough to be used.
+    known_groups: Vec<&'a Vec<usize>>,
 }
 
 /// Names in checkpoints.

@@ -234,6 +234,27 @@ fn pretraining_and_clustering_resume_by_themselves() {
     );
 }
 
+/// Centroids that were moved to the groups of other pairs are not resumed.
+#[test]
+fn centroids_of_other_constraint_pairs_are_refused() {
+    let (cells, groups) = simulated(60, 30, 10);
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("checkpoint");
+    let known: Vec<Option<usize>> = groups.iter().map(|&group| Some(group)).collect();
+    let fit = |seed: u64| {
+        let pairs = ConstraintPairs::from_labels(&known, 300, seed).unwrap();
+        let config = scdcc(3).with_start_at_constraints(true);
+        let trainer = config.init(&cpu()).unwrap().with_constraints(pairs);
+        let checkpoint = CheckpointConfig::new(&path);
+        trainer.with_checkpoint(checkpoint).fit(&cells)
+    };
+    fit(1).unwrap();
+    let Err(Error::CheckpointMismatch { what, .. }) = fit(2) else {
+        panic!("a checkpoint of other pairs was resumed");
+    };
+    assert!(what.contains("known_groups"), "{what}");
+}
+
 /// Stages that end because the loss no longer falls end in the same epochs.
 #[test]
 fn early_stopping_is_resumed() {
