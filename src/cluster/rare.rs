@@ -132,8 +132,8 @@ pub(super) fn split_rare_groups(
         return Ok(());
     };
     let others: Vec<_> = others.iter().map(|labels| groups(labels)).collect();
-    let typical = median(&separations(embedding, labels));
     let whole = groups(labels);
+    let typical = median(&separations(embedding, &whole, labels));
     let mut next = whole.len();
     let found = labels.to_vec();
     for members in groups(finest) {
@@ -161,7 +161,8 @@ pub(super) fn split_rare_groups(
         for &cell in &members {
             split[cell] = whole.len();
         }
-        let apart = separations(embedding, &split)[whole.len()];
+        let centroids = means(embedding, &split);
+        let apart = separation(embedding, &members, whole.len(), &centroids);
         if apart >= config.separation * typical {
             tracing::info!(
                 cells = size,
@@ -202,23 +203,28 @@ fn counterpart(members: &[usize], labels: &[usize]) -> (usize, usize) {
         })
 }
 
-/// The mean silhouette of every cluster, simplified to distances from centroids (Vendramin,
-/// Campello and Hruschka 2010): (b − a)/max(a, b) with a the distance of a cell to its own centroid
-/// and b to the nearest other one.
-fn separations(embedding: ArrayView2<f32>, labels: &[usize]) -> Vec<f64> {
+/// The mean silhouette of every cluster.
+fn separations(embedding: ArrayView2<f32>, clusters: &[Vec<usize>], labels: &[usize]) -> Vec<f64> {
     let centroids = means(embedding, labels);
-    let silhouettes: Vec<f64> = (0..labels.len())
-        .into_par_iter()
-        .map(|cell| silhouette(embedding, cell, labels[cell], &centroids))
-        .collect();
-    let mut sums = vec![(0.0, 0usize); centroids.nrows()];
-    for (silhouette, &label) in silhouettes.iter().zip(labels) {
-        sums[label].0 += silhouette;
-        sums[label].1 += 1;
-    }
-    sums.into_iter()
-        .map(|(sum, cells)| sum / cells.max(1) as f64)
+    let clusters = clusters.par_iter().enumerate();
+    clusters
+        .map(|(label, members)| separation(embedding, members, label, &centroids))
         .collect()
+}
+
+/// The mean silhouette of a cluster, simplified to distances from centroids (Vendramin, Campello
+/// and Hruschka 2010): (b − a)/max(a, b) with a the distance of a cell to its own centroid and b to
+/// the nearest other one.
+fn separation(
+    embedding: ArrayView2<f32>,
+    members: &[usize],
+    label: usize,
+    centroids: &Array2<f32>,
+) -> f64 {
+    let silhouettes = members
+        .iter()
+        .map(|&cell| silhouette(embedding, cell, label, centroids));
+    silhouettes.sum::<f64>() / members.len().max(1) as f64
 }
 
 fn silhouette(
