@@ -11,8 +11,14 @@ use gemm::{Parallelism, gemm};
 
 use crate::kernel::parallel;
 
-/// Rows and columns of a tile, at most.
-const TILE: (usize, usize) = (256, 64);
+/// Rows of a tile, at most.
+const TILE_ROWS: usize = 256;
+/// Tiles begin at columns that are multiples of this, so that the vectors of the product's kernel
+/// are full in all of them but the last.
+const TILE_COLUMNS: usize = 64;
+/// From this many times [`TILE_COLUMNS`] on, tiles are twice as wide: there are enough of them to
+/// share, and each reads all rows of the left matrix.
+const WIDE_FROM: usize = 16;
 /// Rows of a block, at most.
 const BLOCK_ROWS: usize = 512;
 /// Multiplications below which a product is not worth sharing between threads.
@@ -122,7 +128,7 @@ pub(super) fn each_column_block(
         columns,
     );
     let block = |(index, by_column): (usize, &mut [f32])| {
-        let start = index * TILE.1;
+        let start = index * TILE_COLUMNS;
         let tile = Tile {
             rows: 0..rows,
             columns: start..start + by_column.len(),
@@ -132,7 +138,7 @@ pub(super) fn each_column_block(
         let tile_rows = unsafe { matrix.rows(&tile) };
         work(tile.columns, tile_rows, by_column);
     };
-    let blocks = by_column.chunks_mut(TILE.1).enumerate();
+    let blocks = by_column.chunks_mut(TILE_COLUMNS).enumerate();
     match rows * columns >= PASS_SHARED_FROM {
         true => parallel::for_each(blocks, block),
         false => blocks.for_each(block),
@@ -207,12 +213,25 @@ struct Tile {
 }
 
 /// Calls `work` for tiles that cover `rows` × `columns`.
+///
+/// Row ranges are equal, and what is left over of the columns joins the last tile, because a single
+/// row or column would be multiplied by another algorithm.
 fn each_tile(rows: usize, columns: usize, shared: bool, work: impl Fn(Tile) + Sync) {
-    let (down, across) = (rows.div_ceil(TILE.0), columns.div_ceil(TILE.1));
+    let down = rows.div_ceil(TILE_ROWS);
+    let strips = usize::max(columns / TILE_COLUMNS, 1);
+    let across = match strips >= WIDE_FROM {
+        true => strips.div_ceil(2),
+        false => strips,
+    };
     let tile = |index: usize| {
+        let strip = part(strips, across, index % across);
+        let end = match strip.end == strips {
+            true => columns,
+            false => strip.end * TILE_COLUMNS,
+        };
         work(Tile {
             rows: part(rows, down, index / across),
-            columns: part(columns, across, index % across),
+            columns: strip.start * TILE_COLUMNS..end,
         });
     };
     match shared {
@@ -224,8 +243,7 @@ fn each_tile(rows: usize, columns: usize, shared: bool, work: impl Fn(Tile) + Sy
     }
 }
 
-/// The part at `index` when `length` is cut into `parts` that differ by one at most. Equal parts,
-/// because a single row or column left over would be multiplied by another algorithm.
+/// The part at `index` when `length` is cut into `parts` that differ by one at most.
 fn part(length: usize, parts: usize, index: usize) -> Range<usize> {
     length * index / parts..length * (index + 1) / parts
 }
@@ -348,7 +366,12 @@ mod tests {
 
     #[test]
     fn tiles_do_not_change_a_bit() {
-        for (rows, inner, columns) in [(257, 700, 193), (600, 90, 65), (1000, 2000, 70)] {
+        for (rows, inner, columns) in [
+            (257, 700, 193),
+            (600, 90, 65),
+            (1000, 2000, 70),
+            (300, 530, 1100),
+        ] {
             let (a, b) = (values(rows * inner, 1), values(inner * columns, 2));
             let right = View::new(&b, inner, columns);
             let whole = product(View::new(&a, rows, inner), right, |_, _| {});
