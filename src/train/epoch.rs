@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 
 use crate::batches::{Corruption, Noise, fold_ahead};
 use crate::error::{Error, LastGood, Result};
+use crate::kernel::on_pool;
 use crate::model::{Phase, is_finite};
 use crate::optim::OptimizerState;
 
@@ -128,7 +129,7 @@ impl Steps {
         at: EpochAddress,
         losses: &mut MeanLosses,
         prepare: impl Fn(&[usize]) -> P + Sync,
-        forward: impl Fn(&M, P) -> Vec<Term>,
+        forward: impl Fn(&M, P) -> Vec<Term> + Sync,
     ) -> Result<M> {
         let step = |model: M, batch: usize, prepared: P| {
             let mut total: Option<Tensor<1>> = None;
@@ -155,7 +156,10 @@ impl Steps {
                 None => model,
             })
         };
-        let model = fold_ahead(batches, |rows| prepare(rows), model, step)?;
+        let device = model.devices().into_iter().next().unwrap_or_default();
+        let model = on_pool(&device, || {
+            fold_ahead(batches, |rows| prepare(rows), model, step)
+        })?;
         if is_finite(&model.valid()) {
             Ok(model)
         } else {

@@ -224,7 +224,7 @@ pub(super) fn run_stages<M: Module + Sync + 'static, P: Send>(
     mut model: M,
     run: &mut TrainingRun<'_>,
     prepare: impl Fn(&[usize], EpochAddress) -> P + Sync,
-    forward: impl Fn(&M, P) -> Vec<Term>,
+    forward: impl Fn(&M, P) -> Vec<Term> + Sync,
 ) -> Result<M> {
     let Stages {
         phase,

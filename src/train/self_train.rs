@@ -465,7 +465,7 @@ impl Pass<'_> {
         address: u64,
         config: &SelfTrainConfig,
         prepare: impl Fn(&[usize]) -> P + Sync,
-        forward: impl Fn(&M, P) -> Vec<Term>,
+        forward: impl Fn(&M, P) -> Vec<Term> + Sync,
     ) -> Result<M> {
         let order = epoch_order(count, config.shuffle, self.seed, address);
         let batches = split(&order, config.batch_size);
