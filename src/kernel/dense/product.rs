@@ -22,9 +22,9 @@ const WIDE_FROM: usize = 16;
 /// Rows of a block, at most.
 const BLOCK_ROWS: usize = 512;
 /// Multiplications below which a product is not worth sharing between threads.
-const SHARED_FROM: usize = 1 << 20;
+const SHARED_FROM: usize = 1 << 23;
 /// Entries below which a pass over a matrix is not worth sharing between threads.
-pub(super) const PASS_SHARED_FROM: usize = 1 << 16;
+pub(super) const PASS_SHARED_FROM: usize = 1 << 18;
 
 /// A matrix in memory, row by row or, transposed, column by column.
 #[derive(Clone, Copy)]
