@@ -34,7 +34,9 @@ fn assignment(criterion: &mut Criterion) {
         InitialWeights::Pytorch,
         1,
     );
-    let embedding = evaluate(&encoder, None, &batches).embedding;
+    let embedding = evaluate(&encoder, None, &batches)
+        .expect("in memory")
+        .embedding;
     let clustering = ClusteringLayer::from_centroids(
         embedding.slice(s![..CLUSTERS, ..]),
         SimilarityKernel::StudentT { alpha: 1.0 },
@@ -45,7 +47,8 @@ fn assignment(criterion: &mut Criterion) {
         criterion.bench_function(&id, |bencher| {
             bencher.iter(|| {
                 pool.install(|| {
-                    let evaluation = evaluate(&encoder, Some(&clustering), &batches);
+                    let evaluation =
+                        evaluate(&encoder, Some(&clustering), &batches).expect("in memory");
                     let values: Vec<f32> = evaluation.soft_assignments.into_iter().collect();
                     let q = TensorData::new(values, [CELLS, CLUSTERS]);
                     black_box(KlSelfTraining::new().target(Tensor::from_data(q, &device)))

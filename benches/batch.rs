@@ -27,7 +27,7 @@ fn batch(criterion: &mut Criterion) {
     for (threads, pool) in threads::pools() {
         let size = format!("{BATCH}x{GENES}_{threads}threads");
         criterion.bench_function(&format!("batch/counts_and_input_{size}"), |bencher| {
-            bencher.iter(|| pool.install(|| black_box(batches.batch(rows))))
+            bencher.iter(|| pool.install(|| black_box(batches.batch(rows).expect("in memory"))))
         });
         for (name, corruption) in [
             ("gaussian", Corruption::Gaussian(2.5)),
@@ -35,7 +35,13 @@ fn batch(criterion: &mut Criterion) {
         ] {
             criterion.bench_function(&format!("batch/{name}_input_{size}"), |bencher| {
                 bencher.iter(|| {
-                    pool.install(|| black_box(batches.corrupted_input(rows, corruption, 1, 0)))
+                    pool.install(|| {
+                        black_box(
+                            batches
+                                .corrupted_input(rows, corruption, 1, 0)
+                                .expect("in memory"),
+                        )
+                    })
                 })
             });
         }

@@ -154,7 +154,7 @@ fn memory(
     print_megabytes("preprocess_peak_over_csr_mb", size, over(raw_bytes, peak));
     drop(simulation);
 
-    let kept_bytes = csr_bytes(cells.counts());
+    let kept_bytes = csr_bytes(cells.counts()?);
     let trainer = ScdccConfig::reference(GROUPS)
         .with_pretraining_epochs(pretraining_epochs)
         .with_max_epochs(self_training_epochs)
@@ -302,7 +302,7 @@ fn timed_assignments(
 ) -> Result<Vec<Seconds>, Box<dyn Error>> {
     let device = Device::default();
     let batches = Batches::new(cells, &device);
-    let embedding = evaluate(encoder, None, &batches).embedding;
+    let embedding = evaluate(encoder, None, &batches)?.embedding;
     let clustering = ClusteringLayer::from_centroids(
         embedding.slice(s![..GROUPS, ..]),
         SimilarityKernel::StudentT { alpha: 1.0 },
@@ -312,7 +312,7 @@ fn timed_assignments(
     let start = Instant::now();
     let mut moments = vec![Seconds::now(start)?];
     for _ in 0..repetitions {
-        let q = evaluate(encoder, Some(&clustering), &batches).soft_assignments;
+        let q = evaluate(encoder, Some(&clustering), &batches)?.soft_assignments;
         let shape = q.dim();
         let values: Vec<f32> = q.into_iter().collect();
         let q = Tensor::from_data(TensorData::new(values, [shape.0, shape.1]), &device);

@@ -72,9 +72,15 @@ fn sparse(criterion: &mut Criterion) {
                             },
                         );
                     };
-                run("dense", &|batches| batches.input(&rows).into());
+                run("dense", &|batches| {
+                    batches.input(&rows).expect("in memory").into()
+                });
                 run("sparse", &|batches| {
-                    batches.cells().sparse_input(&rows).into()
+                    batches
+                        .cells()
+                        .sparse_input(&rows)
+                        .expect("in memory")
+                        .into()
                 });
             }
         }

@@ -1,19 +1,24 @@
 //! Minibatches: rows of preprocessed cells as dense tensors, their order, and noise.
 
-use burn::config::Config;
-use burn::tensor::{Device, Tensor};
-use rand::seq::SliceRandom;
+use std::sync::Arc;
 
+use crate::error::Result;
 use crate::kernel::dense::reads_sparse_input;
 use crate::kernel::noise;
 use crate::nn::NetworkInput;
-use crate::preprocess::Cells;
+use crate::preprocess::{CellRows, Cells, LoadedRows};
 use crate::random::{Purpose, stream};
+use burn::config::Config;
+use burn::tensor::{Device, Tensor};
 
 mod ahead;
+mod loading;
+mod order;
 mod rows;
 
 pub(crate) use ahead::fold_ahead;
+pub(crate) use order::EpochPlan;
+pub use order::epoch_order;
 pub(crate) use rows::{BatchRows, CleanRows, DenseRows, ReconstructionInputs, ReconstructionRows};
 
 /// What corrupts the network's input while training.
@@ -117,17 +122,20 @@ pub struct Batches<'a> {
     device: Device,
     /// Whether a first layer reads clean input faster when it is sparse.
     sparse: bool,
+    /// Counts of some cells that are read from a source.
+    loaded: Option<Arc<LoadedRows>>,
 }
 
 impl<'a> Batches<'a> {
     /// Batches of `cells` on `device`.
     pub fn new(cells: &'a Cells, device: &Device) -> Self {
         let all = cells.cells() as f64 * cells.genes() as f64;
-        let few = cells.counts().stored() as f64 <= SPARSE_UP_TO * all;
+        let few = cells.stored() as f64 <= SPARSE_UP_TO * all;
         Self {
             cells,
             device: device.clone(),
             sparse: few && reads_sparse_input(device),
+            loaded: None,
         }
     }
 
@@ -145,49 +153,76 @@ impl<'a> Batches<'a> {
     }
 
     /// The batch of the given rows.
-    pub fn batch(&self, rows: &[usize]) -> Batch {
-        self.read(rows, ReconstructionTarget::Both)
-            .into_batch(&self.device)
+    ///
+    /// # Errors
+    /// Those of the source, when counts are read from one; so it is with all that reads rows.
+    pub fn batch(&self, rows: &[usize]) -> Result<Batch> {
+        let read = self.read(&self.rows(rows)?, rows, ReconstructionTarget::Both);
+        Ok(read.into_batch(&self.device))
     }
 
     /// The clean network input of the given rows `[rows, genes]`.
-    pub fn input(&self, rows: &[usize]) -> Tensor<2> {
-        self.read_input(rows).into_tensor(&self.device)
+    ///
+    /// # Errors
+    /// As [`batch`](Self::batch).
+    pub fn input(&self, rows: &[usize]) -> Result<Tensor<2>> {
+        let read = self.read_input(&self.rows(rows)?, rows);
+        Ok(read.into_tensor(&self.device))
     }
 
     /// The clean network input of the given rows in the form in which a first layer reads it
     /// fastest: sparse on the backend `flex` where at most [`SPARSE_UP_TO`] of the counts are not
     /// zero, dense elsewhere.
-    pub fn network_input(&self, rows: &[usize]) -> NetworkInput {
-        self.read_clean(rows).into_input(&self.device)
+    ///
+    /// # Errors
+    /// As [`batch`](Self::batch).
+    pub fn network_input(&self, rows: &[usize]) -> Result<NetworkInput> {
+        Ok(self.read_clean(rows)?.into_input(&self.device))
     }
 
     /// The corrupted network input of the given rows `[rows, genes]`.
     ///
     /// The noise of a cell depends on (`seed`, `epoch`, cell) alone, not on the batch it is in.
+    ///
+    /// # Errors
+    /// As [`batch`](Self::batch).
     pub fn corrupted_input(
         &self,
         rows: &[usize],
         corruption: Corruption,
         seed: u64,
         epoch: u64,
-    ) -> Tensor<2> {
+    ) -> Result<Tensor<2>> {
         let noise = Noise {
             corruption,
             seed,
             epoch,
         };
-        self.read_corrupted(rows, noise).into_tensor(&self.device)
+        let read = self.read_corrupted(&self.rows(rows)?, rows, noise);
+        Ok(read.into_tensor(&self.device))
+    }
+
+    /// The rows with their counts in memory: those that are there, or read for the purpose.
+    fn rows(&self, rows: &[usize]) -> Result<CellRows<'a>> {
+        match &self.loaded {
+            Some(loaded) if loaded.hold(rows) => Ok(self.cells.loaded_rows(Arc::clone(loaded))),
+            _ => self.cells.rows(rows),
+        }
     }
 
     /// Those tensors of a batch that `target` names, still in memory.
-    fn read(&self, rows: &[usize], target: ReconstructionTarget) -> BatchRows {
+    fn read(
+        &self,
+        cells: &CellRows<'_>,
+        rows: &[usize],
+        target: ReconstructionTarget,
+    ) -> BatchRows {
         BatchRows {
             cells: rows.to_vec(),
-            input: target.input().then(|| self.read_input(rows)),
+            input: target.input().then(|| self.read_input(cells, rows)),
             counts: target.counts().then(|| {
                 DenseRows::new(rows, self.cells.genes(), |row, values| {
-                    self.cells.set_counts(row, values);
+                    cells.set_counts(row, values);
                 })
             }),
             size_factors: rows
@@ -198,51 +233,74 @@ impl<'a> Batches<'a> {
     }
 
     /// The clean network input, still in memory.
-    fn read_input(&self, rows: &[usize]) -> DenseRows {
+    fn read_input(&self, cells: &CellRows<'_>, rows: &[usize]) -> DenseRows {
         DenseRows::altered(
             rows,
             self.cells.genes(),
             |row| self.cells.input_at_zeros(row),
-            |row, values| self.cells.set_input_at_counts(row, values),
+            |row, values| cells.set_input_at_counts(row, values),
         )
     }
 
-    fn read_corrupted(&self, rows: &[usize], noise: Noise) -> DenseRows {
+    fn read_corrupted(&self, cells: &CellRows<'_>, rows: &[usize], noise: Noise) -> DenseRows {
         DenseRows::altered(
             rows,
             self.cells.genes(),
             |row| self.cells.input_at_zeros(row),
             |row, values| {
-                self.cells.set_input_at_counts(row, values);
+                cells.set_input_at_counts(row, values);
                 noise.apply(row, values);
             },
         )
     }
 
     /// The clean network input in the faster form, still in memory.
-    pub(crate) fn read_clean(&self, rows: &[usize]) -> CleanRows {
+    ///
+    /// # Errors
+    /// As [`batch`](Self::batch).
+    pub(crate) fn read_clean(&self, rows: &[usize]) -> Result<CleanRows> {
+        Ok(self.clean(&self.rows(rows)?, rows))
+    }
+
+    fn clean(&self, cells: &CellRows<'_>, rows: &[usize]) -> CleanRows {
         match self.sparse {
-            true => CleanRows::Sparse(self.cells.sparse_input(rows)),
-            false => CleanRows::Dense(self.read_input(rows)),
+            true => CleanRows::Sparse(cells.sparse_input(rows)),
+            false => CleanRows::Dense(self.read_input(cells, rows)),
         }
     }
 
     /// What a reconstruction reads, still in memory: the batch, its corrupted input and, if asked
     /// for, the clean one for the network.
+    ///
+    /// # Errors
+    /// As [`batch`](Self::batch).
     pub(crate) fn read_reconstruction(
         &self,
         rows: &[usize],
         target: ReconstructionTarget,
         noise: Noise,
         clean: bool,
-    ) -> ReconstructionRows {
+    ) -> Result<ReconstructionRows> {
+        let cells = &self.rows(rows)?;
         let corrupts = !noise.corruption.is_nothing();
         // Dense clean input that the loss reads too is read once.
         let apart = self.sparse || !target.input();
-        ReconstructionRows {
-            batch: self.read(rows, target),
-            clean: ((clean || !corrupts) && apart).then(|| self.read_clean(rows)),
-            corrupted: corrupts.then(|| self.read_corrupted(rows, noise)),
+        Ok(ReconstructionRows {
+            batch: self.read(cells, rows, target),
+            clean: ((clean || !corrupts) && apart).then(|| self.clean(cells, rows)),
+            corrupted: corrupts.then(|| self.read_corrupted(cells, rows, noise)),
+        })
+    }
+
+    /// Says in which order training visits cells that are not in memory.
+    pub(crate) fn log_order(&self) {
+        if let Some(reading) = self.cells.reading() {
+            tracing::info!(
+                cells_per_block = reading.block,
+                blocks_per_buffer = reading.blocks,
+                "counts are read from their source: every epoch shuffles blocks, and cells within \
+                 a buffer of blocks"
+            );
         }
     }
 
@@ -266,15 +324,6 @@ impl Noise {
         self.corruption
             .apply(values, self.seed, self.epoch, row as u64);
     }
-}
-
-/// The order in which an epoch visits `count` rows: shuffled, or as they are.
-pub fn epoch_order(count: usize, shuffle: bool, seed: u64, epoch: u64) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..count).collect();
-    if shuffle {
-        order.shuffle(&mut stream(seed, Purpose::Shuffle, epoch, 0));
-    }
-    order
 }
 
 /// Cuts an order into batches; a last batch of a single row joins the one before.
@@ -339,7 +388,9 @@ mod tests {
         let batches = Batches::new(&cells, &Device::default());
         for corruption in [Corruption::Gaussian(2.5), Corruption::Dropout(0.2)] {
             let noisy = |rows: &[usize], seed, epoch| {
-                let input = batches.corrupted_input(rows, corruption, seed, epoch);
+                let input = batches
+                    .corrupted_input(rows, corruption, seed, epoch)
+                    .unwrap();
                 input
                     .into_data_as::<f32>()
                     .try_to_vec::<f32>()
@@ -384,7 +435,9 @@ mod tests {
         for device in [device.clone(), device.autodiff()] {
             for (percent, sparse) in [(5, true), (15, true), (30, false), (90, false)] {
                 let cells = cells(percent);
-                let input = Batches::new(&cells, &device).network_input(&[3, 1]);
+                let input = Batches::new(&cells, &device)
+                    .network_input(&[3, 1])
+                    .unwrap();
                 assert_eq!(
                     matches!(input, NetworkInput::Sparse(_)),
                     sparse,
@@ -403,20 +456,22 @@ mod tests {
         for percent in [5, 90] {
             let cells = cells(percent);
             let batches = Batches::new(&cells, &device);
-            let clean = values(batches.input(&rows));
+            let clean = values(batches.input(&rows).unwrap());
             for corruption in [Corruption::None, Corruption::Gaussian(1.0)] {
                 let noise = Noise {
                     corruption,
                     seed: 1,
                     epoch: 2,
                 };
-                let corrupted = values(batches.corrupted_input(&rows, corruption, 1, 2));
+                let corrupted = values(batches.corrupted_input(&rows, corruption, 1, 2).unwrap());
                 for target in [
                     ReconstructionTarget::Input,
                     ReconstructionTarget::Counts,
                     ReconstructionTarget::Both,
                 ] {
-                    let rows = batches.read_reconstruction(&rows, target, noise, true);
+                    let rows = batches
+                        .read_reconstruction(&rows, target, noise, true)
+                        .unwrap();
                     let inputs = rows.into_inputs(&device);
                     let close = |found: NetworkInput, expected: &[f32]| {
                         let found = values(found.into_tensor(&device));

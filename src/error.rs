@@ -126,6 +126,22 @@ pub enum Error {
         /// What contradicts what, and where.
         reason: String,
     },
+    /// A source of counts could not be read, or gave something else than it was asked for.
+    #[error("counts could not be read: {source}")]
+    CountSource {
+        /// What went wrong; a text or the error of another crate becomes one with `into()`.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Something needs all counts in memory, but they are read from a source part by part.
+    #[error(
+        "{what} needs all counts in memory, but these cells are read from a source part by part; \
+         read the counts of these cells, or of a selection, into a `CountMatrix` and prepare them \
+         with `FittedPreprocess::transform`"
+    )]
+    CountsNotInMemory {
+        /// What was asked for.
+        what: &'static str,
+    },
     /// Two things that must have the same length have not.
     #[error("{what} has length {found}, expected {expected}")]
     LengthMismatch {

@@ -33,6 +33,8 @@ pub enum Purpose {
     PrincipalComponents = 10,
     /// Projections to two dimensions.
     Projection = 11,
+    /// The order of blocks of cells that are read from a source.
+    BlockOrder = 12,
 }
 
 /// The stream for `purpose` in `epoch` at `index` (a cell, a layer or a restart, as fits the

@@ -475,7 +475,7 @@ fn run_components(
         let (truth, types) = metrics::encode_labels(&truth);
         let components = PrincipalComponents::fit(&cells, COMPONENTS, seed)?;
         let clusters = arguments.clusters.unwrap_or(types.len());
-        let found = KMeansConfig::new(clusters).fit(components.transform(&cells).view(), seed)?;
+        let found = KMeansConfig::new(clusters).fit(components.transform(&cells)?.view(), seed)?;
         let ari = metrics::adjusted_rand_index(&truth, &found.labels)?;
         rows.push(Row {
             method: format!("pca {name}"),

@@ -98,7 +98,7 @@ fn embed(
     let truth = cells.kept_cells().iter().map(|&cell| &set.labels[cell]);
     let truth = encode_labels(&truth.collect::<Vec<_>>()).0;
     let batches = Batches::new(&cells, &device);
-    Ok((evaluate(&encoder.valid(), None, &batches).embedding, truth))
+    Ok((evaluate(&encoder.valid(), None, &batches)?.embedding, truth))
 }
 
 /// Rows of mean agreement and mean number of clusters.

@@ -1,12 +1,18 @@
 //! The count matrix: cells × genes in compressed sparse rows, with names.
 
 mod select;
+mod sparse;
+
+use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2};
 
+use super::CountRows;
 use crate::error::{Error, Place, Result};
 
 pub(crate) use select::{GeneMap, Row};
+use sparse::check_offsets;
+pub(super) use sparse::{Sparse, canonical};
 
 /// Raw counts of `cells × genes` in compressed sparse rows (CSR), with cell and gene names.
 ///
@@ -48,69 +54,19 @@ impl CountMatrix {
         cells: usize,
         genes: usize,
         offsets: Vec<usize>,
-        mut indices: Vec<u32>,
-        mut values: Vec<f32>,
+        indices: Vec<u32>,
+        values: Vec<f32>,
     ) -> Result<Self> {
-        check_offsets("row", cells, &offsets, indices.len(), values.len())?;
-        let mut kept_offsets = Vec::with_capacity(cells + 1);
-        kept_offsets.push(0);
-        let mut kept = 0;
-        let mut scratch: Vec<(u32, f32)> = Vec::new();
-        for cell in 0..cells {
-            let range = offsets[cell]..offsets[cell + 1];
-            let row = &indices[range.clone()];
-            let strictly_rising = row.windows(2).all(|w| w[0] < w[1]);
-            let outside = match row.last() {
-                Some(last) if strictly_rising => Some(last),
-                _ => row.iter().max(),
-            }
-            .filter(|&&gene| gene as usize >= genes);
-            if let Some(gene) = outside {
-                return Err(Error::InvalidSparse {
-                    reason: format!("cell {cell} names gene {gene}, but there are {genes} genes"),
-                });
-            }
-            if strictly_rising && kept == range.start && !values[range.clone()].contains(&0.0) {
-                // The usual case: nothing was dropped so far, so the row is where it belongs.
-                kept = range.end;
-                kept_offsets.push(kept);
-                continue;
-            }
-            if strictly_rising {
-                for entry in range {
-                    if values[entry] != 0.0 {
-                        indices[kept] = indices[entry];
-                        values[kept] = values[entry];
-                        kept += 1;
-                    }
-                }
-            } else {
-                scratch.clear();
-                scratch.extend(range.map(|entry| (indices[entry], values[entry])));
-                scratch.sort_by_key(|&(gene, _)| gene);
-                for run in scratch.chunk_by(|a, b| a.0 == b.0) {
-                    let sum: f32 = run.iter().map(|&(_, value)| value).sum();
-                    if sum != 0.0 {
-                        indices[kept] = run[0].0;
-                        values[kept] = sum;
-                        kept += 1;
-                    }
-                }
-            }
-            kept_offsets.push(kept);
-        }
-        indices.truncate(kept);
-        values.truncate(kept);
-        let matrix = Self {
+        let parts = canonical(0, cells, genes, offsets, indices, values)?;
+        parts.check_values(0)?;
+        Ok(Self {
             genes,
-            offsets: kept_offsets,
-            indices,
-            values,
+            offsets: parts.offsets,
+            indices: parts.indices,
+            values: parts.values,
             cell_names: (0..cells).map(|i| i.to_string()).collect(),
             gene_names: (0..genes).map(|i| i.to_string()).collect(),
-        };
-        matrix.check_values()?;
-        Ok(matrix)
+        })
     }
 
     /// From CSC parts: column (gene) `j` holds cells `indices[offsets[j]..offsets[j + 1]]`.
@@ -208,6 +164,18 @@ impl CountMatrix {
     pub fn row(&self, cell: usize) -> (&[u32], &[f32]) {
         let range = self.offsets[cell]..self.offsets[cell + 1];
         (&self.indices[range.clone()], &self.values[range])
+    }
+
+    /// Consecutive rows, without a copy.
+    pub(super) fn window(&self, cells: Range<usize>) -> CountRows<'_> {
+        let offsets = &self.offsets[cells.start..=cells.end];
+        let entries = self.offsets[cells.start]..self.offsets[cells.end];
+        CountRows::borrowed(
+            self.genes,
+            offsets,
+            &self.indices[entries.clone()],
+            &self.values[entries],
+        )
     }
 
     /// Row offsets `[cells + 1]`.
@@ -308,28 +276,6 @@ impl CountMatrix {
         }
     }
 
-    fn check_values(&self) -> Result<()> {
-        // One pass without branches for the usual case; NaN is not in the range either.
-        let is_good = |value: f32| (0.0..f32::INFINITY).contains(&value);
-        if self.values.iter().fold(true, |good, &v| good & is_good(v)) {
-            return Ok(());
-        }
-        let count = self.values.iter().filter(|v| !v.is_finite()).count();
-        if let Some(entry) = self.values.iter().position(|v| !v.is_finite()) {
-            let (cell, gene) = self.entry_place(entry);
-            return Err(Error::NonFiniteCount { cell, gene, count });
-        }
-        if let Some(entry) = self.values.iter().position(|&v| v < 0.0) {
-            let (cell, gene) = self.entry_place(entry);
-            return Err(Error::NegativeCount {
-                cell,
-                gene,
-                value: self.values[entry],
-            });
-        }
-        Ok(())
-    }
-
     fn entry_place(&self, entry: usize) -> (Place, Place) {
         let cell = self.offsets.partition_point(|&offset| offset <= entry) - 1;
         (
@@ -349,40 +295,6 @@ fn check_length(what: &str, expected: usize, found: usize) -> Result<()> {
             found,
         })
     }
-}
-
-fn check_offsets(
-    what: &str,
-    lines: usize,
-    offsets: &[usize],
-    indices: usize,
-    values: usize,
-) -> Result<()> {
-    let invalid = |reason: String| Err(Error::InvalidSparse { reason });
-    if indices != values {
-        return invalid(format!("{indices} indices but {values} values"));
-    }
-    if offsets.len() != lines + 1 {
-        return invalid(format!(
-            "{} {what} offsets, expected {} (one more than {what}s)",
-            offsets.len(),
-            lines + 1
-        ));
-    }
-    if offsets[0] != 0 || offsets[lines] != indices {
-        return invalid(format!(
-            "{what} offsets must run from 0 to {indices}, found {} to {}",
-            offsets[0], offsets[lines]
-        ));
-    }
-    if let Some(line) = offsets.windows(2).position(|w| w[0] > w[1]) {
-        return invalid(format!(
-            "{what} offsets fall at {what} {line}: {} then {}",
-            offsets[line],
-            offsets[line + 1]
-        ));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

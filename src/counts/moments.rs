@@ -26,36 +26,66 @@ impl GeneMoments {
     /// [`Error::LengthMismatch`] when there is not one size factor a cell, [`Error::EmptyInput`]
     /// without cells.
     pub fn new(counts: &CountMatrix, size_factors: &[f32]) -> Result<Self> {
-        let (cells, genes) = (counts.cells(), counts.genes());
-        if size_factors.len() != cells {
+        if size_factors.len() != counts.cells() {
             return Err(Error::LengthMismatch {
                 what: "size factors".into(),
-                expected: cells,
+                expected: counts.cells(),
                 found: size_factors.len(),
             });
         }
-        if cells == 0 {
+        let mut sums = MomentSums::new(counts.genes());
+        for (cell, &size_factor) in size_factors.iter().enumerate() {
+            let (genes, values) = counts.row(cell);
+            sums.add(size_factor, genes, values);
+        }
+        sums.finish()
+    }
+}
+
+/// Sums over cells, from which moments follow.
+pub(crate) struct MomentSums {
+    cells: usize,
+    sums: Vec<f64>,
+    squares: Vec<f64>,
+    inverse: f64,
+}
+
+impl MomentSums {
+    pub fn new(genes: usize) -> Self {
+        Self {
+            cells: 0,
+            sums: vec![0.0; genes],
+            squares: vec![0.0; genes],
+            inverse: 0.0,
+        }
+    }
+
+    /// Adds a cell.
+    pub fn add(&mut self, size_factor: f32, genes: &[u32], values: &[f32]) {
+        let scale = 1.0 / f64::from(size_factor);
+        self.cells += 1;
+        self.inverse += scale;
+        for (&gene, &count) in genes.iter().zip(values) {
+            let y = f64::from(count) * scale;
+            self.sums[gene as usize] += y;
+            self.squares[gene as usize] += y * y;
+        }
+    }
+
+    /// # Errors
+    /// [`Error::EmptyInput`] without cells.
+    pub fn finish(self) -> Result<GeneMoments> {
+        if self.cells == 0 {
             return Err(Error::EmptyInput {
                 what: "the count matrix".into(),
             });
         }
-        let (mut sums, mut squares) = (vec![0.0f64; genes], vec![0.0f64; genes]);
-        let mut inverse = 0.0;
-        for (cell, &size_factor) in size_factors.iter().enumerate() {
-            let scale = 1.0 / f64::from(size_factor);
-            inverse += scale;
-            let (columns, values) = counts.row(cell);
-            for (&gene, &count) in columns.iter().zip(values) {
-                let y = f64::from(count) * scale;
-                sums[gene as usize] += y;
-                squares[gene as usize] += y * y;
-            }
-        }
-        let n = cells as f64;
-        let inverse = inverse / n;
-        let (means, dispersions) = sums
+        let n = self.cells as f64;
+        let inverse = self.inverse / n;
+        let (means, dispersions) = self
+            .sums
             .into_iter()
-            .zip(squares)
+            .zip(self.squares)
             .map(|(sum, square)| {
                 let mean = sum / n;
                 let variance = (square - n * mean * mean) / (n - 1.0).max(1.0);
@@ -67,7 +97,7 @@ impl GeneMoments {
                 (mean as f32, dispersion as f32)
             })
             .unzip();
-        Ok(Self { means, dispersions })
+        Ok(GeneMoments { means, dispersions })
     }
 }
 

@@ -2,13 +2,14 @@
 
 mod sparse;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use hdf5_pure::{AttrValue, DType, Dataset, File, FormatError, Group, VlenStringReadOptions};
 
 use crate::error::{Error, Result};
 
-pub(super) use sparse::{check_numeric, read_sparse};
+pub(super) use sparse::{SparseParts, check_numeric, read_sparse};
 
 /// Deflate cannot expand further than this; what claims more is not in the file.
 const MAX_EXPANSION: u64 = 1032;
@@ -67,7 +68,20 @@ impl Attributes {
 }
 
 impl Store {
+    /// A file whose bytes are all in memory: quick to read as a whole.
     pub(super) fn open(path: &Path) -> Result<Self> {
+        Self::open_with(path, |path| File::open(path))
+    }
+
+    /// A file of which only what is read is in memory.
+    pub(super) fn open_on_disk(path: &Path) -> Result<Self> {
+        Self::open_with(path, |path| File::open_streaming(path))
+    }
+
+    fn open_with(
+        path: &Path,
+        open: impl FnOnce(&Path) -> Result<File, hdf5_pure::Error>,
+    ) -> Result<Self> {
         let is_hdf5 = hdf5_pure::is_hdf5(path).map_err(|source| Error::io(path, source))?;
         if !is_hdf5 {
             return Err(Error::format(
@@ -77,7 +91,7 @@ impl Store {
                  compressed as a whole)",
             ));
         }
-        let file = File::open(path).map_err(|error| match error {
+        let file = open(path).map_err(|error| match error {
             hdf5_pure::Error::Io(source) => Error::io(path, source),
             other => Error::format(
                 path,
@@ -235,6 +249,41 @@ impl Store {
             DType::U64 => read(dataset.read_u64().map(converted)),
             DType::I8 | DType::I16 | DType::I64 | DType::U8 | DType::U16 => {
                 read(dataset.read_i64().map(converted))
+            }
+            other => Err(self.unsupported(at, &format!("index type {other}"))),
+        }
+    }
+
+    /// The length of a compressed chunk along the first axis; `None` where there are no chunks.
+    pub(super) fn chunk_length(&self, at: &str, dataset: &Dataset) -> Result<Option<usize>> {
+        let shape = dataset
+            .chunk_shape()
+            .map_err(|error| self.damaged(at, error))?;
+        let length = shape.and_then(|shape| shape.first().copied());
+        Ok(length.map(|length| usize::try_from(length).unwrap_or(usize::MAX).max(1)))
+    }
+
+    /// Some elements of a one-dimensional dataset of integers that must not be negative.
+    pub(super) fn read_index_window(
+        &self,
+        at: &str,
+        dataset: &Dataset,
+        window: &Range<usize>,
+    ) -> Result<Vec<u32>> {
+        let (start, count) = (window.start as u64, window.len() as u64);
+        let read = |result: Result<Option<Vec<u32>>, hdf5_pure::Error>| {
+            result
+                .map_err(|error| self.damaged(at, error))?
+                .ok_or_else(|| {
+                    self.error(at, "an index is negative or too large; the file is damaged")
+                })
+        };
+        match self.dtype(at, dataset)? {
+            DType::I32 => read(dataset.read_i32_rows(start, count).map(converted)),
+            DType::U32 => read(dataset.read_u32_rows(start, count).map(converted)),
+            DType::U64 => read(dataset.read_u64_rows(start, count).map(converted)),
+            DType::I8 | DType::I16 | DType::I64 | DType::U8 | DType::U16 => {
+                read(dataset.read_i64_rows(start, count).map(converted))
             }
             other => Err(self.unsupported(at, &format!("index type {other}"))),
         }

@@ -30,7 +30,8 @@ use crate::error::{Error, Result};
 pub use annotations::{AnnotatedCounts, Annotation, CellAnnotations};
 #[cfg(feature = "h5ad")]
 pub use h5ad::{
-    CellResults, H5adMatrix, H5adOptions, H5adResults, ResultKeys, read_h5ad, write_h5ad,
+    CellResults, H5adMatrix, H5adOptions, H5adResults, H5adSource, ResultKeys, read_h5ad,
+    write_h5ad,
 };
 pub use labels::read_labels;
 pub use mtx::{GeneNames, MtxOptions, read_10x_mtx, write_10x_mtx};

@@ -37,21 +37,8 @@ pub(super) fn named(
     cells: Vec<String>,
     mut genes: Vec<String>,
 ) -> Result<CountMatrix> {
-    if cells.is_empty() || genes.is_empty() {
-        return Err(Error::EmptyMatrix {
-            cells: cells.len(),
-            genes: genes.len(),
-        });
-    }
+    check_cell_names(&cells, &genes)?;
     make_unique(&mut genes);
-    let mut seen = HashSet::with_capacity(cells.len());
-    let repeated = cells.iter().filter(|&name| !seen.insert(name)).count();
-    if repeated > 0 {
-        tracing::warn!(
-            repeated,
-            "cell names are not unique; results cannot be joined to cells by name"
-        );
-    }
     let cell_place = |place: Place| named_place(place, &cells);
     let gene_place = |place: Place| named_place(place, &genes);
     let matrix = matrix.map_err(|error| match error {
@@ -68,6 +55,25 @@ pub(super) fn named(
         other => other,
     })?;
     matrix.with_names(cells, genes)
+}
+
+/// Refuses a matrix without cells or genes, reports cell names that are not unique.
+pub(super) fn check_cell_names(cells: &[String], genes: &[String]) -> Result<()> {
+    if cells.is_empty() || genes.is_empty() {
+        return Err(Error::EmptyMatrix {
+            cells: cells.len(),
+            genes: genes.len(),
+        });
+    }
+    let mut seen = HashSet::with_capacity(cells.len());
+    let repeated = cells.iter().filter(|&name| !seen.insert(name)).count();
+    if repeated > 0 {
+        tracing::warn!(
+            repeated,
+            "cell names are not unique; results cannot be joined to cells by name"
+        );
+    }
+    Ok(())
 }
 
 fn named_place(place: Place, names: &[String]) -> Place {

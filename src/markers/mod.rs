@@ -192,9 +192,10 @@ impl MarkerConfig {
     /// genes that were dropped later for varying little.
     ///
     /// # Errors
-    /// As [`find`](Self::find).
+    /// As [`find`](Self::find), and [`Error::CountsNotInMemory`] when counts are read from a source.
     pub fn find_in(&self, cells: &Cells, labels: &[usize]) -> Result<Vec<ClusterMarkers>> {
-        self.find_normalized(cells.counts(), cells.totals(), labels)
+        let counts = cells.counts_for("`MarkerConfig::find_in`")?;
+        self.find_normalized(counts, cells.totals(), labels)
     }
 
     fn find_normalized(

@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use ndarray::{Array2, s};
 
 use crate::batches::Batches;
+use crate::error::Result;
 use crate::nn::{ClusteringLayer, Encoder};
 
 /// Cells per block: large enough for efficient products, small enough to stay in memory whatever
@@ -46,20 +47,22 @@ pub(crate) fn hard_labels(soft_assignments: &Array2<f32>) -> Vec<usize> {
 /// Embeds all cells and, given a clustering layer, assigns them.
 ///
 /// Works in blocks of cells; neither the decoder nor automatic differentiation is involved.
+///
+/// # Errors
+/// Those of the source, when counts are read from one.
 pub fn evaluate(
     encoder: &Encoder,
     clustering: Option<&ClusteringLayer>,
     batches: &Batches<'_>,
-) -> Evaluation {
+) -> Result<Evaluation> {
     let cells = batches.cells().cells();
     let latent = encoder.layers.last().map_or(0, |layer| layer.outputs());
     let clusters = clustering.map_or(0, ClusteringLayer::clusters);
     let mut embedding = Array2::zeros((cells, latent));
     let mut soft_assignments = Array2::zeros((cells, clusters));
-    let rows: Vec<usize> = (0..cells).collect();
-    for block in rows.chunks(BLOCK) {
+    batches.for_each_block(BLOCK, |block, batches| {
         let range = block[0]..block[0] + block.len();
-        let z = encoder.forward(batches.network_input(block));
+        let z = encoder.forward(batches.network_input(block)?);
         if let Some(clustering) = clustering {
             let q = tensor_to_array(clustering.forward(z.clone()));
             soft_assignments.slice_mut(s![range.clone(), ..]).assign(&q);
@@ -67,11 +70,12 @@ pub fn evaluate(
         embedding
             .slice_mut(s![range, ..])
             .assign(&tensor_to_array(z));
-    }
-    Evaluation {
+        Ok(())
+    })?;
+    Ok(Evaluation {
         embedding,
         soft_assignments,
-    }
+    })
 }
 
 /// A tensor's values as an array of the same shape.

@@ -1,5 +1,7 @@
 //! The fitted model: embeds, assigns and denoises cells.
 
+use std::sync::Arc;
+
 use burn::module::{Module, Param};
 use burn::tensor::Device;
 use ndarray::{Array2, s};
@@ -8,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::evaluate::{Evaluation, evaluate, tensor_to_array};
 use super::results::Assignment;
 use crate::batches::Batches;
-use crate::counts::CountMatrix;
+use crate::counts::{CountMatrix, CountSource};
 use crate::error::{Error, Result};
 use crate::nn::{
     ClusteringNetwork, CountHead, Decoder, DecoderConfig, EncoderConfig, MseHead, Reconstruction,
@@ -188,15 +190,23 @@ impl<H: ReconstructionHead> FittedModel<H> {
         self.preprocessing.transform(counts)
     }
 
+    /// As [`prepare`](Self::prepare), of counts that need not fit in memory.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare), and those of the source.
+    pub fn prepare_source(&self, source: Arc<dyn CountSource>) -> Result<Cells> {
+        self.preprocessing.transform_source(source)
+    }
+
     /// Embeds cells `[cells, latent]`.
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] when the cells have another number of genes than the model; cells
-    /// from [`prepare`](Self::prepare) fit.
+    /// from [`prepare`](Self::prepare) fit. Those of the source, when counts are read from one.
     pub fn embed(&self, cells: &Cells) -> Result<Array2<f32>> {
         self.check(cells)?;
         let batches = Batches::new(cells, &self.device);
-        Ok(evaluate(&self.network.encoder, None, &batches).embedding)
+        Ok(evaluate(&self.network.encoder, None, &batches)?.embedding)
     }
 
     /// Assigns cells to clusters.
@@ -216,11 +226,11 @@ impl<H: ReconstructionHead> FittedModel<H> {
     pub fn evaluate(&self, cells: &Cells) -> Result<Evaluation> {
         self.check(cells)?;
         let batches = Batches::new(cells, &self.device);
-        Ok(evaluate(
+        evaluate(
             &self.network.encoder,
             Some(&self.network.clustering),
             &batches,
-        ))
+        )
     }
 
     /// Denoised expression `[cells, genes]`: the decoder's expectation times each cell's size
@@ -238,9 +248,8 @@ impl<H: ReconstructionHead> FittedModel<H> {
         };
         let batches = Batches::new(cells, &self.device);
         let mut denoised = Array2::zeros((cells.cells(), cells.genes()));
-        let rows: Vec<usize> = (0..cells.cells()).collect();
-        for block in rows.chunks(1024) {
-            let latent = self.network.encode(batches.network_input(block));
+        batches.for_each_block(1024, |block, batches| {
+            let latent = self.network.encode(batches.network_input(block)?);
             let output = part.head.forward(part.decoder.forward(latent));
             let mut values = tensor_to_array(part.head.expectation(&output));
             if H::SCALES_WITH_SIZE_FACTOR {
@@ -251,7 +260,8 @@ impl<H: ReconstructionHead> FittedModel<H> {
             denoised
                 .slice_mut(s![block[0]..block[0] + block.len(), ..])
                 .assign(&values);
-        }
+            Ok(())
+        })?;
         Ok(denoised)
     }
 

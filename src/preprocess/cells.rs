@@ -1,25 +1,49 @@
 //! What training consumes.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use ndarray::{Array2, Axis};
 
+use super::FilterReport;
+use super::cell_rows::{CellRows, RowCounts};
 use super::fingerprint::{CachedFingerprint, Fingerprint};
 use super::fitted::{BatchLabels, FittedPreprocess, GeneStatistics};
 use super::normalize::size_factors;
-use super::{Clip, FilterReport, Scaling};
-use crate::counts::CountMatrix;
-use crate::kernel::sparse::{Entry, SparseInput};
+use super::scaler::{Logarithms, Scaler};
+use super::stored::{LoadedRows, Stored};
+use crate::counts::{CountMatrix, GeneMoments, MomentSums};
+use crate::error::{Error, Result};
+use crate::kernel::sparse::SparseInput;
+
+/// Most cells that are held in memory at a time when counts are read from a source.
+const BUFFER_CELLS: usize = 1 << 16;
+
+/// Most bytes that those cells take; eight a non-zero count.
+const BUFFER_BYTES: f64 = 256.0 * 1024.0 * 1024.0;
 
 /// Preprocessed cells: raw counts for the loss, scaled values for the network, size factors.
 ///
 /// Made by [`Preprocess::fit`](super::Preprocess::fit) and [`FittedPreprocess::transform`] only.
 /// They are kept sparse, in 8 bytes per non-zero count (gene, count); a cell's scaled values are
 /// computed when they are asked for.
+///
+/// # Out of core
+///
+/// Cells made by [`Preprocess::fit_source`](super::Preprocess::fit_source) and
+/// [`FittedPreprocess::transform_source`] keep no counts: they read them from their
+/// [`CountSource`](crate::counts::CountSource) when they are needed, so everything that reads counts
+/// can fail. Two such cells are equal when they read the same of one source.
+///
+/// Training then visits cells in another order than in memory, because a file cannot be read one
+/// random cell at a time: in every epoch blocks of consecutive cells are shuffled, as many blocks as
+/// fit the [buffer](Self::with_buffer_cells) are read, the cells of the buffer are shuffled, and
+/// batches are taken from it while a thread reads the next buffer. When all cells fit in one buffer,
+/// the order, and with it every bit of the result, is that of cells in memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cells {
     preprocessing: FittedPreprocess,
-    counts: CountMatrix,
+    counts: Stored,
     /// Total count of each cell, of genes that passed the filters `[cells]`.
     totals: Vec<f64>,
     /// How values become inputs, one for every kind of cell.
@@ -32,13 +56,24 @@ pub struct Cells {
     batches: Option<BatchLabels>,
     report: FilterReport,
     fingerprint: CachedFingerprint,
+    /// Cells in memory at a time; `None`: by default.
+    buffer_cells: Option<usize>,
+}
+
+/// How cells are read that are not in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reading {
+    /// Consecutive cells that are read together.
+    pub block: usize,
+    /// Blocks in memory at a time.
+    pub blocks: usize,
 }
 
 impl Cells {
     /// Puts cells together from the kept counts `[cells, genes]` and the total count of each cell.
     pub(super) fn assemble(
         preprocessing: FittedPreprocess,
-        counts: CountMatrix,
+        counts: Stored,
         totals: &[f64],
         kept_cells: Vec<usize>,
         kept_genes: Vec<Option<usize>>,
@@ -83,12 +118,13 @@ impl Cells {
             report,
             preprocessing,
             fingerprint: CachedFingerprint::default(),
+            buffer_cells: None,
         }
     }
 
     /// Number of cells.
     pub fn cells(&self) -> usize {
-        self.counts.cells()
+        self.totals.len()
     }
 
     /// Number of genes the network sees.
@@ -97,8 +133,120 @@ impl Cells {
     }
 
     /// Raw counts `[cells, genes]` of the kept cells and genes: what the loss compares with.
-    pub fn counts(&self) -> &CountMatrix {
-        &self.counts
+    ///
+    /// # Errors
+    /// [`Error::CountsNotInMemory`] when they are read from a source.
+    pub fn counts(&self) -> Result<&CountMatrix> {
+        self.counts_for("`Cells::counts`")
+    }
+
+    /// As [`counts`](Self::counts), for what the error names.
+    pub(crate) fn counts_for(&self, what: &'static str) -> Result<&CountMatrix> {
+        match &self.counts {
+            Stored::Matrix(counts) => Ok(counts),
+            Stored::Source(_) => Err(Error::CountsNotInMemory { what }),
+        }
+    }
+
+    /// Number of non-zero counts of these cells and genes.
+    pub fn stored(&self) -> usize {
+        self.counts.entries()
+    }
+
+    /// How many cells are held in memory at a time when counts are read from a source (default:
+    /// 65 536, fewer where these take more than 256 MiB at 8 bytes a non-zero count). While one
+    /// buffer trains the next is read: memory for two is needed. Larger ones shuffle better.
+    ///
+    /// Nothing changes for cells in memory.
+    pub fn with_buffer_cells(mut self, cells: usize) -> Self {
+        self.buffer_cells = Some(cells);
+        self
+    }
+
+    /// How cells are read that are not in memory.
+    pub(crate) fn reading(&self) -> Option<Reading> {
+        let Stored::Source(counts) = &self.counts else {
+            return None;
+        };
+        let block = counts.block();
+        let cells = self.buffer_cells.unwrap_or_else(|| {
+            let bytes_per_cell = 8.0 * self.stored() as f64 / self.cells().max(1) as f64;
+            let most = (BUFFER_BYTES / bytes_per_cell.max(1.0)) as usize;
+            most.min(BUFFER_CELLS)
+        });
+        Some(Reading {
+            block,
+            blocks: (cells / block).max(1),
+        })
+    }
+
+    /// The rows of these cells, read from the source when they are not in memory.
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub(crate) fn rows(&self, cells: &[usize]) -> Result<CellRows<'_>> {
+        Ok(match &self.counts {
+            Stored::Matrix(counts) => CellRows::new(self, RowCounts::Matrix(counts)),
+            Stored::Source(counts) => {
+                let loaded = counts.load_scattered(&self.kept_cells, cells)?;
+                self.loaded_rows(Arc::new(loaded))
+            }
+        })
+    }
+
+    /// Rows that were [loaded](Self::load).
+    pub(crate) fn loaded_rows(&self, rows: Arc<LoadedRows>) -> CellRows<'_> {
+        CellRows::new(self, RowCounts::Loaded(rows))
+    }
+
+    /// Reads rising cells that lie close together, unless they are in memory already.
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub(crate) fn load(&self, cells: Vec<usize>) -> Result<Option<LoadedRows>> {
+        match &self.counts {
+            Stored::Matrix(_) => Ok(None),
+            Stored::Source(counts) => counts.load(&self.kept_cells, cells).map(Some),
+        }
+    }
+
+    /// Reads cells wherever they lie, unless they are in memory already.
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub(crate) fn load_scattered(&self, cells: &[usize]) -> Result<Option<LoadedRows>> {
+        match &self.counts {
+            Stored::Matrix(_) => Ok(None),
+            Stored::Source(counts) => counts.load_scattered(&self.kept_cells, cells).map(Some),
+        }
+    }
+
+    /// Calls `visit` with position, genes and raw counts of every cell, in order; what is not in
+    /// memory is read ahead.
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub(crate) fn visit(&self, mut visit: impl FnMut(usize, &[u32], &[f32]) + Send) -> Result<()> {
+        match &self.counts {
+            Stored::Matrix(counts) => {
+                for cell in 0..self.cells() {
+                    let (genes, values) = counts.row(cell);
+                    visit(cell, genes, values);
+                }
+                Ok(())
+            }
+            Stored::Source(counts) => counts.visit(&self.kept_cells, visit),
+        }
+    }
+
+    /// Moments of the genes.
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub(crate) fn gene_moments(&self) -> Result<GeneMoments> {
+        let mut sums = MomentSums::new(self.genes());
+        self.visit(|cell, genes, values| sums.add(self.size_factors[cell], genes, values))?;
+        sums.finish()
     }
 
     /// Size factor of each cell `[cells]`: its total count over the median total of the training
@@ -119,29 +267,36 @@ impl Cells {
 
     /// Writes the scaled network input of a cell into `row` `[genes]`.
     ///
+    /// # Errors
+    /// Those of the source, when counts are read from one.
+    ///
     /// # Panics
     /// When `cell` is not below [`cells`](Self::cells) or `row` does not have
     /// [`genes`](Self::genes) elements, as slice indexing does.
-    pub fn fill_input(&self, cell: usize, row: &mut [f32]) {
-        row.copy_from_slice(self.input_at_zeros(cell));
-        self.set_input_at_counts(cell, row);
+    pub fn fill_input(&self, cell: usize, row: &mut [f32]) -> Result<()> {
+        self.rows(&[cell])?.fill_input(cell, row);
+        Ok(())
     }
 
     /// What the network input of a cell would be if all its counts were zero `[genes]`.
     pub(crate) fn input_at_zeros(&self, cell: usize) -> &[f32] {
-        &self.scaler(cell).zeros
+        self.zeros_of(self.scaler_index(cell))
     }
 
-    /// Overwrites the network input of a cell where a count is stored.
-    pub(crate) fn set_input_at_counts(&self, cell: usize, row: &mut [f32]) {
-        self.for_each_input(cell, |gene, input| row[gene] = input);
+    /// What the network input of cells of a kind is where a count is zero `[genes]`.
+    pub(super) fn zeros_of(&self, scaler: usize) -> &[f32] {
+        &self.scalers[scaler].zeros
     }
 
     /// Calls `f` with gene and network input of every stored count of a cell, genes rising.
-    fn for_each_input(&self, cell: usize, mut f: impl FnMut(usize, f32)) {
-        let scaler = self.scaler(cell);
+    pub(super) fn for_each_input(
+        &self,
+        cell: usize,
+        (genes, values): (&[u32], &[f32]),
+        mut f: impl FnMut(usize, f32),
+    ) {
+        let scaler = &self.scalers[self.scaler_index(cell)];
         let mut logarithms = Logarithms::new(self.preprocessing.target_total() / self.totals[cell]);
-        let (genes, values) = self.counts.row(cell);
         for (&gene, &count) in genes.iter().zip(values) {
             let gene = gene as usize;
             f(gene, scaler.scale(gene, logarithms.of(count)));
@@ -150,42 +305,17 @@ impl Cells {
 
     /// The scaled network input of the given cells, sparse.
     ///
+    /// # Errors
+    /// Those of the source, when counts are read from one.
+    ///
     /// # Panics
     /// When one of them is not below [`cells`](Self::cells), as slice indexing does.
-    pub fn sparse_input(&self, cells: &[usize]) -> SparseInput {
-        // Only the bases that these cells have, in the order in which they come.
-        let mut used: Vec<usize> = Vec::new();
-        let base_of_row = cells.iter().map(|&cell| {
-            let scaler = self.scaler_index(cell);
-            let known = used.iter().position(|&other| other == scaler);
-            known.unwrap_or_else(|| {
-                used.push(scaler);
-                used.len() - 1
-            })
-        });
-        let base_of_row = base_of_row.collect();
-        let zeros = |scaler: &usize| self.scalers[*scaler].zeros.as_slice();
-        let bases = used.iter().map(zeros).collect::<Vec<_>>().concat();
-        let lengths = cells.iter().map(|&cell| self.counts.row(cell).0.len());
-        SparseInput::new(self.genes(), bases, base_of_row, lengths, |row, entries| {
-            let zeros = &self.scaler(cells[row]).zeros;
-            let mut entries = entries.iter_mut();
-            self.for_each_input(cells[row], |gene, input| {
-                if let Some(entry) = entries.next() {
-                    *entry = Entry {
-                        index: gene as u32,
-                        value: input - zeros[gene],
-                    };
-                }
-            });
-        })
+    pub fn sparse_input(&self, cells: &[usize]) -> Result<SparseInput> {
+        Ok(self.rows(cells)?.sparse_input(cells))
     }
 
-    fn scaler(&self, cell: usize) -> &Scaler {
-        &self.scalers[self.scaler_index(cell)]
-    }
-
-    fn scaler_index(&self, cell: usize) -> usize {
+    /// Which kind of cell a cell is, for scaling.
+    pub(super) fn scaler_index(&self, cell: usize) -> usize {
         let batch = self
             .batches
             .as_ref()
@@ -195,20 +325,16 @@ impl Cells {
 
     /// Writes the raw counts of a cell into `row` `[genes]`.
     ///
+    /// # Errors
+    /// Those of the source, when counts are read from one.
+    ///
     /// # Panics
     /// As [`fill_input`](Self::fill_input).
-    pub fn fill_counts(&self, cell: usize, row: &mut [f32]) {
+    pub fn fill_counts(&self, cell: usize, row: &mut [f32]) -> Result<()> {
         assert_eq!(row.len(), self.genes(), "length of the row to fill");
         row.fill(0.0);
-        self.set_counts(cell, row);
-    }
-
-    /// Overwrites with the raw counts of a cell where one is stored.
-    pub(crate) fn set_counts(&self, cell: usize, row: &mut [f32]) {
-        let (genes, values) = self.counts.row(cell);
-        for (&gene, &value) in genes.iter().zip(values) {
-            row[gene as usize] = value;
-        }
+        self.rows(&[cell])?.set_counts(cell, row);
+        Ok(())
     }
 
     /// Names of the kept cells.
@@ -250,40 +376,52 @@ impl Cells {
 
     /// The network input as a dense matrix `[cells, genes]`: `4 · cells · genes` bytes, so for
     /// small data only.
-    pub fn to_dense_input(&self) -> Array2<f32> {
+    ///
+    /// # Errors
+    /// Those of the source, when counts are read from one.
+    pub fn to_dense_input(&self) -> Result<Array2<f32>> {
         let mut dense = Array2::zeros((self.cells(), self.genes()));
-        for (cell, mut row) in dense.axis_iter_mut(Axis(0)).enumerate() {
-            if let Some(row) = row.as_slice_mut() {
-                self.fill_input(cell, row);
+        self.visit(|cell, genes, values| {
+            if let Some(row) = dense.index_axis_mut(Axis(0), cell).as_slice_mut() {
+                row.copy_from_slice(self.input_at_zeros(cell));
+                self.for_each_input(cell, (genes, values), |gene, input| row[gene] = input);
             }
-        }
-        dense
+        })?;
+        Ok(dense)
     }
 
     /// A hash of counts, network input, names, batches and settings: equal for equal data and
-    /// settings, on every machine of the same kind. A checkpoint stores it and refuses other data.
+    /// settings, on every machine of the same kind, wherever the counts are. A checkpoint stores it
+    /// and refuses other data.
     ///
-    /// The first call reads all data once (about two seconds per 10⁸ non-zero counts).
-    pub fn fingerprint(&self) -> u64 {
+    /// The first call reads all data once (about a second per 10⁸ non-zero counts in memory).
+    ///
+    /// # Errors
+    /// Those of the source, when counts are read from one.
+    pub fn fingerprint(&self) -> Result<u64> {
         self.fingerprint
             .get_or_compute(|| self.compute_fingerprint())
     }
 
-    fn compute_fingerprint(&self) -> u64 {
+    fn compute_fingerprint(&self) -> Result<u64> {
         let mut hash = Fingerprint::new();
         hash.number(self.cells());
         hash.number(self.genes());
-        for &offset in self.counts.offsets() {
-            hash.number(offset);
+        // Side by side, so that one pass over the data is enough.
+        let mut parts = [(); 4].map(|()| Fingerprint::new());
+        self.visit(|cell, genes, values| {
+            let [lengths, indices, counts, inputs] = &mut parts;
+            lengths.number(genes.len());
+            for (gene, &count) in genes.iter().zip(values) {
+                indices.bytes(&gene.to_le_bytes());
+                counts.float(count);
+            }
+            self.for_each_input(cell, (genes, values), |_, input| inputs.float(input));
+        })?;
+        for part in parts {
+            hash.bytes(&part.finish().to_le_bytes());
         }
-        for gene in self.counts.indices() {
-            hash.bytes(&gene.to_le_bytes());
-        }
-        hash.floats(self.counts.values());
-        hash.number(self.counts.stored());
-        for cell in 0..self.cells() {
-            self.for_each_input(cell, |_, input| hash.float(input));
-        }
+        hash.number(self.stored());
         for scaler in &self.scalers {
             hash.floats(&scaler.zeros);
         }
@@ -296,157 +434,6 @@ impl Cells {
         }
         // Writing into a hash cannot fail.
         let _ = write!(hash, "{:?}", self.preprocessing.settings());
-        hash.finish()
-    }
-}
-
-/// Scaling of one kind of cell: `(value − centre) / divisor`, within limits.
-#[derive(Debug, Clone, PartialEq)]
-struct Scaler {
-    /// Centre and divisor of every gene `[genes]`.
-    genes: Vec<(f64, f64)>,
-    low: f64,
-    high: f64,
-    /// The network's input at a zero count `[genes]`.
-    zeros: Vec<f32>,
-}
-
-impl Scaler {
-    fn new(statistics: &GeneStatistics, scaling: Option<Scaling>) -> Self {
-        // Values pass unchanged through a centre of 0, a divisor of 1 and infinite limits.
-        let scaling = scaling.unwrap_or(Scaling {
-            center: false,
-            exponent: 0.0,
-            unit_variance: false,
-            clip: None,
-        });
-        let divisor = |sd: f64| {
-            if sd > 0.0 {
-                sd.powf(scaling.exponent)
-            } else {
-                1.0
-            }
-        };
-        let common = match scaling.unit_variance {
-            true => root_mean_square(statistics.sd.iter().map(|&sd| sd / divisor(sd))),
-            false => 1.0,
-        };
-        let genes = statistics.mean.iter().zip(&statistics.sd);
-        let genes = genes.map(|(&mean, &sd)| {
-            let center = if scaling.center { mean } else { 0.0 };
-            (center, divisor(sd) * common)
-        });
-        let clip = scaling.clip;
-        let (low, high) = clip.map_or((f64::NEG_INFINITY, f64::INFINITY), Clip::range);
-        let mut scaler = Self {
-            genes: genes.collect(),
-            low,
-            high,
-            zeros: Vec::new(),
-        };
-        scaler.zeros = (0..scaler.genes.len())
-            .map(|gene| scaler.scale(gene, 0.0))
-            .collect();
-        scaler
-    }
-
-    /// The network input for a log-normalised value.
-    fn scale(&self, gene: usize, value: f64) -> f32 {
-        let (center, divisor) = self.genes[gene];
-        self.limit((value - center) / divisor) as f32
-    }
-
-    /// `f64::clamp` without its check of the limits.
-    fn limit(&self, value: f64) -> f64 {
-        let value = if value < self.low { self.low } else { value };
-        if value > self.high { self.high } else { value }
-    }
-}
-
-/// 1 without values that are not zero.
-fn root_mean_square(values: impl ExactSizeIterator<Item = f64>) -> f64 {
-    let count = values.len().max(1) as f64;
-    let mean = values.map(|value| value * value).sum::<f64>() / count;
-    if mean > 0.0 { mean.sqrt() } else { 1.0 }
-}
-
-/// log1p of the normalised counts of one cell.
-///
-/// A cell has few different counts, nearly all of them small: each of those is taken the logarithm
-/// of once.
-struct Logarithms {
-    scale: f64,
-    /// Of the counts 0, 1, 2, …; negative where not yet known.
-    known: [f64; Self::SMALL],
-}
-
-impl Logarithms {
-    const SMALL: usize = 32;
-
-    fn new(scale: f64) -> Self {
-        Self {
-            scale,
-            known: [-1.0; Self::SMALL],
-        }
-    }
-
-    fn of(&mut self, count: f32) -> f64 {
-        let whole = count as i32;
-        let scale = self.scale;
-        let compute = || (f64::from(count) * scale).ln_1p();
-        match self.known.get_mut(whole as usize) {
-            Some(known) if whole as f32 == count => {
-                if *known < 0.0 {
-                    *known = compute();
-                }
-                *known
-            }
-            _ => compute(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn remembered_logarithms_are_the_computed_ones() {
-        let scale = 0.37;
-        let mut logarithms = Logarithms::new(scale);
-        let counts = [
-            1.0, 2.0, 1.0, 0.5, 2.5, 31.0, 32.0, 31.0, 31.5, 1e9, 5e9, 2.0, 1e30,
-        ];
-        for count in counts {
-            let expected = (f64::from(count) * scale).ln_1p();
-            assert_eq!(
-                logarithms.of(count).to_bits(),
-                expected.to_bits(),
-                "{count}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_scaler_centres_divides_and_limits() {
-        let statistics = GeneStatistics {
-            mean: vec![1.0, 2.0],
-            sd: vec![4.0, 0.0],
-        };
-        let z_score = Scaling::z_score();
-        for (scaling, expected) in [
-            (None, [9.0, 9.0]),
-            (Some(z_score), [2.0, 7.0]),
-            (Some(z_score.with_center(false)), [2.25, 9.0]),
-            (Some(z_score.with_exponent(0.5)), [4.0, 7.0]),
-            (Some(z_score.with_clip(Clip::Upper(3.0))), [2.0, 3.0]),
-        ] {
-            let scaler = Scaler::new(&statistics, scaling);
-            assert_eq!([scaler.scale(0, 9.0), scaler.scale(1, 9.0)], expected);
-        }
-        let upper = Scaler::new(&statistics, Some(z_score.with_clip(Clip::Upper(0.5))));
-        let both = Scaler::new(&statistics, Some(z_score.with_clip(Clip::Both(0.5))));
-        assert_eq!(upper.zeros, [-0.25, -2.0]);
-        assert_eq!(both.zeros, [-0.25, -0.5]);
+        Ok(hash.finish())
     }
 }

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::Preprocess;
-use crate::counts::{CountMatrix, GeneMap, Row};
+use super::survey::{CellSums, place};
+use crate::counts::CountSource;
 use crate::error::{Error, Result};
 
 /// How many cells and genes preprocessing dropped, and why.
@@ -37,10 +38,10 @@ pub struct FilterReport {
 }
 
 impl FilterReport {
-    pub(super) fn new(counts: &CountMatrix) -> Self {
+    pub(super) fn new(source: &dyn CountSource) -> Self {
         Self {
-            cells_before: counts.cells(),
-            genes_before: counts.genes(),
+            cells_before: source.cell_names().len(),
+            genes_before: source.gene_names().len(),
             ..Self::default()
         }
     }
@@ -88,21 +89,18 @@ pub(super) struct CellFilter {
     pub totals: Vec<f64>,
 }
 
-/// Applies the cell thresholds to the counts of the genes that `passed` theirs.
+/// Applies the cell thresholds to what cells have of the genes that passed theirs.
 pub(super) fn filter_cells(
     settings: &Preprocess,
-    counts: &CountMatrix,
-    passed: &GeneMap,
+    cells: &CellSums,
     report: &mut FilterReport,
 ) -> CellFilter {
-    let mut kept = Vec::with_capacity(counts.cells());
-    let mut totals = Vec::with_capacity(counts.cells());
-    let mut row = Row::default();
-    for cell in 0..counts.cells() {
-        let (total, genes) = passed.total(counts, cell, &mut row);
+    let mut kept = Vec::with_capacity(cells.totals.len());
+    let mut totals = Vec::with_capacity(cells.totals.len());
+    for (cell, (&total, &genes)) in cells.totals.iter().zip(&cells.genes).enumerate() {
         if total < settings.min_counts_per_cell {
             report.cells_with_few_counts += 1;
-        } else if genes < settings.min_genes_per_cell {
+        } else if (genes as usize) < settings.min_genes_per_cell {
             report.cells_with_few_genes += 1;
         } else {
             kept.push(cell);
@@ -113,12 +111,12 @@ pub(super) fn filter_cells(
 }
 
 /// Refuses kept cells without counts: their size factor would be zero.
-pub(super) fn refuse_empty_cells(counts: &CountMatrix, filter: &CellFilter) -> Result<()> {
+pub(super) fn refuse_empty_cells(source: &dyn CountSource, filter: &CellFilter) -> Result<()> {
     let is_empty = |total: &f64| *total <= 0.0;
     match filter.totals.iter().position(is_empty) {
         None => Ok(()),
         Some(first) => Err(Error::EmptyCell {
-            cell: counts.cell_place(filter.kept[first]),
+            cell: place(filter.kept[first], source.cell_names()),
             count: filter
                 .totals
                 .iter()

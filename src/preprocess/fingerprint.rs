@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::OnceLock;
 
+use crate::error::Result;
+
 /// FNV-1a, 64 bits: the same on every machine and in every release of Rust, unlike the standard
 /// library's hasher.
 pub(crate) struct Fingerprint(u64);
@@ -61,8 +63,14 @@ impl fmt::Write for Fingerprint {
 pub(super) struct CachedFingerprint(OnceLock<u64>);
 
 impl CachedFingerprint {
-    pub fn get_or_compute(&self, compute: impl FnOnce() -> u64) -> u64 {
-        *self.0.get_or_init(compute)
+    pub fn get_or_compute(&self, compute: impl FnOnce() -> Result<u64>) -> Result<u64> {
+        match self.0.get() {
+            Some(&known) => Ok(known),
+            None => {
+                let computed = compute()?;
+                Ok(*self.0.get_or_init(|| computed))
+            }
+        }
     }
 }
 

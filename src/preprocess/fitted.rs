@@ -2,14 +2,18 @@
 
 use std::collections::HashMap;
 use std::fmt::{Display, Write as _};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::filter::{FilterReport, filter_cells, refuse_empty_cells};
+use super::filter::{CellFilter, FilterReport, filter_cells, refuse_empty_cells};
+use super::fit::refuse_empty;
 use super::genes::GeneList;
 use super::normalize::Moments;
+use super::stored::Input;
+use super::survey::survey_of;
 use super::{Cells, Preprocess};
-use crate::counts::{CountMatrix, GeneMap};
+use crate::counts::{CountMatrix, CountSource, GeneMap};
 use crate::error::{Error, Result};
 use crate::exact;
 
@@ -199,7 +203,7 @@ impl FittedPreprocess {
     /// let new = CountMatrix::from_dense(array![[3.0, 1.0]].view())?
     ///     .with_names(vec!["new".into()], names(["LYZ", "CD3E"]))?;
     /// let new_cells = cells.preprocessing().transform(&new)?;
-    /// assert_eq!(new_cells.to_dense_input().row(0), cells.to_dense_input().row(0));
+    /// assert_eq!(new_cells.to_dense_input()?.row(0), cells.to_dense_input()?.row(0));
     /// # Ok::<(), celldec::Error>(())
     /// ```
     ///
@@ -210,7 +214,7 @@ impl FittedPreprocess {
     /// - [`Error::EmptyCell`] for a cell without counts in the model's genes that the filters do
     ///   not drop.
     pub fn transform(&self, counts: &CountMatrix) -> Result<Cells> {
-        self.transform_labelled(counts, None)
+        self.transform_input(Input::Matrix(counts), None)
     }
 
     /// As [`transform`](Self::transform), for cells of named batches: cells of a batch that was
@@ -224,44 +228,66 @@ impl FittedPreprocess {
         counts: &CountMatrix,
         batches: &[L],
     ) -> Result<Cells> {
-        let labels = BatchLabels::new(counts, batches)?;
-        self.transform_labelled(counts, Some(labels))
+        let labels = BatchLabels::new(counts.cells(), batches)?;
+        self.transform_input(Input::Matrix(counts), Some(labels))
     }
 
-    fn transform_labelled(
+    /// As [`transform`](Self::transform), of counts that need not fit in memory: one pass over them
+    /// now, and the [`Cells`] read counts from the source when they are needed.
+    ///
+    /// # Errors
+    /// As [`transform`](Self::transform), and those of the source.
+    pub fn transform_source(&self, source: Arc<dyn CountSource>) -> Result<Cells> {
+        self.transform_input(Input::Source(source), None)
+    }
+
+    /// As [`transform_with_batches`](Self::transform_with_batches), of counts that need not fit in
+    /// memory.
+    ///
+    /// # Errors
+    /// As [`transform_with_batches`](Self::transform_with_batches), and those of the source.
+    pub fn transform_source_with_batches<L: Display>(
         &self,
-        counts: &CountMatrix,
-        labels: Option<BatchLabels>,
+        source: Arc<dyn CountSource>,
+        batches: &[L],
     ) -> Result<Cells> {
-        self.learned.settings.check_counts(counts)?;
-        let mut report = FilterReport::new(counts);
+        let labels = BatchLabels::new(source.cell_names().len(), batches)?;
+        self.transform_input(Input::Source(source), Some(labels))
+    }
 
-        let positions = self.learned.total_genes.locate(counts.gene_names());
+    fn transform_input(&self, input: Input<'_>, labels: Option<BatchLabels>) -> Result<Cells> {
+        let source = input.source();
+        refuse_empty(source)?;
+        let mut report = FilterReport::new(source);
+        let genes = source.gene_names().len();
+
+        let positions = self.learned.total_genes.locate(source.gene_names());
         self.record_overlap(&positions, &mut report)?;
-
-        let passed = GeneMap::new(&positions, counts.genes())?;
-        let cell_filter = filter_cells(&self.learned.settings, counts, &passed, &mut report);
-        report.refuse_nothing_left(cell_filter.kept.len(), self.learned.selected.len())?;
-        refuse_empty_cells(counts, &cell_filter)?;
         let kept_genes: Vec<_> = self
             .learned
             .selected
             .iter()
             .map(|&gene| positions[gene])
             .collect();
-        let used = counts.select(
-            cell_filter.kept.iter().copied(),
-            &kept_genes,
-            self.gene_names.clone(),
-        )?;
 
-        let labels = labels.map(|labels| labels.select(&cell_filter.kept));
+        let passed = GeneMap::new(&positions, genes)?;
+        let used = GeneMap::new(&kept_genes, genes)?;
+        let allow_fractional = self.learned.settings.allow_fractional;
+        let (cell_sums, entries) = survey_of(source, &passed, &used, allow_fractional)?;
+        let cell_filter = filter_cells(&self.learned.settings, &cell_sums, &mut report);
+        report.refuse_nothing_left(cell_filter.kept.len(), self.learned.selected.len())?;
+        refuse_empty_cells(source, &cell_filter)?;
+        let CellFilter { kept, totals } = cell_filter;
+        let mut used = input.keep(&kept, &kept_genes, self.gene_names.clone())?;
+        used.set_entries(kept.iter().map(|&cell| entries[cell] as usize).sum());
+
+        let labels = labels.map(|labels| labels.select(&kept));
         report.log();
         Ok(Cells::assemble(
             self.clone(),
             used,
-            &cell_filter.totals,
-            cell_filter.kept,
+            &totals,
+            kept,
             kept_genes,
             labels,
             report,
@@ -324,11 +350,11 @@ pub(super) struct BatchLabels {
 }
 
 impl BatchLabels {
-    pub fn new<L: Display>(counts: &CountMatrix, batches: &[L]) -> Result<Self> {
-        if batches.len() != counts.cells() {
+    pub fn new<L: Display>(cells: usize, batches: &[L]) -> Result<Self> {
+        if batches.len() != cells {
             return Err(Error::LengthMismatch {
                 what: "the list of batch labels".into(),
-                expected: counts.cells(),
+                expected: cells,
                 found: batches.len(),
             });
         }

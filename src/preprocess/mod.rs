@@ -6,38 +6,42 @@
 //! [`Preprocess::fit`] learns from training cells and returns [`Cells`], whose
 //! [`FittedPreprocess`] repeats exactly the same on new cells.
 //!
-//! Counts ([`CountMatrix`]) and normalised values are different types: [`Cells`] come from
-//! preprocessing only, and a dense cells × genes matrix is never formed.
+//! Counts ([`CountMatrix`](crate::counts::CountMatrix)) and normalised values are different types:
+//! [`Cells`] come from preprocessing only, and a dense cells × genes matrix is never formed.
+//!
+//! Counts that do not fit in memory are read from a [`CountSource`](crate::counts::CountSource) part
+//! by part: [`Preprocess::fit_source`] gives, bit for bit, what [`Preprocess::fit`] gives of the same
+//! counts in memory, and [`Cells`] that read counts when they are needed.
 
+mod cell_rows;
 mod cells;
 mod filter;
 mod fingerprint;
+mod fit;
 mod fitted;
 mod genes;
 mod loess;
 mod normalize;
 mod principal_components;
+mod scaler;
+mod stored;
+mod survey;
 pub mod variable_genes;
-
-use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
-use crate::counts::{CountMatrix, GeneMap};
-use crate::error::{Error, ParameterError, Result};
+use crate::error::ParameterError;
 
+pub(crate) use cell_rows::CellRows;
+pub(crate) use cells::Reading;
 pub(crate) use fingerprint::Fingerprint;
+pub(crate) use stored::LoadedRows;
 
 pub use cells::Cells;
 pub use filter::FilterReport;
 pub use fitted::{BatchStatistics, FittedPreprocess, GeneStatistics};
 pub use principal_components::PrincipalComponents;
 pub use variable_genes::{Flavor, VariableGenes};
-
-use filter::{CellFilter, filter_cells, refuse_empty_cells};
-use fitted::{BatchLabels, Learned};
-use genes::GeneList;
-use normalize::{Part, median, moments};
 
 /// What the counts of a cell are normalised to.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -170,8 +174,8 @@ impl Scaling {
 /// assert_eq!(cells.size_factors(), &[1.0, 0.5, 2.0]); // totals 4, 2, 8 over their median
 ///
 /// let mut row = vec![0.0; cells.genes()];
-/// cells.fill_input(0, &mut row); // what the network sees: z-scores of log1p values
-/// cells.fill_counts(0, &mut row); // what the loss sees: raw counts
+/// cells.fill_input(0, &mut row)?; // what the network sees: z-scores of log1p values
+/// cells.fill_counts(0, &mut row)?; // what the loss sees: raw counts
 /// assert_eq!(row, [1.0, 3.0]);
 /// # Ok::<(), celldec::Error>(())
 /// ```
@@ -360,157 +364,6 @@ impl Preprocess {
             }
         }
         Ok(())
-    }
-
-    /// Learns the preprocessing from `counts` (cells × genes) and applies it.
-    ///
-    /// Genes are scaled over all cells.
-    ///
-    /// # Errors
-    /// - [`Error::Parameter`] for a setting outside its range,
-    /// - [`Error::EmptyMatrix`], [`Error::AllFiltered`] when there is nothing (left) to learn from,
-    /// - [`Error::FractionalCount`] for values that are not integers, unless allowed,
-    /// - [`Error::EmptyCell`] for a cell without counts that the filters do not drop,
-    /// - [`Error::VariableGenes`] when variable genes cannot be found.
-    pub fn fit(&self, counts: &CountMatrix) -> Result<Cells> {
-        self.fit_labelled(counts, None)
-    }
-
-    /// As [`fit`](Self::fit), with genes scaled **within each batch**: mean and standard deviation
-    /// come from the cells of the same batch. `batches` names the batch of every cell of `counts`.
-    ///
-    /// New cells of a batch that was not seen here are scaled by the statistics of all cells.
-    ///
-    /// # Errors
-    /// As [`fit`](Self::fit), and [`Error::LengthMismatch`] when `batches` does not have one label
-    /// per cell.
-    pub fn fit_with_batches<L: Display>(
-        &self,
-        counts: &CountMatrix,
-        batches: &[L],
-    ) -> Result<Cells> {
-        let labels = BatchLabels::new(counts, batches)?;
-        self.fit_labelled(counts, Some(labels))
-    }
-
-    fn fit_labelled(&self, counts: &CountMatrix, labels: Option<BatchLabels>) -> Result<Cells> {
-        self.validate()?;
-        self.check_counts(counts)?;
-        let mut report = FilterReport::new(counts);
-
-        let passing = self.passing_genes(counts, &mut report);
-        let total_genes = GeneList::select(counts.gene_names(), &passing);
-        let passed: Vec<_> = passing.iter().map(|&gene| Some(gene)).collect();
-        let passed = GeneMap::new(&passed, counts.genes())?;
-        let cell_filter = filter_cells(self, counts, &passed, &mut report);
-        report.refuse_nothing_left(cell_filter.kept.len(), passing.len())?;
-        refuse_empty_cells(counts, &cell_filter)?;
-        let CellFilter { kept, totals } = cell_filter;
-
-        let median_total = median(&totals);
-        let target_total = match self.target_sum {
-            TargetSum::Median => median_total,
-            TargetSum::Fixed(total) => total,
-        };
-        let scales: Vec<f64> = totals.iter().map(|total| target_total / total).collect();
-
-        let selected = match self.variable_genes {
-            Some(variable) if variable.number < passing.len() => {
-                let mut scale_of_cell = vec![0.0; counts.cells()];
-                for (&cell, &scale) in kept.iter().zip(&scales) {
-                    scale_of_cell[cell] = scale;
-                }
-                let part = Part {
-                    counts,
-                    cells: &kept,
-                    genes: &passing,
-                };
-                let selected = variable.select(part, &scale_of_cell)?;
-                report.genes_not_variable = passing.len() - selected.len();
-                selected
-            }
-            _ => (0..passing.len()).collect(),
-        };
-        let kept_genes: Vec<_> = selected.iter().map(|&gene| Some(passing[gene])).collect();
-        let names = selected
-            .iter()
-            .map(|&gene| total_genes.names()[gene].clone())
-            .collect();
-        let used = counts.select(kept.iter().copied(), &kept_genes, names)?;
-
-        let labels = labels.map(|labels| labels.select(&kept));
-        let value = |cell: usize, count: f32| (f64::from(count) * scales[cell]).ln_1p();
-        let all_genes: Vec<usize> = (0..used.genes()).collect();
-        let statistics = |cells: &[usize]| {
-            let part = Part {
-                counts: &used,
-                cells,
-                genes: &all_genes,
-            };
-            GeneStatistics::from(moments(part, value))
-        };
-        let all_cells: Vec<usize> = (0..used.cells()).collect();
-        let overall = statistics(&all_cells);
-        let mut batches = Vec::new();
-        if let Some(labels) = &labels {
-            for (code, name) in labels.names().iter().enumerate() {
-                let members = labels.members(code);
-                if members.len() == 1 {
-                    tracing::warn!(
-                        batch = name,
-                        "a batch of one cell: scaled within the batch, all its values are zero"
-                    );
-                }
-                batches.push(BatchStatistics {
-                    batch: name.clone(),
-                    statistics: statistics(&members),
-                });
-            }
-        }
-
-        let fitted = FittedPreprocess::new(Learned {
-            settings: self.clone(),
-            total_genes,
-            selected,
-            overall,
-            batches,
-            target_total,
-            median_total,
-        });
-        report.log();
-        Ok(Cells::assemble(
-            fitted, used, &totals, kept, kept_genes, labels, report,
-        ))
-    }
-
-    fn check_counts(&self, counts: &CountMatrix) -> Result<()> {
-        if counts.cells() == 0 || counts.genes() == 0 {
-            return Err(Error::EmptyMatrix {
-                cells: counts.cells(),
-                genes: counts.genes(),
-            });
-        }
-        if self.allow_fractional {
-            Ok(())
-        } else {
-            counts.check_integers()
-        }
-    }
-
-    fn passing_genes(&self, counts: &CountMatrix, report: &mut FilterReport) -> Vec<usize> {
-        let totals = counts.gene_totals();
-        let cells = counts.cells_per_gene();
-        let mut passing = Vec::with_capacity(counts.genes());
-        for gene in 0..counts.genes() {
-            if totals[gene] < self.min_counts_per_gene {
-                report.genes_with_few_counts += 1;
-            } else if cells[gene] < self.min_cells_per_gene {
-                report.genes_in_few_cells += 1;
-            } else {
-                passing.push(gene);
-            }
-        }
-        passing
     }
 }
 

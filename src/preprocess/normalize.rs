@@ -1,8 +1,9 @@
-//! Size factors and gene statistics, in one pass over the sparse counts each.
+//! Size factors and gene statistics, in a few passes over the sparse counts.
 
 use rayon::prelude::*;
 
-use crate::counts::CountMatrix;
+use crate::counts::{CountSource, visit_cells};
+use crate::error::Result;
 
 /// Most blocks that cells are split into. The split depends on the number of cells alone, and
 /// partial sums are added in block order, so results do not depend on the number of threads.
@@ -35,18 +36,24 @@ pub(super) fn size_factors(totals: &[f64], median_total: f64) -> Vec<f32> {
         .collect()
 }
 
-/// Some cells and genes of a matrix, without a copy of them.
+/// Some cells and genes of a source, without a copy of them.
 #[derive(Clone, Copy)]
 pub(super) struct Part<'a> {
-    pub counts: &'a CountMatrix,
+    pub source: &'a dyn CountSource,
+    /// Rising.
     pub cells: &'a [usize],
     pub genes: &'a [usize],
 }
 
 impl Part<'_> {
-    /// Of values for every gene of the matrix, those of this part's genes.
+    /// Of values for every gene of the source, those of this part's genes.
     pub fn of_genes<T: Copy>(self, values: &[T]) -> Vec<T> {
         self.genes.iter().map(|&gene| values[gene]).collect()
+    }
+
+    /// Number of genes of the source.
+    pub fn source_genes(self) -> usize {
+        self.source.gene_names().len()
     }
 }
 
@@ -56,30 +63,40 @@ pub(super) struct Moments {
     /// With `n − 1` in the denominator; exactly 0 for genes that are constant up to rounding and
     /// when there is only one cell.
     pub variance: Vec<f64>,
+    /// Number of cells with a count.
+    pub cells: Vec<usize>,
 }
 
-/// Mean and variance of `value(cell, count)` for every gene of `part` over its cells; `value` of a
+/// Mean and variance of a value for every gene of `part` over its cells: `values(position)` gives,
+/// for the cell at a position of the part, the value of a gene of the source with a count; that of a
 /// zero count is 0.
 ///
 /// Two passes (mean, then squared deviations) over the non-zero entries; zeros enter by formula.
-pub(super) fn moments(part: Part<'_>, value: impl Fn(usize, f32) -> f64 + Sync) -> Moments {
+///
+/// # Errors
+/// Those of the source.
+pub(super) fn moments<V: FnMut(usize, f32) -> f64>(
+    part: Part<'_>,
+    values: impl Fn(usize) -> V + Sync,
+) -> Result<Moments> {
     let n = part.cells.len() as f64;
-    let sums = sum_per_gene(part, |sums, cell| {
-        let (genes, row) = part.counts.row(cell);
-        for (&gene, &count) in genes.iter().zip(row) {
+    let sums = sum_per_gene(part, |sums, position, genes, counts| {
+        let mut value = values(position);
+        for (&gene, &count) in genes.iter().zip(counts) {
             let slot = &mut sums[gene as usize];
-            slot.0 += value(cell, count);
+            slot.0 += value(gene as usize, count);
             slot.1 += 1;
         }
-    });
+    })?;
     let means: Vec<f64> = sums.iter().map(|&(sum, _)| sum / n).collect();
-    let deviations = sum_per_gene(part, |sums, cell| {
-        let (genes, row) = part.counts.row(cell);
-        for (&gene, &count) in genes.iter().zip(row) {
-            let deviation = value(cell, count) - means[gene as usize];
-            sums[gene as usize].0 += deviation * deviation;
+    let deviations = sum_per_gene(part, |sums, position, genes, counts| {
+        let mut value = values(position);
+        for (&gene, &count) in genes.iter().zip(counts) {
+            let gene = gene as usize;
+            let deviation = value(gene, count) - means[gene];
+            sums[gene].0 += deviation * deviation;
         }
-    });
+    })?;
     let variance = part
         .genes
         .iter()
@@ -97,44 +114,54 @@ pub(super) fn moments(part: Part<'_>, value: impl Fn(usize, f32) -> f64 + Sync) 
             }
         })
         .collect();
-    Moments {
+    Ok(Moments {
         mean: part.of_genes(&means),
         variance,
-    }
+        cells: part.genes.iter().map(|&gene| sums[gene].1).collect(),
+    })
 }
 
-/// Sums for every gene of the matrix over the cells of `part`.
+/// Sums for every gene of the source over the cells of `part`; `add` gets sums, the position of a
+/// cell in the part, and the cell's row.
 fn sum_per_gene(
     part: Part<'_>,
-    add: impl Fn(&mut [(f64, usize)], usize) + Sync,
-) -> Vec<(f64, usize)> {
-    let genes = part.counts.genes();
+    add: impl Fn(&mut [(f64, usize)], usize, &[u32], &[f32]) + Sync,
+) -> Result<Vec<(f64, usize)>> {
+    let genes = part.source_genes();
     let block_cells = part.cells.len().div_ceil(BLOCKS).max(BLOCK_CELLS);
-    let partial: Vec<Vec<(f64, usize)>> = part
+    let partial: Vec<Result<Vec<(f64, usize)>>> = part
         .cells
         .par_chunks(block_cells)
-        .map(|block| {
+        .enumerate()
+        .map(|(block, cells)| {
             let mut sums = vec![(0.0, 0); genes];
-            for &cell in block {
-                add(&mut sums, cell);
-            }
-            sums
+            let mut position = block * block_cells;
+            visit_cells(part.source, cells, |_, genes, counts| {
+                add(&mut sums, position, genes, counts);
+                position += 1;
+            })?;
+            Ok(sums)
         })
         .collect();
     let mut total = vec![(0.0, 0); genes];
     for sums in partial {
-        for (slot, (sum, number)) in total.iter_mut().zip(sums) {
+        for (slot, (sum, number)) in total.iter_mut().zip(sums?) {
             slot.0 += sum;
             slot.1 += number;
         }
     }
-    total
+    Ok(total)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counts::CountMatrix;
     use ndarray::array;
+
+    fn plain(_: usize) -> impl FnMut(usize, f32) -> f64 {
+        |_, count| f64::from(count)
+    }
 
     #[test]
     fn median_of_odd_even_and_none() {
@@ -148,11 +175,11 @@ mod tests {
         let counts =
             CountMatrix::from_dense(array![[2.0, 0.0], [0.0, 0.0], [4.0, 0.0]].view()).unwrap();
         let part = Part {
-            counts: &counts,
+            source: &counts,
             cells: &[0, 1, 2],
             genes: &[0, 1],
         };
-        let moments = moments(part, |_, count| f64::from(count));
+        let moments = moments(part, plain).unwrap();
         assert_eq!(moments.mean, [2.0, 0.0]);
         assert_eq!(moments.variance, [4.0, 0.0]);
     }
@@ -174,20 +201,22 @@ mod tests {
         let copy = copy.select_genes(&genes).unwrap();
         let of_part = moments(
             Part {
-                counts: &counts,
+                source: &counts,
                 cells: &cells,
                 genes: &genes,
             },
-            |_, count| f64::from(count),
-        );
+            plain,
+        )
+        .unwrap();
         let of_copy = moments(
             Part {
-                counts: &copy,
+                source: &copy,
                 cells: &[0, 1, 2],
                 genes: &[0, 1],
             },
-            |_, count| f64::from(count),
-        );
+            plain,
+        )
+        .unwrap();
         assert_eq!(of_part.mean, of_copy.mean);
         assert_eq!(of_part.variance, of_copy.variance);
     }
@@ -197,11 +226,11 @@ mod tests {
         let counts = CountMatrix::from_dense(array![[1.0], [3.0], [7.0]].view()).unwrap();
         let scale = [0.1, 0.1 / 3.0, 0.1 / 7.0];
         let part = Part {
-            counts: &counts,
+            source: &counts,
             cells: &[0, 1, 2],
             genes: &[0],
         };
-        let moments = moments(part, |cell, count| f64::from(count) * scale[cell]);
+        let moments = moments(part, |cell| move |_, count| f64::from(count) * scale[cell]).unwrap();
         assert_eq!(moments.variance, [0.0]);
     }
 }

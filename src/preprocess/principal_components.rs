@@ -1,12 +1,14 @@
 //! Principal components of the network's input.
 
+use std::sync::Arc;
+
 use nalgebra::{DMatrix, SymmetricEigen};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
 use rand::seq::index;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
-use super::Cells;
+use super::{CellRows, Cells};
 use crate::error::{ParameterError, Result};
 use crate::random::{Purpose, stream};
 
@@ -37,7 +39,7 @@ impl PrincipalComponents {
     ///
     /// # Errors
     /// [`ParameterError::OutOfRange`] when `count` is 0 or not below the numbers of cells and
-    /// genes.
+    /// genes; those of the source, when counts are read from one.
     pub fn fit(cells: &Cells, count: usize, seed: u64) -> Result<Self> {
         let genes = cells.genes();
         if count == 0 || count >= genes.min(cells.cells()) {
@@ -49,6 +51,7 @@ impl PrincipalComponents {
             .into());
         }
         let rows = chosen_cells(cells.cells(), seed);
+        let cells = &cells.rows(&rows)?;
         let mean = mean_input(cells, &rows);
         let width = (count + OVERSAMPLING).min(genes);
         let mut random = stream(seed, Purpose::PrincipalComponents, 0, 0);
@@ -118,19 +121,35 @@ impl PrincipalComponents {
 
     /// Coordinates of cells `[cells, components]`.
     ///
+    /// # Errors
+    /// Those of the source, when counts are read from one.
+    ///
     /// # Panics
     /// When the cells have another number of genes than those that were fitted.
-    pub fn transform(&self, cells: &Cells) -> Array2<f32> {
-        let rows: Vec<usize> = (0..cells.cells()).collect();
-        let mut scores = Array2::zeros((rows.len(), self.loadings.ncols()));
-        scores
-            .axis_chunks_iter_mut(Axis(0), BLOCK)
-            .into_par_iter()
-            .zip(rows.par_chunks(BLOCK))
-            .for_each(|(mut scores, rows)| {
-                scores.assign(&centred(cells, rows, &self.mean).dot(&self.loadings));
-            });
-        scores
+    pub fn transform(&self, cells: &Cells) -> Result<Array2<f32>> {
+        let all: Vec<usize> = (0..cells.cells()).collect();
+        let mut scores = Array2::zeros((all.len(), self.loadings.ncols()));
+        let window = match cells.reading() {
+            None => all.len().max(1),
+            Some(reading) => reading.block.next_multiple_of(BLOCK),
+        };
+        for (mut scores, window) in scores
+            .axis_chunks_iter_mut(Axis(0), window)
+            .zip(all.chunks(window))
+        {
+            let rows = match cells.load(window.to_vec())? {
+                Some(loaded) => cells.loaded_rows(Arc::new(loaded)),
+                None => cells.rows(window)?,
+            };
+            scores
+                .axis_chunks_iter_mut(Axis(0), BLOCK)
+                .into_par_iter()
+                .zip(window.par_chunks(BLOCK))
+                .for_each(|(mut scores, block)| {
+                    scores.assign(&centred(&rows, block, &self.mean).dot(&self.loadings));
+                });
+        }
+        Ok(scores)
     }
 }
 
@@ -144,8 +163,8 @@ fn chosen_cells(cells: usize, seed: u64) -> Vec<usize> {
     chosen
 }
 
-fn dense(cells: &Cells, rows: &[usize]) -> Array2<f32> {
-    let mut block = Array2::zeros((rows.len(), cells.genes()));
+fn dense(cells: &CellRows<'_>, rows: &[usize]) -> Array2<f32> {
+    let mut block = Array2::zeros((rows.len(), cells.cells().genes()));
     for (mut values, &row) in block.rows_mut().into_iter().zip(rows) {
         if let Some(values) = values.as_slice_mut() {
             cells.fill_input(row, values);
@@ -154,7 +173,7 @@ fn dense(cells: &Cells, rows: &[usize]) -> Array2<f32> {
     block
 }
 
-fn centred(cells: &Cells, rows: &[usize], mean: &Array1<f32>) -> Array2<f32> {
+fn centred(cells: &CellRows<'_>, rows: &[usize], mean: &Array1<f32>) -> Array2<f32> {
     dense(cells, rows) - mean
 }
 
@@ -174,8 +193,8 @@ fn sum_over_blocks(
     sum
 }
 
-fn mean_input(cells: &Cells, rows: &[usize]) -> Array1<f32> {
-    let sum = sum_over_blocks(rows, (1, cells.genes()), |rows| {
+fn mean_input(cells: &CellRows<'_>, rows: &[usize]) -> Array1<f32> {
+    let sum = sum_over_blocks(rows, (1, cells.cells().genes()), |rows| {
         dense(cells, rows).sum_axis(Axis(0)).insert_axis(Axis(0))
     });
     sum.slice(s![0, ..])
@@ -184,7 +203,7 @@ fn mean_input(cells: &Cells, rows: &[usize]) -> Array1<f32> {
 
 /// XᵀX · `basis` for centred X, `[genes, width]`.
 fn covariance_times(
-    cells: &Cells,
+    cells: &CellRows<'_>,
     rows: &[usize],
     mean: &Array1<f32>,
     basis: &Array2<f32>,
@@ -236,7 +255,8 @@ mod tests {
         let cells = cells(400, 30);
         let found = PrincipalComponents::fit(&cells, 5, 1).unwrap();
         let rows: Vec<usize> = (0..cells.cells()).collect();
-        let x = centred(&cells, &rows, &mean_input(&cells, &rows));
+        let at_hand = cells.rows(&rows).unwrap();
+        let x = centred(&at_hand, &rows, &mean_input(&at_hand, &rows));
         let x = DMatrix::from_fn(400, cells.genes(), |i, j| f64::from(x[[i, j]]));
         let covariance = x.transpose() * &x / 399.0;
         let mut exact = SymmetricEigen::new(covariance.clone())
@@ -265,7 +285,7 @@ mod tests {
             let along = (loading.transpose() * &covariance * &loading)[0];
             assert!((along / exact - 1.0).abs() < tolerance, "{along} {exact}");
         }
-        let scores = found.transform(&cells);
+        let scores = found.transform(&cells).unwrap();
         let variance = scores
             .column(0)
             .iter()

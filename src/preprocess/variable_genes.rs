@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::TargetSum;
 use super::loess::loess;
 use super::normalize::{Part, median, moments};
-use crate::counts::CountMatrix;
+use crate::counts::{CountMatrix, visit_cells_ahead};
 use crate::error::{Error, Result};
 
 /// Number of bins of the mean that [`seurat`] standardises dispersions in.
@@ -63,7 +63,7 @@ impl VariableGenes {
     }
 
     /// Positions of the chosen genes among those of `part`, rising; `scales` is what the counts of
-    /// each cell of the whole matrix are multiplied by to normalise them.
+    /// each cell of the part are multiplied by to normalise them.
     pub(super) fn select(self, part: Part<'_>, scales: &[f64]) -> Result<Vec<usize>> {
         let scores = match self.flavor {
             Flavor::Seurat => seurat_of_scaled(part, scales)?.normalized_dispersions,
@@ -138,7 +138,7 @@ fn whole<T>(counts: &CountMatrix, score: impl FnOnce(Part<'_>) -> Result<T>) -> 
     let cells: Vec<usize> = (0..counts.cells()).collect();
     let genes: Vec<usize> = (0..counts.genes()).collect();
     score(Part {
-        counts,
+        source: counts,
         cells: &cells,
         genes: &genes,
     })
@@ -146,7 +146,10 @@ fn whole<T>(counts: &CountMatrix, score: impl FnOnce(Part<'_>) -> Result<T>) -> 
 
 fn seurat_of_scaled(part: Part<'_>, scales: &[f64]) -> Result<SeuratScores> {
     refuse_too_small(part)?;
-    let moments = moments(part, |cell, count| f64::from(count) * scales[cell]);
+    let moments = moments(part, |position| {
+        let scale = scales[position];
+        move |_, count| f64::from(count) * scale
+    })?;
     let dispersions: Vec<f64> = moments
         .mean
         .iter()
@@ -247,7 +250,7 @@ fn seurat_v3_of_part(part: Part<'_>) -> Result<SeuratV3Scores> {
     refuse_too_small(part)?;
     let n = part.cells.len() as f64;
     let genes = part.genes.len();
-    let moments = moments(part, |_, count| f64::from(count));
+    let moments = moments(part, |_| |_, count| f64::from(count))?;
 
     let varying: Vec<usize> = (0..genes)
         .filter(|&gene| moments.variance[gene] > 0.0)
@@ -265,20 +268,19 @@ fn seurat_v3_of_part(part: Part<'_>) -> Result<SeuratV3Scores> {
         expected[gene] = value;
     }
 
-    let mut limits = vec![0.0; part.counts.genes()];
+    let mut limits = vec![0.0; part.source_genes()];
     for ((&gene, log_variance), mean) in part.genes.iter().zip(&expected).zip(&moments.mean) {
         limits[gene] = 10f64.powf(0.5 * log_variance) * n.sqrt() + mean;
     }
-    let mut sums = vec![(0.0, 0.0); part.counts.genes()];
-    for &cell in part.cells {
-        let (row_genes, row) = part.counts.row(cell);
-        for (&gene, &count) in row_genes.iter().zip(row) {
+    let mut sums = vec![(0.0, 0.0); part.source_genes()];
+    visit_cells_ahead(part.source, part.cells, |_, genes, counts| {
+        for (&gene, &count) in genes.iter().zip(counts) {
             let gene = gene as usize;
             let clipped = f64::from(count).min(limits[gene]);
             sums[gene].0 += clipped;
             sums[gene].1 += clipped * clipped;
         }
-    }
+    })?;
     let sums = part.of_genes(&sums);
     let standardized_variances = (0..genes)
         .map(|gene| {

@@ -178,6 +178,15 @@ impl ConstraintPairs {
         &self.cannot_link
     }
 
+    /// Every cell of a pair, once, rising.
+    pub(super) fn cells(&self) -> Vec<usize> {
+        let pairs = self.must_link.iter().chain(&self.cannot_link);
+        let mut cells: Vec<usize> = pairs.flat_map(|&(first, second)| [first, second]).collect();
+        cells.sort_unstable();
+        cells.dedup();
+        cells
+    }
+
     /// Whether there are no pairs.
     pub fn is_empty(&self) -> bool {
         self.must_link.is_empty() && self.cannot_link.is_empty()

@@ -425,7 +425,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> DescTrainer<R, C> {
             );
             let mut settings = config.clone();
             settings.resolutions = given.map_or(settings.resolutions, |value| vec![value]);
-            let info = model_info("desc", config.seed, &settings, cells);
+            let info = model_info("desc", config.seed, &settings, cells)?;
             let finish = |network, evaluation: Evaluation, stop_reason, run: &TrainingRun<'_>| {
                 let model = FittedModel::new(
                     network,

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::Tensor;
 
-use crate::batches::{Corruption, Noise, fold_ahead};
+use crate::batches::{Batches, Corruption, EpochPlan, Noise, fold_ahead};
 use crate::error::{Error, LastGood, Result};
 use crate::kernel::on_pool;
 use crate::model::{Phase, is_finite};
@@ -115,23 +115,24 @@ impl Steps {
         OptimizerState::of(&self.optimizer, model)
     }
 
-    /// One step for every batch of rows. `prepare` reads a batch, while the one before it trains;
+    /// One step for every batch of the plan. `prepare` reads a batch, while the one before it trains;
     /// `forward` returns the terms whose sum is minimised.
     ///
     /// # Errors
+    /// The first of `prepare`.
     /// [`Error::Diverged`] as soon as a term is not finite, before the step is taken; and when a
     /// step with finite terms made a weight non-finite, which later terms or the end of the epoch
     /// show. Its last good state is empty: the caller has the model of the epoch before.
     pub fn epoch<M: Module, P: Send>(
         &mut self,
         model: M,
-        batches: &[&[usize]],
+        (batches, plan): (&Batches<'_>, &EpochPlan),
         at: EpochAddress,
         losses: &mut MeanLosses,
-        prepare: impl Fn(&[usize]) -> P + Sync,
+        prepare: impl Fn(&Batches<'_>, &[usize]) -> Result<P> + Sync,
         forward: impl Fn(&M, P) -> Vec<Term> + Sync,
     ) -> Result<M> {
-        let step = |model: M, batch: usize, prepared: P| {
+        let mut step = |model: M, batch: usize, rows: usize, prepared: P| {
             let mut total: Option<Tensor<1>> = None;
             for term in forward(&model, prepared) {
                 let value = f64::from(term.loss.clone().into_scalar::<f32>());
@@ -142,7 +143,7 @@ impl Steps {
                         at.diverged(GRADIENT, batch.saturating_sub(1))
                     });
                 }
-                losses.add(&term.name, value, batches[batch].len());
+                losses.add(&term.name, value, rows);
                 total = Some(match total {
                     Some(sum) => sum + term.loss,
                     None => term.loss,
@@ -156,14 +157,33 @@ impl Steps {
                 None => model,
             })
         };
-        let device = model.devices().into_iter().next().unwrap_or_default();
-        let model = on_pool(&device, || {
-            fold_ahead(batches, |rows| prepare(rows), model, step)
-        })?;
+        let mut steps = 0;
+        let mut visit = |model: M, group: usize, batches: &Batches<'_>| {
+            let rows = plan.batches(group);
+            let first = steps;
+            steps += rows.len();
+            let device = model.devices().into_iter().next().unwrap_or_default();
+            // Not around all groups: to wait for the next one to be read would keep a thread of the
+            // pool from the work of others.
+            on_pool(&device, || {
+                fold_ahead(
+                    &rows,
+                    |rows| prepare(batches, rows),
+                    model,
+                    |model, batch, prepared| {
+                        step(model, first + batch, rows[batch].len(), prepared?)
+                    },
+                )
+            })
+        };
+        let model = match plan.reads_cells() {
+            true => batches.fold_groups(plan.groups(), model, visit)?,
+            false => visit(model, 0, batches)?,
+        };
         if is_finite(&model.valid()) {
             Ok(model)
         } else {
-            Err(at.diverged(GRADIENT, batches.len().saturating_sub(1)))
+            Err(at.diverged(GRADIENT, steps.saturating_sub(1)))
         }
     }
 }

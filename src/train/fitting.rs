@@ -67,7 +67,7 @@ pub(super) fn initial_clusters(
         });
     }
     let begin = Instant::now();
-    let embedding = evaluate(&encoder.valid(), None, &batches.without_autodiff()).embedding;
+    let embedding = evaluate(&encoder.valid(), None, &batches.without_autodiff())?.embedding;
     let initial = initial_centroids(embedding.view(), start, run.seed())?
         .moved_to(embedding.view(), known_groups);
     run.event(&Event::CentroidsFound {
@@ -112,15 +112,15 @@ pub(super) fn model_info(
     seed: u64,
     settings: &impl Serialize,
     cells: &Cells,
-) -> ModelInfo {
-    ModelInfo {
+) -> Result<ModelInfo> {
+    Ok(ModelInfo {
         method: method.to_string(),
         seed,
         version: env!("CARGO_PKG_VERSION").to_string(),
-        data_fingerprint: cells.fingerprint(),
+        data_fingerprint: cells.fingerprint()?,
         // Settings are plain numbers, strings and lists, all of which JSON can hold.
         settings: serde_json::to_value(settings).unwrap_or_default(),
-    }
+    })
 }
 
 /// Makes a trainer's settings part of what the run's checkpoint is compared by.

@@ -67,20 +67,21 @@ pub fn pretrain_layers<R: ReconstructionLoss>(
     };
     let phase = Phase::LayerwisePretraining { layer: 0 };
     let width = pair.encode.outputs();
-    let stages = |phase| Stages {
+    let stages = |phase, reads_cells| Stages {
         phase,
         config,
-        cells: batches.cells(),
+        batches,
+        reads_cells,
         loss: &name,
     };
     let pair = run_stages(
-        stages(phase),
+        stages(phase, true),
         pair,
         run,
-        |rows, at| {
+        |batches, rows, at| {
             let noise = at.noise(config.corruption, seed);
-            let batch = batches.read_reconstruction(rows, target, noise, false);
-            (batch, hidden_dropout.masks(rows, width, at))
+            let batch = batches.read_reconstruction(rows, target, noise, false)?;
+            Ok((batch, hidden_dropout.masks(rows, width, at)))
         },
         |pair, (rows, masks)| {
             let inputs = rows.into_inputs(&device);
@@ -98,8 +99,12 @@ pub fn pretrain_layers<R: ReconstructionLoss>(
         })
     })?;
     let plain = batches.without_autodiff();
-    let mut features =
-        (layers > 1).then(|| forward_all(&pair.encode, count, |rows| plain.network_input(rows)));
+    let mut features = match layers > 1 {
+        true => Some(forward_all(&pair.encode, &plain, |batches, rows| {
+            batches.network_input(rows)
+        })?),
+        false => None,
+    };
     autoencoder.encoder.layers[0] = pair.encode;
     autoencoder.head = pair.head;
 
@@ -114,17 +119,14 @@ pub fn pretrain_layers<R: ReconstructionLoss>(
         let width = pair.encode.outputs();
         let clean = |rows: &[usize]| feature_rows(&inputs, rows, |_, _| {});
         let pair = run_stages(
-            stages(phase),
+            stages(phase, false),
             pair,
             run,
-            |rows, at| {
+            |_, rows, at| {
                 let noise = at.noise(config.corruption, seed);
                 let corrupted = feature_rows(&inputs, rows, |row, values| noise.apply(row, values));
-                (
-                    corrupted,
-                    clean(rows),
-                    hidden_dropout.masks(rows, width, at),
-                )
+                let masks = hidden_dropout.masks(rows, width, at);
+                Ok((corrupted, clean(rows), masks))
             },
             |pair, (corrupted, clean, masks)| {
                 let input = corrupted.into_tensor(&device);
@@ -143,9 +145,10 @@ pub fn pretrain_layers<R: ReconstructionLoss>(
             })
         })?;
         if layer + 1 < layers {
-            features = Some(forward_all(&pair.encode, count, |rows| {
-                clean(rows).into_tensor(&device).inner().into()
-            }));
+            let held = plain.holding(&[])?;
+            features = Some(forward_all(&pair.encode, &held, |_, rows| {
+                Ok(clean(rows).into_tensor(&device).inner().into())
+            })?);
         }
         autoencoder.encoder.layers[layer] = pair.encode;
         autoencoder.decoder.layers[mirror] = pair.decode;
@@ -209,23 +212,23 @@ fn feature_rows(
     })
 }
 
-/// The output of a layer for all rows, in blocks.
+/// The output of a layer for all cells, in blocks.
 fn forward_all(
     layer: &Dense,
-    count: usize,
-    input: impl Fn(&[usize]) -> NetworkInput,
-) -> Array2<f32> {
+    batches: &Batches<'_>,
+    input: impl Fn(&Batches<'_>, &[usize]) -> Result<NetworkInput> + Sync,
+) -> Result<Array2<f32>> {
     let layer = layer.valid();
-    let rows: Vec<usize> = (0..count).collect();
-    let mut outputs = Array2::zeros((count, layer.outputs()));
-    for block in rows.chunks(1024) {
-        let output = tensor_to_array(layer.forward_input(&input(block)));
+    let mut outputs = Array2::zeros((batches.cells().cells(), layer.outputs()));
+    batches.for_each_block(1024, |block, batches| {
+        let output = tensor_to_array(layer.forward_input(&input(batches, block)?));
         let start = block[0];
         outputs
             .slice_mut(s![start..start + block.len(), ..])
             .assign(&output);
-    }
-    outputs
+        Ok(())
+    })?;
+    Ok(outputs)
 }
 
 fn check_symmetric<H: ReconstructionHead>(autoencoder: &Autoencoder<H>) -> Result<()> {

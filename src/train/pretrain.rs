@@ -11,14 +11,13 @@ use super::epoch::{EpochAddress, MeanLosses, Steps, Term};
 use super::fitting::check_encoder;
 use super::observer::Event;
 use super::run::TrainingRun;
-use crate::batches::{Batches, Corruption, epoch_order, split};
+use crate::batches::{Batches, Corruption, EpochPlan};
 use crate::error::{LastGood, ParameterError, Result};
 use crate::exact;
 use crate::loss::ReconstructionLoss;
 use crate::model::{EpochRecord, Phase};
 use crate::nn::Autoencoder;
 use crate::optim::OptimizerConfig;
-use crate::preprocess::Cells;
 
 /// A stretch of epochs at one learning rate; the optimizer starts anew in each stage.
 #[derive(Config, Debug, Copy, PartialEq)]
@@ -114,7 +113,7 @@ pub(super) fn check_batch_size(value: usize) -> Result<(), ParameterError> {
 /// [`Error::LengthMismatch`](crate::Error::LengthMismatch) when the autoencoder has another number
 /// of genes than the cells; [`ParameterError`] for a setting outside its range;
 /// [`Error::Diverged`](crate::Error::Diverged) when the loss becomes non-finite, with the last good
-/// [`Autoencoder`]; when the run has a checkpoint that cannot be resumed,
+/// [`Autoencoder`]; those of the source, when counts are read from one; when the run has a checkpoint that cannot be resumed,
 /// [`Error::CheckpointMismatch`](crate::Error::CheckpointMismatch),
 /// [`Error::Checkpoint`](crate::Error::Checkpoint) or [`Error::Io`](crate::Error::Io).
 pub fn pretrain<R: ReconstructionLoss>(
@@ -129,14 +128,15 @@ pub fn pretrain<R: ReconstructionLoss>(
     let stages = Stages {
         phase: Phase::Pretraining,
         config,
-        cells: batches.cells(),
+        batches,
+        reads_cells: true,
         loss: &name,
     };
     run_stages(
         stages,
         autoencoder,
         run,
-        |rows, at| {
+        |batches, rows, at| {
             let noise = at.noise(config.corruption, seed);
             batches.read_reconstruction(rows, target, noise, false)
         },
@@ -152,7 +152,9 @@ pub fn pretrain<R: ReconstructionLoss>(
 pub(super) struct Stages<'a> {
     pub phase: Phase,
     pub config: &'a PretrainConfig,
-    pub cells: &'a Cells,
+    pub batches: &'a Batches<'a>,
+    /// Whether batches read counts, or something else that is in memory.
+    pub reads_cells: bool,
     /// Name of the loss.
     pub loss: &'a str,
 }
@@ -223,15 +225,17 @@ pub(super) fn run_stages<M: Module + Sync + 'static, P: Send>(
     stages: Stages<'_>,
     mut model: M,
     run: &mut TrainingRun<'_>,
-    prepare: impl Fn(&[usize], EpochAddress) -> P + Sync,
+    prepare: impl Fn(&Batches<'_>, &[usize], EpochAddress) -> Result<P> + Sync,
     forward: impl Fn(&M, P) -> Vec<Term> + Sync,
 ) -> Result<M> {
     let Stages {
         phase,
         config,
-        cells,
+        batches,
+        reads_cells,
         loss,
     } = stages;
+    let cells = batches.cells();
     config.check("pretraining")?;
     let step = Step {
         name: phase.to_string(),
@@ -244,6 +248,9 @@ pub(super) fn run_stages<M: Module + Sync + 'static, P: Send>(
         if saved.is_finished() {
             return Ok(model);
         }
+    }
+    if reads_cells {
+        batches.log_order();
     }
     let phase_start = Instant::now();
     run.event(&Event::PhaseStarted {
@@ -265,16 +272,20 @@ pub(super) fn run_stages<M: Module + Sync + 'static, P: Send>(
             let epoch_start = Instant::now();
             let epoch = progress.epoch;
             let at = EpochAddress { phase, epoch };
-            let order = epoch_order(cells.cells(), true, run.seed(), at.stream());
+            let (size, seed, stream) = (config.batch_size, run.seed(), at.stream());
+            let plan = match reads_cells {
+                true => EpochPlan::of_cells(cells, true, size, seed, stream),
+                false => EpochPlan::of_rows(cells.cells(), true, size, seed, stream),
+            };
             let mut losses = MeanLosses::default();
             let last_good = model.clone();
             model = steps
                 .epoch(
                     model,
-                    &split(&order, config.batch_size),
+                    (batches, &plan),
                     at,
                     &mut losses,
-                    |rows| prepare(rows, at),
+                    |batches, rows| prepare(batches, rows, at),
                     &forward,
                 )
                 .map_err(|error| error.map_last_good(|_| LastGood::new(last_good)))?;

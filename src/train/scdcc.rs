@@ -19,7 +19,6 @@ use crate::batches::{Batches, Corruption};
 use crate::cluster::{
     CentroidStart, GraphConfig, KMeansConfig, SmoothedKMeansConfig, StableGraphConfig,
 };
-use crate::counts::GeneMoments;
 use crate::error::{LastGood, ParameterError, Result};
 use crate::loss::{
     CannotLinkLoss, ClusteringLoss, CountLoss, GraphSmoothed, KlSelfTraining, MustLinkLoss,
@@ -380,7 +379,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
             autoencoder.encoder = start_at_components(autoencoder.encoder, cells, config.seed)?;
         }
         if config.start_at_moments {
-            let moments = GeneMoments::new(cells.counts(), cells.size_factors())?;
+            let moments = cells.gene_moments()?;
             autoencoder.head = autoencoder
                 .head
                 .start_at_moments(&moments.means, &moments.dispersions);
@@ -450,12 +449,13 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
             &initial.labels,
             &mut run,
         );
+        let info = model_info("scdcc", config.seed, config, cells)?;
         let finish = |network, evaluation: Evaluation, stop_reason| {
             let model = FittedModel::new(
                 network,
                 Some(self.head.clone()),
                 cells.preprocessing().clone(),
-                model_info("scdcc", config.seed, config, cells),
+                info,
                 &self.device,
             );
             let history = run.into_history();

@@ -16,8 +16,7 @@ use super::fitting::check_encoder;
 use super::observer::Event;
 use super::run::TrainingRun;
 use crate::batches::{
-    Batches, CleanRows, DenseRows, Noise, ReconstructionInputs, ReconstructionRows, epoch_order,
-    split,
+    Batches, CleanRows, DenseRows, EpochPlan, Noise, ReconstructionInputs, ReconstructionRows,
 };
 use crate::cluster::EmbeddedCells;
 use crate::error::{Error, LastGood, ParameterError, Result};
@@ -89,7 +88,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
     /// reconstruction loss without a decoder; [`Error::LengthMismatch`] when network, cells and
     /// labels do not fit together; [`Error::Constraint`] when a pair names no cell;
     /// [`Error::CheckpointMismatch`], [`Error::Checkpoint`] or [`Error::Io`] when the run has a
-    /// checkpoint that cannot be resumed.
+    /// checkpoint that cannot be resumed; those of the source, when counts are read from one.
     pub fn run(
         &self,
         mut network: ClusteringNetwork<R::Head>,
@@ -134,6 +133,11 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
             let epoch = state.epoch;
             run.event(&Event::Resumed { phase, epoch });
         }
+        batches.log_order();
+        let pairs = match &self.constraints {
+            Some(constraints) => batches.holding(&constraints.pairs.cells())?,
+            None => batches.clone(),
+        };
         let mut steps = Steps::new(optimizer, config.learning_rate);
         let mut last_good = None;
         let keep = |network: Option<ClusteringNetwork<R::Head>>| {
@@ -173,6 +177,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
             let epoch_start = Instant::now();
             let mut pass = Pass {
                 batches,
+                pairs: &pairs,
                 steps: &mut steps,
                 at: EpochAddress { phase, epoch },
                 seed: run.seed(),
@@ -232,7 +237,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
             &network.encoder,
             Some(&network.clustering),
             &batches.without_autodiff(),
-        );
+        )?;
         if evaluation.soft_assignments.iter().all(|q| q.is_finite()) {
             Ok(evaluation)
         } else {
@@ -300,14 +305,14 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
     }
 
     /// What a step reads of the given cells.
-    fn read(&self, batches: &Batches<'_>, rows: &[usize], noise: Noise) -> StepRows {
-        match self.reconstruction {
+    fn read(&self, batches: &Batches<'_>, rows: &[usize], noise: Noise) -> Result<StepRows> {
+        Ok(match self.reconstruction {
             Some(loss) => {
-                let rows = batches.read_reconstruction(rows, loss.target(), noise, true);
+                let rows = batches.read_reconstruction(rows, loss.target(), noise, true)?;
                 StepRows::Joint(rows)
             }
-            None => StepRows::Clean(batches.read_clean(rows)),
-        }
+            None => StepRows::Clean(batches.read_clean(rows)?),
+        })
     }
 
     /// The reconstruction term of a batch, from corrupted input.
@@ -330,12 +335,16 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
         let batches = pass.batches;
         let noise = self.noise(pass, 0);
         let name = self.clustering.name();
+        let config = self.config;
+        let (shuffle, size) = (config.shuffle, config.batch_size);
+        let plan = EpochPlan::of_cells(batches.cells(), shuffle, size, pass.seed, noise.epoch);
         pass.steps(
             network,
-            batches.cells().cells(),
-            noise.epoch,
-            self.config,
-            |rows| (self.read(batches, rows, noise), target_rows(target, rows)),
+            (batches, &plan),
+            |batches, rows| {
+                let read = self.read(batches, rows, noise)?;
+                Ok((read, target_rows(target, rows)))
+            },
             |network, (rows, p)| {
                 let (clean, reconstruction) = rows.into_inputs(batches.device());
                 let q = network.assign(network.encode(clean));
@@ -353,7 +362,9 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
         constraints: &Constraints<'_>,
         pass: &mut Pass<'_>,
     ) -> Result<ClusteringNetwork<R::Head>> {
-        let batches = pass.batches;
+        let batches = pass.pairs;
+        let config = self.config;
+        let (shuffle, size, seed) = (config.shuffle, config.batch_size, pass.seed);
         let assign = |network: &ClusteringNetwork<R::Head>, input: NetworkInput| {
             network.assign(network.encode(input))
         };
@@ -361,12 +372,15 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
         let pairs = constraints.pairs.must_link();
         let noise = self.noise(pass, MUST_LINK_STREAM);
         let name = constraints.must_link.name();
+        let plan = EpochPlan::of_rows(pairs.len(), shuffle, size, seed, noise.epoch);
         let network = pass.steps(
             network,
-            pairs.len(),
-            noise.epoch,
-            self.config,
-            |rows| sides(pairs, rows).map(|side| self.read(batches, &side, noise)),
+            (batches, &plan),
+            |batches, rows| {
+                let [first, second] = sides(pairs, rows);
+                let read = |side: &[usize]| self.read(batches, side, noise);
+                Ok([read(&first)?, read(&second)?])
+            },
             |network, sides| {
                 let sides = sides.map(|rows| rows.into_inputs(batches.device()));
                 let [(first, first_rest), (second, second_rest)] = sides;
@@ -386,12 +400,14 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
         let pairs = constraints.pairs.cannot_link();
         let address = pass.at.stream() | CANNOT_LINK_STREAM;
         let name = constraints.cannot_link.name();
+        let plan = EpochPlan::of_rows(pairs.len(), shuffle, size, seed, address);
         pass.steps(
             network,
-            pairs.len(),
-            address,
-            self.config,
-            |rows| sides(pairs, rows).map(|side| batches.read_clean(&side)),
+            (batches, &plan),
+            |batches, rows| {
+                let [first, second] = sides(pairs, rows);
+                Ok([batches.read_clean(&first)?, batches.read_clean(&second)?])
+            },
             |network, sides| {
                 let [q_first, q_second] =
                     sides.map(|rows| assign(network, rows.into_input(batches.device())));
@@ -411,7 +427,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
 }
 
 /// The network of a diverged self-training with its evaluation, unless its assignments were not
-/// finite either.
+/// finite either, or counts can no longer be read.
 pub(super) fn last_good_evaluation<H: ReconstructionHead>(
     state: LastGood,
     batches: &Batches<'_>,
@@ -421,7 +437,8 @@ pub(super) fn last_good_evaluation<H: ReconstructionHead>(
         &network.encoder,
         Some(&network.clustering),
         &batches.without_autodiff(),
-    );
+    )
+    .ok()?;
     let finite = evaluation.soft_assignments.iter().all(|q| q.is_finite());
     finite.then_some((network, evaluation))
 }
@@ -450,6 +467,8 @@ impl StepRows {
 /// One epoch of self-training: what its steps over cells and over pairs share.
 struct Pass<'a> {
     batches: &'a Batches<'a>,
+    /// Batches that hold the cells of all pairs.
+    pairs: &'a Batches<'a>,
     steps: &'a mut Steps,
     at: EpochAddress,
     seed: u64,
@@ -457,20 +476,16 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// One step for every batch of `count` rows (cells or pairs).
+    /// One step for every batch of the plan (cells or pairs).
     fn steps<M: Module, P: Send>(
         &mut self,
         model: M,
-        count: usize,
-        address: u64,
-        config: &SelfTrainConfig,
-        prepare: impl Fn(&[usize]) -> P + Sync,
+        batches: (&Batches<'_>, &EpochPlan),
+        prepare: impl Fn(&Batches<'_>, &[usize]) -> Result<P> + Sync,
         forward: impl Fn(&M, P) -> Vec<Term> + Sync,
     ) -> Result<M> {
-        let order = epoch_order(count, config.shuffle, self.seed, address);
-        let batches = split(&order, config.batch_size);
         self.steps
-            .epoch(model, &batches, self.at, &mut self.losses, prepare, forward)
+            .epoch(model, batches, self.at, &mut self.losses, prepare, forward)
     }
 }
 

@@ -25,7 +25,7 @@ fn output_of<H: ReconstructionHead>(cells: &Cells, head: &H::Config) -> (H::Outp
     let autoencoder: Autoencoder<H> =
         AutoencoderConfig::symmetric(cells.genes(), &[8, 4], Activation::Linear).init(head, &cpu());
     let autoencoder = initialize_weights(autoencoder, InitialWeights::Pytorch, 5);
-    let batch = Batches::new(cells, &cpu()).batch(&[0, 3, 5, 9]);
+    let batch = Batches::new(cells, &cpu()).batch(&[0, 3, 5, 9]).unwrap();
     (autoencoder.forward(batch.input.clone()), batch)
 }
 

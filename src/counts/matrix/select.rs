@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 const DROPPED: u32 = u32::MAX;
 
 /// Where every gene of a matrix goes in another one.
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct GeneMap {
     /// The new position of every gene, or [`DROPPED`].
     positions: Vec<u32>,
@@ -47,7 +48,7 @@ impl GeneMap {
     }
 
     /// How many of a row's entries are kept.
-    fn kept(&self, indices: &[u32]) -> usize {
+    pub fn kept(&self, indices: &[u32]) -> usize {
         if self.is_identity {
             return indices.len();
         }
@@ -55,9 +56,8 @@ impl GeneMap {
         indices.iter().filter(is_kept).count()
     }
 
-    /// Total and number of the kept entries of a cell, summed in the order of the new genes.
-    pub fn total(&self, counts: &CountMatrix, cell: usize, row: &mut Row) -> (f64, usize) {
-        let (indices, values) = counts.row(cell);
+    /// Total and number of the kept entries of a row, summed in the order of the new genes.
+    pub fn total(&self, indices: &[u32], values: &[f32], row: &mut Row) -> (f64, usize) {
         if self.is_identity {
             return (total(values.iter().copied()), values.len());
         }
@@ -66,6 +66,21 @@ impl GeneMap {
             total(row.entries.iter().map(|&(_, value)| value)),
             row.entries.len(),
         )
+    }
+
+    /// The kept entries of a row with their new genes.
+    pub fn apply<'a>(
+        &self,
+        indices: &'a [u32],
+        values: &'a [f32],
+        row: &'a mut Row,
+    ) -> (&'a [u32], &'a [f32]) {
+        if self.is_identity {
+            return (indices, values);
+        }
+        row.fill(self, indices, values);
+        row.split();
+        (&row.indices, &row.values)
     }
 }
 
@@ -77,6 +92,8 @@ fn total(values: impl Iterator<Item = f32>) -> f64 {
 #[derive(Default)]
 pub(crate) struct Row {
     entries: Vec<(u32, f32)>,
+    indices: Vec<u32>,
+    values: Vec<f32>,
 }
 
 impl Row {
@@ -91,6 +108,15 @@ impl Row {
         if !self.entries.is_sorted_by_key(|&(gene, _)| gene) {
             self.entries.sort_unstable_by_key(|&(gene, _)| gene);
         }
+    }
+
+    /// Genes and counts of the entries apart.
+    fn split(&mut self) {
+        self.indices.clear();
+        self.values.clear();
+        self.indices
+            .extend(self.entries.iter().map(|entry| entry.0));
+        self.values.extend(self.entries.iter().map(|entry| entry.1));
     }
 }
 

@@ -92,7 +92,13 @@ pub(super) fn legacy(store: &Store, at: &str) -> crate::Error {
     )
 }
 
-fn check_shape(store: &Store, at: &str, shape: &[u64], cells: usize, genes: usize) -> Result<()> {
+pub(super) fn check_shape(
+    store: &Store,
+    at: &str,
+    shape: &[u64],
+    cells: usize,
+    genes: usize,
+) -> Result<()> {
     if shape == [cells as u64, genes as u64] {
         return Ok(());
     }

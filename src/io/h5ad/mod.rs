@@ -8,6 +8,7 @@ mod frame;
 mod host;
 mod matrix;
 mod results;
+mod source;
 mod write;
 
 use std::path::Path;
@@ -19,6 +20,7 @@ use super::names::named;
 use crate::error::Result;
 pub use append::H5adResults;
 pub use results::{CellResults, ResultKeys};
+pub use source::H5adSource;
 pub use write::write_h5ad;
 
 /// Which matrix of an AnnData file holds the counts.

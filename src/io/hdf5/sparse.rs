@@ -1,5 +1,7 @@
 //! Compressed sparse matrices: the datasets `data`, `indices` and `indptr` of a group.
 
+use std::ops::Range;
+
 use hdf5_pure::{DType, Dataset};
 
 use super::Store;
@@ -14,27 +16,14 @@ pub(in crate::io) fn read_sparse(
     cells: usize,
     genes: usize,
 ) -> Result<CountMatrix> {
-    let [values_at, indices_at, offsets_at] =
-        ["data", "indices", "indptr"].map(|part| format!("{at}/{part}"));
-    let values = store.dataset(&values_at)?;
-    let indices = store.dataset(&indices_at)?;
-    let offsets = store.dataset(&offsets_at)?;
-    check_numeric(store, &values_at, &values)?;
-    // Lengths are compared before anything is read, so that a lie costs no memory.
     let lines = if by_cells { cells } else { genes };
-    let stored = store.length(&values_at, &values)?;
-    for (part_at, part, expected) in [
-        (&indices_at, &indices, stored),
-        (&offsets_at, &offsets, lines + 1),
-    ] {
-        let found = store.length(part_at, part)?;
-        if found != expected {
-            return Err(store.error(
-                part_at,
-                format!("has {found} elements, expected {expected}; the file is damaged"),
-            ));
-        }
-    }
+    let SparseParts {
+        at: [values_at, indices_at, offsets_at],
+        values,
+        indices,
+        offsets,
+        ..
+    } = SparseParts::open(store, at, lines)?;
     let offsets: Vec<usize> = store.read_indices(&offsets_at, &offsets)?;
     let indices: Vec<u32> = store.read_indices(&indices_at, &indices)?;
     let values = values
@@ -49,6 +38,97 @@ pub(in crate::io) fn read_sparse(
         Error::InvalidSparse { reason } => store.error(at, reason),
         other => other,
     })
+}
+
+/// The datasets of a compressed sparse matrix, whose lengths fit together.
+pub(in crate::io) struct SparseParts {
+    /// HDF5 paths of the three datasets.
+    at: [String; 3],
+    values: Dataset,
+    indices: Dataset,
+    offsets: Dataset,
+    stored: usize,
+}
+
+impl SparseParts {
+    /// The datasets of the group `at`, which is compressed along `lines` cells or genes.
+    pub fn open(store: &Store, at: &str, lines: usize) -> Result<Self> {
+        let [values_at, indices_at, offsets_at] =
+            ["data", "indices", "indptr"].map(|part| format!("{at}/{part}"));
+        let values = store.dataset(&values_at)?;
+        let indices = store.dataset(&indices_at)?;
+        let offsets = store.dataset(&offsets_at)?;
+        check_numeric(store, &values_at, &values)?;
+        // Lengths are compared before anything is read, so that a lie costs no memory.
+        let stored = store.length(&values_at, &values)?;
+        for (part_at, part, expected) in [
+            (&indices_at, &indices, stored),
+            (&offsets_at, &offsets, lines + 1),
+        ] {
+            let found = store.length(part_at, part)?;
+            if found != expected {
+                return Err(store.error(
+                    part_at,
+                    format!("has {found} elements, expected {expected}; the file is damaged"),
+                ));
+            }
+        }
+        Ok(Self {
+            at: [values_at, indices_at, offsets_at],
+            values,
+            indices,
+            offsets,
+            stored,
+        })
+    }
+
+    /// Number of stored entries.
+    pub fn stored(&self) -> usize {
+        self.stored
+    }
+
+    /// Where lines begin, which must rise from 0 to the number of entries.
+    pub fn read_offsets(&self, store: &Store) -> Result<Vec<usize>> {
+        let offsets: Vec<usize> = store.read_indices(&self.at[2], &self.offsets)?;
+        let ends = (offsets.first().copied(), offsets.last().copied());
+        if ends != (Some(0), Some(self.stored)) || !offsets.is_sorted() {
+            return Err(store.error(
+                &self.at[2],
+                format!(
+                    "must rise from 0 to {}, the number of entries; the file is damaged",
+                    self.stored
+                ),
+            ));
+        }
+        Ok(offsets)
+    }
+
+    /// The longer of the compressed chunks of indices and values; `None` where there are none.
+    pub fn chunk_length(&self, store: &Store) -> Result<Option<usize>> {
+        let values = store.chunk_length(&self.at[0], &self.values)?;
+        Ok(values.max(store.chunk_length(&self.at[1], &self.indices)?))
+    }
+
+    /// Indices and values of some entries.
+    pub fn read(&self, store: &Store, entries: Range<usize>) -> Result<(Vec<u32>, Vec<f32>)> {
+        let indices = store.read_index_window(&self.at[1], &self.indices, &entries)?;
+        let values = self
+            .values
+            .read_f32_rows(entries.start as u64, entries.len() as u64)
+            .map_err(|error| store.damaged(&self.at[0], error))?;
+        for (at, found) in [(&self.at[1], indices.len()), (&self.at[0], values.len())] {
+            if found != entries.len() {
+                return Err(store.error(
+                    at,
+                    format!(
+                        "gave {found} of {} elements; the file is damaged",
+                        entries.len()
+                    ),
+                ));
+            }
+        }
+        Ok((indices, values))
+    }
 }
 
 /// Refuses elements that are no numbers, or numbers the reader cannot convert.

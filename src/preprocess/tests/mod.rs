@@ -8,6 +8,7 @@ use ndarray::Array2;
 use rand::RngExt;
 
 use super::*;
+use crate::counts::CountMatrix;
 use crate::random::{Purpose, stream};
 
 /// Counts of cells that differ in depth and of genes that differ in mean and spread.
@@ -46,5 +47,10 @@ pub(super) fn recipes() -> [Preprocess; 3] {
 }
 
 pub(super) fn bits(cells: &Cells) -> Vec<u32> {
-    cells.to_dense_input().iter().map(|v| v.to_bits()).collect()
+    cells
+        .to_dense_input()
+        .unwrap()
+        .iter()
+        .map(|v| v.to_bits())
+        .collect()
 }

@@ -20,6 +20,9 @@ pub(super) struct StepIdentity {
     /// Settings of the trainer and of the step, as JSON text: compared as text, because numbers
     /// may change in the last place when they are parsed.
     settings: String,
+    /// How cells are read that are not in memory, which decides the order in which they train.
+    #[serde(default)]
+    order: Option<String>,
     /// Fingerprint of the weights that the run's first step begins with.
     start: Option<String>,
 }
@@ -32,8 +35,10 @@ struct Settings<'a, S> {
 }
 
 impl StepIdentity {
+    /// `data` is the fingerprint of the step's cells.
     pub fn new<S: Serialize>(
         step: &Step<'_, S>,
+        data: u64,
         trainer: Option<&str>,
         seed: u64,
         start: Option<&impl Module>,
@@ -41,7 +46,17 @@ impl StepIdentity {
         Ok(Self {
             name: step.name.clone(),
             seed,
-            data: format!("{:016x}", step.cells.fingerprint()),
+            data: format!("{data:016x}"),
+            order: step.cells.reading().and_then(|reading| {
+                // A single buffer has the order of cells in memory.
+                let blocks = step.cells.cells().div_ceil(reading.block);
+                (blocks > reading.blocks).then(|| {
+                    format!(
+                        "blocks of {} cells, {} in a buffer",
+                        reading.block, reading.blocks
+                    )
+                })
+            }),
             settings: text(&Settings {
                 trainer,
                 step: &step.settings,
@@ -65,6 +80,14 @@ impl StepIdentity {
                 )
             })
             .or_else(|| differing("the fingerprint of the cells", &self.data, &current.data))
+            .or_else(|| {
+                let order = |identity: &Self| {
+                    let order = identity.order.as_deref();
+                    order.unwrap_or("that of cells in memory").to_string()
+                };
+                let what = "the order of cells in an epoch";
+                differing(what, &order(self), &order(current))
+            })
             .or_else(|| {
                 (self.settings != current.settings)
                     .then(|| differing_settings(&self.settings, &current.settings))

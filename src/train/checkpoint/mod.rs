@@ -168,7 +168,7 @@ impl Checkpoints {
     ///
     /// # Errors
     /// [`Error::CheckpointMismatch`] when the checkpoint is of another run; [`Error::Checkpoint`]
-    /// and [`Error::Io`] when it cannot be read.
+    /// and [`Error::Io`] when it cannot be read; those of the source, when counts are read from one.
     pub fn resume<P: DeserializeOwned>(
         &mut self,
         step: &Step<'_, impl Serialize>,
@@ -180,7 +180,8 @@ impl Checkpoints {
         }
         // Later steps start from what earlier ones left behind.
         let start = self.finished.is_empty().then_some(start);
-        let identity = StepIdentity::new(step, self.trainer.as_deref(), seed, start)
+        let data = step.cells.fingerprint()?;
+        let identity = StepIdentity::new(step, data, self.trainer.as_deref(), seed, start)
             .map_err(|reason| self.unusable(reason))?;
         let Some(saved) = self.ahead.as_mut().and_then(VecDeque::pop_front) else {
             self.running = Some(identity);

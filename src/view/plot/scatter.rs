@@ -110,7 +110,7 @@ impl<'a> Scatter<'a> {
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] when the projection has other cells, [`Error::Picture`] when
-    /// there is no such gene.
+    /// there is no such gene; those of the source, when counts are read from one.
     pub fn by_gene(&self, cells: &Cells, gene: &str) -> Result<Picture> {
         let found = cells.gene_names().iter().position(|name| name == gene);
         let Some(column) = found else {
@@ -122,15 +122,14 @@ impl<'a> Scatter<'a> {
             });
         };
         let totals = cells.totals();
-        let expression = |cell: usize| {
-            let (genes, counts) = cells.counts().row(cell);
+        let mut values = Vec::with_capacity(cells.cells());
+        cells.visit(|cell, genes, counts| {
             let count = match genes.binary_search(&(column as u32)) {
                 Ok(entry) => f64::from(counts[entry]),
                 Err(_) => 0.0,
             };
-            (count / totals[cell] * TARGET_SUM).ln_1p()
-        };
-        let values: Vec<f64> = (0..cells.cells()).map(expression).collect();
+            values.push((count / totals[cell] * TARGET_SUM).ln_1p());
+        })?;
         let name = format!("{gene}, log1p of counts per 10 000");
         self.values(gene, &name, &values, true)
     }

@@ -298,7 +298,7 @@ pub(super) fn input(cells: &Cells) -> String {
     if !cells.batch_names().is_empty() {
         entries.push(("batches", cells.batch_names().len()));
     }
-    let stored = cells.counts().stored() as f64;
+    let stored = cells.stored() as f64;
     let mut entries: Vec<(String, String)> = entries
         .into_iter()
         .map(|(name, count)| (name.to_string(), count.to_string()))

@@ -1,0 +1,232 @@
+//! AnnData files that stay on disk.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+
+use hdf5_pure::Dataset;
+
+use super::matrix::{check_shape, legacy, locate};
+use super::{H5adOptions, frame};
+use crate::counts::{CountRows, CountSource, check_range};
+use crate::error::{Error, Result};
+use crate::io::annotations::CellAnnotations;
+use crate::io::hdf5::{Node, SparseParts, Store, check_numeric};
+use crate::io::names::{check_cell_names, make_unique};
+
+/// Fewest cells of a block: fewer are not worth a read.
+const FEWEST_CELLS: usize = 1024;
+
+/// Chunks of a block: the chunks at its ends are decompressed for the neighbouring blocks, too.
+const CHUNKS: usize = 8;
+
+/// Most entries of a block, unless a single chunk has more.
+const MOST_ENTRIES: usize = 1 << 22;
+
+/// The counts of an AnnData file, read from disk part by part.
+///
+/// Opened by [`H5adOptions::open`]; a [`CountSource`] for
+/// [`Preprocess::fit_source`](crate::preprocess::Preprocess::fit_source). In memory are only names and
+/// where rows begin, about 60 bytes a cell. Matrices must be stored by cells, sparse (CSR) or dense.
+///
+/// What is wrong with the counts themselves (an index out of range, a NaN, a negative value, a
+/// damaged chunk) shows when they are read, and ends the reading fit with the error that
+/// [`read_h5ad`](super::read_h5ad) gives.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use celldec::counts::CountSource;
+/// use celldec::io::{H5adOptions, read_h5ad};
+/// use celldec::preprocess::Preprocess;
+///
+/// let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/h5ad/matrices.h5ad");
+/// let source = H5adOptions::new().open(path)?;
+/// assert_eq!(source.cell_names().len(), 5);
+///
+/// let on_disk = Preprocess::scdcc().fit_source(Arc::new(source))?;
+/// let in_memory = Preprocess::scdcc().fit(&read_h5ad(path)?.counts)?;
+/// assert_eq!(on_disk.to_dense_input()?, in_memory.to_dense_input()?);
+/// # Ok::<(), celldec::Error>(())
+/// ```
+pub struct H5adSource {
+    store: Store,
+    /// The HDF5 path of the matrix.
+    at: String,
+    matrix: Matrix,
+    cells: Vec<String>,
+    genes: Vec<String>,
+    block: usize,
+    /// Which annotation columns to read; `None`: all.
+    annotations: Option<Vec<String>>,
+}
+
+enum Matrix {
+    Sparse {
+        parts: SparseParts,
+        /// Where rows begin `[cells + 1]`.
+        offsets: Vec<usize>,
+    },
+    Dense(Dataset),
+}
+
+impl H5adOptions {
+    /// Opens the file without reading its counts; see [`H5adSource`].
+    ///
+    /// # Errors
+    /// As [`read_h5ad`](super::read_h5ad), as far as structure and names go, and
+    /// [`Error::Format`] when the matrix is stored by genes (CSC).
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<H5adSource> {
+        let store = Store::open_on_disk(path.as_ref())?;
+        let cells = frame::read_index(&store, "/obs")?;
+        let (at, genes_at) = locate(&store, &self.matrix)?;
+        let mut genes = frame::read_index(&store, genes_at)?;
+        check_cell_names(&cells, &genes)?;
+        make_unique(&mut genes);
+        let (matrix, block) = open_matrix(&store, &at, cells.len(), genes.len())?;
+        Ok(H5adSource {
+            store,
+            at,
+            matrix,
+            cells,
+            genes,
+            block,
+            annotations: self.annotations.clone(),
+        })
+    }
+}
+
+fn open_matrix(store: &Store, at: &str, cells: usize, genes: usize) -> Result<(Matrix, usize)> {
+    let node = store.node(at)?;
+    let attributes = store.attributes(at, &node)?;
+    if attributes.contains("h5sparse_format") {
+        return Err(legacy(store, at));
+    }
+    let encoding = attributes.text("encoding-type");
+    match node {
+        Node::Dataset(dataset) => {
+            let encoding = encoding.unwrap_or("array");
+            if encoding != "array" {
+                return Err(store.unsupported(at, encoding));
+            }
+            let shape: [usize; 2] = store.shape(at, &dataset)?;
+            check_shape(store, at, &shape.map(|axis| axis as u64), cells, genes)?;
+            store.check_extent(at, &dataset, &shape)?;
+            check_numeric(store, at, &dataset)?;
+            let chunk = store.chunk_length(at, &dataset)?.unwrap_or(1);
+            let most = (MOST_ENTRIES / genes.max(1)).max(1);
+            // Whole chunks, but at least one.
+            let block = (most / chunk).max(1) * chunk;
+            Ok((Matrix::Dense(dataset), block))
+        }
+        Node::Group(_) => {
+            match encoding {
+                Some("csr_matrix") => {}
+                Some("csc_matrix") => {
+                    return Err(store.error(
+                        at,
+                        "the matrix is stored by genes (CSC), so that cells cannot be read one \
+                         after the other; store it by cells (in Python `adata.X = \
+                         adata.X.tocsr()`), or read it into memory with `H5adOptions::read`",
+                    ));
+                }
+                other => return Err(store.unsupported(at, other.unwrap_or("none"))),
+            }
+            let shape = attributes.numbers("shape").unwrap_or_default();
+            check_shape(store, at, &shape, cells, genes)?;
+            let parts = SparseParts::open(store, at, cells)?;
+            let offsets = parts.read_offsets(store)?;
+            let entries_of_cell = (parts.stored() / cells.max(1)).max(1);
+            let block = match parts.chunk_length(store)? {
+                None => FEWEST_CELLS,
+                Some(chunk) => {
+                    let entries = (CHUNKS * chunk).min(MOST_ENTRIES).max(chunk);
+                    let cells = entries.div_ceil(entries_of_cell);
+                    cells.max(FEWEST_CELLS).next_multiple_of(FEWEST_CELLS / 4)
+                }
+            };
+            Ok((Matrix::Sparse { parts, offsets }, block))
+        }
+    }
+}
+
+impl H5adSource {
+    /// Reads the annotation columns of the cells (`obs`): all, or those of
+    /// [`H5adOptions::with_annotations`].
+    ///
+    /// # Errors
+    /// [`Error::Format`] when a column is missing, damaged or of an encoding that is not supported,
+    /// [`Error::Io`] when it cannot be read.
+    pub fn cell_annotations(&self) -> Result<CellAnnotations> {
+        let wanted = self.annotations.as_deref();
+        frame::read_columns(&self.store, "/obs", self.cells.len(), wanted)
+    }
+
+    fn dense_window(&self, dataset: &Dataset, cells: Range<usize>) -> Result<CountRows<'static>> {
+        let (rows, genes) = (cells.len(), self.genes.len());
+        let dense = dataset
+            .read_f32_rows(cells.start as u64, rows as u64)
+            .map_err(|error| self.store.damaged(&self.at, error))?;
+        if dense.len() != rows * genes {
+            return Err(self
+                .store
+                .error(&self.at, "rows are missing; the file is damaged"));
+        }
+        let (mut offsets, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
+        for row in dense.chunks(genes) {
+            for (gene, &value) in row.iter().enumerate() {
+                if value != 0.0 {
+                    indices.push(gene as u32);
+                    values.push(value);
+                }
+            }
+            offsets.push(indices.len());
+        }
+        CountRows::from_csr(cells.start, genes, offsets, indices, values)
+    }
+}
+
+impl fmt::Debug for H5adSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("H5adSource")
+            .field("path", &self.store.path())
+            .field("at", &self.at)
+            .field("cells", &self.cells.len())
+            .field("genes", &self.genes.len())
+            .field("block", &self.block)
+            .finish()
+    }
+}
+
+impl CountSource for H5adSource {
+    fn cell_names(&self) -> &[String] {
+        &self.cells
+    }
+
+    fn gene_names(&self) -> &[String] {
+        &self.genes
+    }
+
+    fn read_window(&self, cells: Range<usize>) -> Result<CountRows<'_>> {
+        check_range(&cells, self.cells.len())?;
+        let rows = match &self.matrix {
+            Matrix::Dense(dataset) => self.dense_window(dataset, cells),
+            Matrix::Sparse { parts, offsets } => {
+                let offsets = &offsets[cells.start..=cells.end];
+                let (first, last) = (offsets[0], offsets[cells.len()]);
+                let (indices, values) = parts.read(&self.store, first..last)?;
+                let offsets = offsets.iter().map(|offset| offset - first).collect();
+                CountRows::from_csr(cells.start, self.genes.len(), offsets, indices, values)
+            }
+        };
+        rows.map_err(|error| match error {
+            Error::InvalidSparse { reason } => self.store.error(&self.at, reason),
+            other => other,
+        })
+    }
+
+    /// As many cells as a few compressed chunks hold.
+    fn block(&self) -> usize {
+        self.block
+    }
+}
