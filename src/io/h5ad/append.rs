@@ -92,22 +92,7 @@ impl H5adResults {
     pub fn write(&self, input: impl AsRef<Path>, output: impl AsRef<Path>) -> Result<()> {
         let (input, output) = (input.as_ref(), output.as_ref());
         let host = Host::open(input)?;
-        let mut taken = HashSet::new();
-        let mut placed = Vec::with_capacity(self.results.len());
-        for (keys, results) in &self.results {
-            let rows = host.rows_of(&keys.labels, results)?;
-            let columns = host.check_pieces(keys, results)?;
-            for (parent, name) in keys_used(keys, results) {
-                self.check_key(&host, parent, name, &mut taken)?;
-            }
-            placed.push(Placed {
-                keys,
-                results,
-                cells: host.cells.len(),
-                rows,
-                gene_columns: columns,
-            });
-        }
+        let placed = self.place(&host)?;
         let mut replaced = RepackOptions::new();
         let mut replaces = false;
         for results in &placed {
@@ -139,6 +124,39 @@ impl H5adResults {
                  anndata in Python and retry",
             ))
         })
+    }
+
+    /// Checks what [`write`](Self::write) checks before it writes: whether the results fit into
+    /// `input` under their names. Before a long computation, results with the same keys and
+    /// invented labels tell whether its own can be written.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write) before anything is written.
+    pub fn check(&self, input: impl AsRef<Path>) -> Result<()> {
+        let host = Host::open(input.as_ref())?;
+        self.place(&host)?;
+        Ok(())
+    }
+
+    /// The rows of the file that each of the results belongs to.
+    fn place(&self, host: &Host) -> Result<Vec<Placed<'_>>> {
+        let mut taken = HashSet::new();
+        let mut placed = Vec::with_capacity(self.results.len());
+        for (keys, results) in &self.results {
+            let rows = host.rows_of(&keys.labels, results)?;
+            let columns = host.check_pieces(keys, results)?;
+            for (parent, name) in keys_used(keys, results) {
+                self.check_key(host, parent, name, &mut taken)?;
+            }
+            placed.push(Placed {
+                keys,
+                results,
+                cells: host.cells.len(),
+                rows,
+                gene_columns: columns,
+            });
+        }
+        Ok(placed)
     }
 
     fn check_key<'a>(
