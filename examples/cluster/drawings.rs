@@ -56,16 +56,26 @@ pub fn of_fit<H: ReconstructionHead>(
     }
     if outputs.contains(&Output::Report) {
         let name = arguments.input.file_name().unwrap_or_default();
-        let mut report = Report::new(fit, cells)
-            .with_title(format!("Clusters of {}", name.to_string_lossy()))
-            .with_markers(markers);
-        for projection in &projections {
-            report = report.with_projection(projection);
+        let report = || {
+            let report = Report::new(fit, cells)
+                .with_title(format!("Clusters of {}", name.to_string_lossy()))
+                .with_markers(markers);
+            projections.iter().fold(report, Report::with_projection)
+        };
+        let path = folder.join("report.html");
+        let saved = match &types {
+            Some(types) => report()
+                .with_annotation(&types.name, &types.labels)
+                .save(&path),
+            None => report().save(&path),
+        };
+        match saved {
+            Err(Error::Picture { reason }) if types.is_some() => {
+                eprintln!("note: the report leaves out the known types: {reason}");
+                report().save(&path)?;
+            }
+            other => other?,
         }
-        if let Some(types) = &types {
-            report = report.with_annotation(&types.name, &types.labels);
-        }
-        report.save(folder.join("report.html"))?;
         drawer.files.push("report.html".to_string());
     }
     Ok(drawer.files)

@@ -64,5 +64,10 @@ fn prepare_folder(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder)
         .and_then(|()| std::fs::write(&probe, b""))
         .and_then(|()| std::fs::remove_file(&probe))
-        .map_err(|source| Error::io(folder, source))
+        .map_err(|source| {
+            checks::conflict(format!(
+                "--output {}: no folder that can be written ({source}); choose another",
+                folder.display()
+            ))
+        })
 }

@@ -14,7 +14,7 @@ pub const IN_OPTIONS: &[(&str, &str)] = &[
     ),
     (
         "or leave the choice to the data (the `auto` settings)",
-        "or leave the choice to the data (without --resolution)",
+        "or a number of clusters (--clusters)",
     ),
     ("`H5adOptions::with_layer(\"", "--layer \""),
     ("\")`", "\""),

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use celldec::model::EpochRecord;
 use celldec::prelude::*;
-use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 // Phases may end early, and nothing is known of the next one's speed: what is left is the most that
 // the running phase can take. Narrow enough for 80 columns; the message takes what is left.
-const BAR: &str = "  {prefix} {bar:12} {pos}/{len} epochs, {rate}, at most {eta} left  {wide_msg}";
+const BAR: &str = "  {prefix} {bar:12} {pos}/{len} epochs, {rate}, {left}  {wide_msg}";
 const SPINNER: &str = "  {spinner} {prefix} {elapsed}";
 
 /// An observer that prints progress.
@@ -35,26 +35,25 @@ impl Progress {
     fn start(&mut self, phase: Phase, epochs: usize) {
         self.bar.finish_and_clear();
         self.losses.clear();
-        self.bar = self.bars.add(ProgressBar::new(epochs as u64));
-        self.bar.set_prefix(name(phase));
+        let bar = ProgressBar::hidden();
+        bar.set_length(epochs as u64);
+        bar.set_prefix(name(phase));
         // The template is fixed; should it not parse, the plain bar serves as well.
         if let Ok(style) = ProgressStyle::with_template(BAR) {
-            let rate = |state: &ProgressState, text: &mut dyn Write| {
-                // Writing into the bar's own text cannot fail.
-                let _ = write!(text, "{:.1}/s", state.per_sec());
-            };
-            self.bar.set_style(style.with_key("rate", rate));
+            bar.set_style(style.with_key("rate", rate).with_key("left", left));
         }
+        self.bar = self.bars.add(bar);
         self.bar.tick();
     }
 
     /// For work whose length is not known.
     fn start_spinner(&mut self, name: &str) {
-        self.bar = self.bars.add(ProgressBar::new_spinner());
-        self.bar.set_prefix(name.to_string());
+        let bar = ProgressBar::hidden();
+        bar.set_prefix(name.to_string());
         if let Ok(style) = ProgressStyle::with_template(SPINNER) {
-            self.bar.set_style(style);
+            bar.set_style(style);
         }
+        self.bar = self.bars.add(bar);
         self.bar.enable_steady_tick(Duration::from_millis(200));
     }
 
@@ -122,6 +121,20 @@ impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
+}
+
+// Writing into the bar's own text cannot fail.
+
+fn rate(state: &ProgressState, text: &mut dyn Write) {
+    let _ = write!(text, "{:.1}/s", state.per_sec());
+}
+
+/// Nothing is known before the first epoch.
+fn left(state: &ProgressState, text: &mut dyn Write) {
+    let _ = match state.pos() {
+        0 => write!(text, "time left not known yet"),
+        _ => write!(text, "at most {:#} left", HumanDuration(state.eta())),
+    };
 }
 
 fn name(phase: Phase) -> String {

@@ -8,11 +8,15 @@ use hdf5_pure::{File, RepackOptions, repack};
 use ndarray::{Array2, ArrayView2};
 
 use super::details;
-use super::encode::{Part, check_name, write_error};
+use super::encode::{Part, UNREADABLE, check_name, write_error};
 use super::host::{DICTIONARIES, Host};
 use super::results::{CellResults, ResultKeys, SoftAssignmentsKey};
 use crate::error::{Error, Result};
 use crate::io::atomic::replace_atomically;
+use crate::io::hdf5::Node;
+
+/// Groups within groups; more are a circle of links.
+const DEEPEST: usize = 64;
 
 /// Results to write into an AnnData file, beside everything that is in it.
 ///
@@ -111,6 +115,7 @@ impl H5adResults {
                     return Ok(());
                 }
             }
+            refuse_unreadable(&host, "", DEEPEST)?;
             // Replaced entries would leave gaps, and groups of many members in files of HDF5's
             // newest format cannot be extended where they are: the file is laid out anew.
             repack(input, temporary, &replaced).map_err(|error| write_error(output, "/", error))?;
@@ -236,6 +241,40 @@ fn copy(input: &Path, temporary: &Path, output: &Path) -> Result<()> {
         .and_then(|mut to| std::io::copy(&mut from, &mut to))
         .map(|_| ())
         .map_err(|source| Error::io(output, source))
+}
+
+/// Refuses datasets in a group, and in those beneath it, that could not be read any more when the
+/// file is laid out anew.
+fn refuse_unreadable(host: &Host, group_at: &str, depth: usize) -> Result<()> {
+    let store = &host.store;
+    if depth == 0 {
+        return Err(store.error(group_at, format!("groups are more than {DEEPEST} deep")));
+    }
+    for name in store.members(if group_at.is_empty() { "/" } else { group_at })? {
+        let at = format!("{group_at}/{name}");
+        match store.node(&at)? {
+            Node::Group(_) => refuse_unreadable(host, &at, depth - 1)?,
+            Node::Dataset(dataset) => {
+                let chunks = dataset
+                    .chunk_shape()
+                    .map_err(|error| store.damaged(&at, error))?;
+                if let Some(&longest) = chunks.iter().flatten().max()
+                    && UNREADABLE.contains(&longest)
+                {
+                    return Err(store.error(
+                        &at,
+                        format!(
+                            "it is stored in chunks of {longest}, which HDF5 2.0 could not read any \
+                             more if entries of the file were replaced; read and write the file \
+                             with anndata in Python first, or give results names that are not \
+                             taken"
+                        ),
+                    ));
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The groups of the copy that receive results.
@@ -386,5 +425,48 @@ impl Placed<'_> {
             spread.row_mut(row).assign(&value);
         }
         spread
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counts::CountMatrix;
+    use crate::io::{AnnotatedCounts, write_h5ad};
+
+    /// What HDF5 2.0 could not read is not written; that it reads the rest is for `.ci/interop`.
+    #[test]
+    fn files_with_very_long_chunks_are_not_laid_out_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cells.h5ad");
+        let counts = CountMatrix::from_dense(ndarray::array![[1.0, 2.0], [0.0, 3.0]].view());
+        write_h5ad(&path, &AnnotatedCounts::new(counts.unwrap())).unwrap();
+        let file = File::open_rw(&path).unwrap();
+        let uns = file.group("/uns").unwrap();
+        uns.create_dataset("long", |dataset| {
+            dataset
+                .with_data(&vec![0i32; 100_000])
+                .with_chunks(&[70_000])
+                .with_deflate(1);
+        })
+        .unwrap();
+        drop(uns);
+        file.commit().unwrap();
+        file.close().unwrap();
+
+        let write = |label: usize| {
+            H5adResults::new()
+                .with_overwrite(true)
+                .with("found", CellResults::new(vec![label; 2]))
+                .write(&path, &path)
+        };
+        write(0).unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let message = write(1).unwrap_err().to_string();
+        assert!(
+            message.contains("at /uns/long: it is stored in chunks of 70000"),
+            "{message}"
+        );
+        assert_eq!(std::fs::read(&path).unwrap(), before);
     }
 }
