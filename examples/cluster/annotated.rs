@@ -7,6 +7,7 @@ use celldec::io::{
 };
 use celldec::nn::ReconstructionHead;
 use celldec::prelude::*;
+use ndarray::Array2;
 
 use crate::arguments::{Arguments, Method};
 use crate::input::{CellColumn, Input};
@@ -29,7 +30,13 @@ pub fn check_names(arguments: &Arguments, input: &Input, names: &[Names]) -> Res
     if input.format != CountFormat::H5ad {
         return Ok(());
     }
-    let anything = CellResults::new(vec![0; input.counts.cells()]);
+    let cells = input.counts.cells();
+    let column = Array2::zeros((cells, 1));
+    let anything = CellResults::new(vec![0; cells])
+        .with_confidence(vec![0.0; cells])
+        .with_embedding(column.clone())
+        .with_soft_assignments(column)
+        .with_details(serde_json::json!({}));
     let mut results = H5adResults::new().with_overwrite(arguments.overwrite);
     for names in names {
         results = results.with(names.keys.clone(), anything.clone());

@@ -89,7 +89,8 @@ impl H5adResults {
     /// # Errors
     /// Before anything is written: [`Error::Format`] when `input` is no AnnData file, a name is
     /// taken (and [`with_overwrite`](Self::with_overwrite) not set), empty, holds `/` or is given
-    /// twice, cells are others than in the file, or denoised genes are not all genes of the file;
+    /// twice, cells are others than in the file, denoised genes are not all genes of the file, or an
+    /// entry is to be replaced in a file with chunks that HDF5 2.0 could then not read;
     /// [`Error::LengthMismatch`] when a piece has not one value for every cell. While writing:
     /// [`Error::Io`] for the disk, [`Error::Format`] when the file has a structure that cannot be
     /// extended; an old `output` is then intact.
@@ -97,25 +98,16 @@ impl H5adResults {
         let (input, output) = (input.as_ref(), output.as_ref());
         let host = Host::open(input)?;
         let placed = self.place(&host)?;
-        let mut replaced = RepackOptions::new();
-        let mut replaces = false;
-        for results in &placed {
-            for (parent, name) in keys_used(results.keys, results.results) {
-                if host.holds(parent, name)? {
-                    replaced = replaced.drop_path(&format!("{parent}/{name}"));
-                    replaces = true;
-                }
-            }
-        }
+        let replaced = replaced(&host, &placed)?;
         replace_atomically(output, |temporary| {
             // A copy that is extended keeps every byte of the rest.
-            if !replaces {
+            if replaced.drop_paths().is_empty() {
                 copy(input, temporary, output)?;
                 if extend(temporary, output, &host, &placed)? {
                     return Ok(());
                 }
+                refuse_unreadable(&host, "", DEEPEST)?;
             }
-            refuse_unreadable(&host, "", DEEPEST)?;
             // Replaced entries would leave gaps, and groups of many members in files of HDF5's
             // newest format cannot be extended where they are: the file is laid out anew.
             repack(input, temporary, &replaced).map_err(|error| write_error(output, "/", error))?;
@@ -139,7 +131,7 @@ impl H5adResults {
     /// As [`write`](Self::write) before anything is written.
     pub fn check(&self, input: impl AsRef<Path>) -> Result<()> {
         let host = Host::open(input.as_ref())?;
-        self.place(&host)?;
+        replaced(&host, &self.place(&host)?)?;
         Ok(())
     }
 
@@ -229,6 +221,22 @@ fn keys_used<'a>(keys: &'a ResultKeys, results: &CellResults) -> Vec<(&'static s
 
 fn has_details(keys: &ResultKeys, results: &CellResults) -> bool {
     results.details.is_some() || (results.denoised.is_some() && keys.denoised_in_obsm)
+}
+
+/// What leaves the file to make room for results.
+fn replaced(host: &Host, placed: &[Placed<'_>]) -> Result<RepackOptions> {
+    let mut replaced = RepackOptions::new();
+    for results in placed {
+        for (parent, name) in keys_used(results.keys, results.results) {
+            if host.holds(parent, name)? {
+                replaced = replaced.drop_path(&format!("{parent}/{name}"));
+            }
+        }
+    }
+    if !replaced.drop_paths().is_empty() {
+        refuse_unreadable(host, "", DEEPEST)?;
+    }
+    Ok(replaced)
 }
 
 /// Copies a file; errors name the side that failed.
@@ -468,5 +476,8 @@ mod tests {
             "{message}"
         );
         assert_eq!(std::fs::read(&path).unwrap(), before);
+        let results = H5adResults::new().with_overwrite(true);
+        let again = results.with("found", CellResults::new(vec![1; 2]));
+        assert_eq!(again.check(&path).unwrap_err().to_string(), message);
     }
 }
