@@ -6,11 +6,9 @@ use clap::{Parser, ValueEnum};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Method {
-    /// Reconstruction and clustering together; takes constraint pairs; best with a known number
-    /// of clusters.
+    /// Models the raw counts; denoises them; takes constraint pairs; a good first choice.
     Scdcc,
-    /// Clustering of the encoder alone after pretraining; several resolutions share one
-    /// pretraining.
+    /// Models scaled expression; faster; several resolutions share one pretraining.
     Desc,
 }
 
@@ -90,6 +88,7 @@ pub struct Arguments {
     ///
     /// Without this and --resolution the data choose the number.
     #[arg(
+        verbatim_doc_comment,
         long,
         short = 'k',
         value_name = "K",
@@ -103,6 +102,7 @@ pub struct Arguments {
     /// Usual values are 0.1 to 2. With --method desc a list such as 0.3,0.5,0.8 gives one result
     /// each, from one pretraining.
     #[arg(
+        verbatim_doc_comment,
         long,
         short,
         value_name = "R",
@@ -115,13 +115,19 @@ pub struct Arguments {
     /// Pairs of cells that belong together or apart (scDCC only).
     ///
     /// A CSV file with lines "barcode,barcode,must" or "barcode,barcode,cannot".
-    #[arg(long, value_name = "FILE", help_heading = "Method")]
+    #[arg(
+        verbatim_doc_comment,
+        long,
+        value_name = "FILE",
+        help_heading = "Method"
+    )]
     pub constraints: Option<PathBuf>,
     /// Repeat with this many seeds and say what they agree on.
     ///
     /// Results are those of the run that agrees best with the others; consensus.csv says, for every
     /// cell, the cluster by majority and the share of runs that agree.
     #[arg(
+        verbatim_doc_comment,
         long,
         value_name = "NUMBER",
         default_value = "1",
@@ -148,6 +154,7 @@ pub struct Arguments {
     /// FILE is the model.safetensors of an earlier run. Genes are found by name; the program says
     /// which are missing, and refuses cells with fewer than 80 % of the model's genes.
     #[arg(
+        verbatim_doc_comment,
         long,
         value_name = "FILE",
         conflicts_with_all = [
@@ -200,7 +207,12 @@ pub struct Arguments {
     /// The column that names the batch of each cell: genes are scaled within each batch.
     ///
     /// A column of the .h5ad file's obs or, with --batches, of that file.
-    #[arg(long, value_name = "COLUMN", help_heading = "Counts")]
+    #[arg(
+        verbatim_doc_comment,
+        long,
+        value_name = "COLUMN",
+        help_heading = "Counts"
+    )]
     pub batch_column: Option<String>,
     /// A CSV file with the batch of each cell (first column: barcodes).
     #[arg(long, value_name = "FILE", help_heading = "Counts")]
@@ -210,7 +222,12 @@ pub struct Arguments {
     ///
     /// A column of the .h5ad file's obs or, with --labels, of that file. Known types do not
     /// influence the clustering.
-    #[arg(long, value_name = "COLUMN", help_heading = "Comparison")]
+    #[arg(
+        verbatim_doc_comment,
+        long,
+        value_name = "COLUMN",
+        help_heading = "Comparison"
+    )]
     pub label_column: Option<String>,
     /// A CSV file with known cell types (first column: barcodes).
     #[arg(long, value_name = "FILE", help_heading = "Comparison")]
@@ -220,6 +237,7 @@ pub struct Arguments {
     ///
     /// DESC with several resolutions makes one folder in it for each.
     #[arg(
+        verbatim_doc_comment,
         long,
         short,
         value_name = "FOLDER",
@@ -244,6 +262,7 @@ pub struct Arguments {
     /// NAME gives obs["NAME"], obsm["X_NAME"] and so on; with several resolutions NAME_0.3 and so
     /// on.
     #[arg(
+        verbatim_doc_comment,
         long,
         value_name = "NAME",
         conflicts_with = "python_keys",
@@ -315,7 +334,12 @@ pub struct Arguments {
     ///
     /// For runs that may be interrupted. The same data and settings must be given; delete the file
     /// to start anew.
-    #[arg(long, value_name = "FILE", help_heading = "Training")]
+    #[arg(
+        verbatim_doc_comment,
+        long,
+        value_name = "FILE",
+        help_heading = "Training"
+    )]
     pub checkpoint: Option<PathBuf>,
 }
 

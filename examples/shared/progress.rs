@@ -132,7 +132,7 @@ fn rate(state: &ProgressState, text: &mut dyn Write) {
 /// Nothing is known before the first epoch.
 fn left(state: &ProgressState, text: &mut dyn Write) {
     let _ = match state.pos() {
-        0 => write!(text, "time left not known yet"),
+        0 => write!(text, "time left unknown"),
         _ => write!(text, "at most {:#} left", HumanDuration(state.eta())),
     };
 }
