@@ -1,7 +1,7 @@
 //! Files in and out: 10x MTX folders and `.h5` matrices, delimited tables, AnnData `.h5ad`.
 //!
 //! Every reader returns a valid [`CountMatrix`] (cells × genes) with names, or an
-//! [`Error`](crate::Error) that names the file, the line (or the HDF5 path) and what to do. Readers
+//! [`crate::Error`] that names the file, the line (or the HDF5 path) and what to do. Readers
 //! treat files as hostile: numbers in headers are checked against the file before memory is
 //! reserved for them, and compressed text may not grow without bound. Writers are atomic: a file
 //! appears under its name only when it is complete.
