@@ -139,7 +139,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    exit::code(run(&Arguments::parse()))
+    exit::code(run(&Arguments::parse()), &[])
 }
 
 fn run(arguments: &Arguments) -> Result<()> {

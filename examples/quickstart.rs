@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use celldec::prelude::*;
 use clap::Parser;
+use indicatif::MultiProgress;
 
 #[path = "shared/bundled.rs"]
 mod bundled;
@@ -48,7 +49,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    exit::code(run(&Arguments::parse()))
+    exit::code(run(&Arguments::parse()), &[])
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
@@ -79,7 +80,7 @@ fn scdcc(
     config.max_epochs = arguments.max_epochs.unwrap_or(config.max_epochs);
     let fit = config
         .init(device)?
-        .fit_observed(&cells, &mut Progress::new(true))?;
+        .fit_observed(&cells, &mut Progress::new(MultiProgress::new()))?;
     report::print_summary(&fit, Some(&types))?;
     report::print_table(&types, fit.clusters());
 
@@ -128,7 +129,7 @@ fn desc(
     config.max_epochs = arguments.max_epochs.unwrap_or(config.max_epochs);
     let runs = config
         .init(device)?
-        .fit_observed(&cells, &mut Progress::new(true))?;
+        .fit_observed(&cells, &mut Progress::new(MultiProgress::new()))?;
     for DescRun { resolution, fit } in &runs {
         let name = resolution.map(|r| format!("{r:.1}")).unwrap_or_default();
         println!("\n  resolution    {name}");

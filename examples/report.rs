@@ -34,7 +34,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    exit::code(run(&Arguments::parse()))
+    exit::code(run(&Arguments::parse()), &[])
 }
 
 fn run(arguments: &Arguments) -> Result<()> {

@@ -56,12 +56,15 @@ pub fn by_name(name: &str) -> Result<Device> {
         feature if ["flex", "ndarray", "wgpu", "cuda"].contains(&feature) => Err(Error::Device {
             reason: format!(
                 "this build has no \"{feature}\"; build with the Cargo feature `{feature}`, or \
-                 use one of {:?}",
-                available()
+                 use one of: {}",
+                available().join(", ")
             ),
         }),
         _ => Err(Error::Device {
-            reason: format!("unknown device \"{name}\"; use one of {:?}", available()),
+            reason: format!(
+                "unknown device \"{name}\"; use one of: {}",
+                available().join(", ")
+            ),
         }),
     }
 }

@@ -213,6 +213,34 @@ fn a_fit_is_written_for_python() {
     std::fs::write(ours.join("fit.json"), expected.to_string()).unwrap();
 }
 
+/// Long lists are stored in chunks, once as they are written and once laid out anew.
+#[test]
+fn large_files_are_written_for_python() {
+    let Some(folder) = folder() else { return };
+    let ours = folder.join("celldec");
+    std::fs::create_dir_all(&ours).unwrap();
+    let counts = SimulationConfig::new(1500, 400)
+        .with_seed(1)
+        .simulate()
+        .unwrap()
+        .counts;
+    assert!(counts.stored() > 1 << 16);
+    let expected = serde_json::json!({
+        "stored": counts.stored(),
+        "total": counts.cell_totals().iter().sum::<f64>(),
+    });
+    std::fs::write(ours.join("large.json"), expected.to_string()).unwrap();
+    let path = ours.join("large.h5ad");
+    write_h5ad(&path, &AnnotatedCounts::new(counts)).unwrap();
+    for (label, name) in [(0, "large.h5ad"), (1, "large_again.h5ad")] {
+        H5adResults::new()
+            .with_overwrite(true)
+            .with("found", CellResults::new(vec![label; 1500]))
+            .write(&path, ours.join(name))
+            .unwrap();
+    }
+}
+
 #[test]
 fn files_of_python_are_read_and_extended() {
     let Some(folder) = folder() else { return };

@@ -1,48 +1,64 @@
 //! Shows training as it goes: a bar for the running phase, a line for every finished one.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use celldec::model::EpochRecord;
 use celldec::prelude::*;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
-const BAR: &str = "  {prefix:<32} {bar:24} {pos}/{len} epochs  {rate}, at most {eta} left  {msg}";
+// Phases may end early, and nothing is known of the next one's speed: what is left is the most that
+// the running phase can take. Narrow enough for 80 columns; the message takes what is left.
+const BAR: &str = "  {prefix} {bar:12} {pos}/{len} epochs, {rate}, {left}  {wide_msg}";
+const SPINNER: &str = "  {spinner} {prefix} {elapsed}";
 
 /// An observer that prints progress.
 ///
 /// The bar goes to the terminal's error stream and is not drawn into files; lines of finished
 /// phases go to standard output.
 pub struct Progress {
+    bars: MultiProgress,
     bar: ProgressBar,
-    shows_bar: bool,
     losses: String,
 }
 
 impl Progress {
-    /// With or without a bar; other output to the terminal would tear it.
-    pub fn new(shows_bar: bool) -> Self {
+    /// With its bars among `bars`, so that whatever else is printed can stand above them.
+    pub fn new(bars: MultiProgress) -> Self {
         Self {
+            bars,
             bar: ProgressBar::hidden(),
-            shows_bar,
             losses: String::new(),
         }
     }
 
     fn start(&mut self, phase: Phase, epochs: usize) {
+        self.bar.finish_and_clear();
         self.losses.clear();
-        self.bar = ProgressBar::new(epochs as u64).with_prefix(phase.to_string());
-        if !self.shows_bar {
-            self.bar.set_draw_target(ProgressDrawTarget::hidden());
-        }
+        let bar = ProgressBar::hidden();
+        bar.set_length(epochs as u64);
+        bar.set_prefix(name(phase));
         // The template is fixed; should it not parse, the plain bar serves as well.
         if let Ok(style) = ProgressStyle::with_template(BAR) {
-            let rate = |state: &ProgressState, text: &mut dyn Write| {
-                // Writing into the bar's own text cannot fail.
-                let _ = write!(text, "{:.1}/s", state.per_sec());
-            };
-            self.bar.set_style(style.with_key("rate", rate));
+            bar.set_style(style.with_key("rate", rate).with_key("left", left));
         }
+        self.bar = self.bars.add(bar);
         self.bar.tick();
+    }
+
+    /// For work whose length is not known.
+    fn start_spinner(&mut self, name: &str) {
+        let bar = ProgressBar::hidden();
+        bar.set_prefix(name.to_string());
+        if let Ok(style) = ProgressStyle::with_template(SPINNER) {
+            bar.set_style(style);
+        }
+        self.bar = self.bars.add(bar);
+        self.bar.enable_steady_tick(Duration::from_millis(200));
+    }
+
+    fn print(&self, line: &str) {
+        self.bars.suspend(|| println!("{line}"));
     }
 
     fn advance(&mut self, record: &EpochRecord) {
@@ -66,8 +82,7 @@ impl Observer for Progress {
         match event {
             Event::PhaseStarted { phase, epochs } => self.start(*phase, *epochs),
             Event::Resumed { phase, epoch } => {
-                self.bar
-                    .suspend(|| println!("  {phase} resumed after {epoch} epochs"));
+                self.print(&format!("  {} resumed after {epoch} epochs", name(*phase)));
                 self.bar.set_position(*epoch as u64);
                 self.bar.reset_eta();
             }
@@ -78,19 +93,53 @@ impl Observer for Progress {
                 seconds,
             } => {
                 self.bar.finish_and_clear();
-                let name = phase.to_string();
-                println!(
-                    "  {name:<33} {epochs:>5} epochs   {seconds:>6.1} s   {}",
-                    self.losses
-                );
+                let name = name(*phase);
+                let losses = &self.losses;
+                self.print(&format!(
+                    "  {name:<21} {epochs:>5} epochs   {seconds:>6.1} s   {losses}"
+                ));
+                if *phase == Phase::Pretraining {
+                    self.start_spinner("initial centroids");
+                }
             }
             Event::CentroidsFound {
                 clusters, seconds, ..
             } => {
+                self.bar.finish_and_clear();
                 let name = "initial centroids";
-                println!("  {name:<33} {clusters:>5} clusters {seconds:>6.1} s");
+                self.print(&format!(
+                    "  {name:<21} {clusters:>5} clusters {seconds:>6.1} s"
+                ));
             }
             _ => {}
         }
+    }
+}
+
+impl Drop for Progress {
+    /// Training that fails leaves no bar behind.
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+// Writing into the bar's own text cannot fail.
+
+fn rate(state: &ProgressState, text: &mut dyn Write) {
+    let _ = write!(text, "{:.1}/s", state.per_sec());
+}
+
+/// Nothing is known before the first epoch.
+fn left(state: &ProgressState, text: &mut dyn Write) {
+    let _ = match state.pos() {
+        0 => write!(text, "time left unknown"),
+        _ => write!(text, "at most {:#} left", HumanDuration(state.eta())),
+    };
+}
+
+fn name(phase: Phase) -> String {
+    match phase {
+        Phase::LayerwisePretraining { layer } => format!("pretraining, layer {}", layer + 1),
+        other => other.to_string(),
     }
 }

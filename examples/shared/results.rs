@@ -6,14 +6,25 @@ use celldec::io::{write_columns_csv, write_matrix_csv};
 use celldec::model::EpochRecord;
 use celldec::nn::ReconstructionHead;
 use celldec::prelude::*;
+use ndarray::ArrayView2;
 
 /// The files that [`write()`] makes.
 pub const FILES: &str = "labels.csv, soft_assignments.csv, embedding.csv, history.csv";
 
 /// Writes labels, soft assignments, embedding and the history of training into a folder.
 pub fn write<H: ReconstructionHead>(folder: &Path, cells: &Cells, fit: &Fit<H>) -> Result<()> {
+    write_cells(folder, cells, fit.clusters(), fit.embedding())?;
+    write_history(&folder.join("history.csv"), fit.history())
+}
+
+/// Writes labels, soft assignments and embedding into a folder.
+pub fn write_cells(
+    folder: &Path,
+    cells: &Cells,
+    clusters: &Assignment,
+    embedding: ArrayView2<'_, f32>,
+) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
-    let clusters = fit.clusters();
     write_columns_csv(
         folder.join("labels.csv"),
         &[
@@ -36,10 +47,9 @@ pub fn write<H: ReconstructionHead>(folder: &Path, cells: &Cells, fit: &Fit<H>) 
     write_matrix_csv(
         folder.join("embedding.csv"),
         cells.cell_names(),
-        &numbered("z_", fit.embedding().ncols()),
-        fit.embedding(),
-    )?;
-    write_history(&folder.join("history.csv"), fit.history())
+        &numbered("z_", embedding.ncols()),
+        embedding,
+    )
 }
 
 /// One line for every epoch, one column for every term that occurs in any of them.
@@ -74,6 +84,7 @@ fn write_history(path: &Path, history: &[EpochRecord]) -> Result<()> {
     write_columns_csv(path, &columns)
 }
 
-fn texts<T: ToString>(values: &[T]) -> Vec<String> {
+/// Values as text.
+pub fn texts<T: ToString>(values: &[T]) -> Vec<String> {
     values.iter().map(T::to_string).collect()
 }

@@ -9,7 +9,7 @@ use super::kmeans::{KMeans, KMeansConfig, nearest_centroids};
 use super::points::check_embedding;
 use super::smoothed::{SmoothedKMeansConfig, smoothed_kmeans};
 use super::stable::{StableGraphConfig, stable_communities};
-use crate::error::Result;
+use crate::error::{ParameterError, Result};
 use crate::random::{Purpose, stream};
 
 /// Where initial centroids come from.
@@ -40,6 +40,20 @@ impl CentroidStart {
             Self::Graph(config) => config.validate(cells),
             Self::StableGraph(config) => config.validate(cells),
         }
+    }
+
+    /// Checks what can be checked before there are data.
+    pub(crate) fn check_settings(&self) -> Result<()> {
+        let clusters = match self {
+            Self::KMeans(config) => Some(config.clusters),
+            Self::SmoothedKMeans(config) => Some(config.kmeans.clusters),
+            Self::Graph(_) | Self::StableGraph(_) => None,
+        };
+        if let Some(clusters) = clusters.filter(|&clusters| clusters < 2) {
+            return Err(ParameterError::TooFewClusters { clusters }.into());
+        }
+        // With any number of cells, only the settings can be wrong.
+        self.validate(usize::MAX)
     }
 }
 

@@ -130,7 +130,7 @@ impl Store {
     pub(super) fn damaged(&self, at: &str, error: hdf5_pure::Error) -> Error {
         match error {
             hdf5_pure::Error::Io(source) => Error::io(&self.path, source),
-            other => self.error(at, other),
+            other => self.error(at, format!("the file is damaged or truncated: {other}")),
         }
     }
 

@@ -87,9 +87,9 @@ impl MtxOptions {
     /// As [`read_10x_mtx`].
     pub fn read(&self, folder: impl AsRef<Path>) -> Result<CountMatrix> {
         let sample = Sample::locate(folder.as_ref(), self.prefix.as_deref())?;
+        let matrix_path = sample.find("matrix", MATRIX_FILES)?;
         let gene_path = sample.find("features", GENE_FILES)?;
         let cell_path = sample.find("barcodes", CELL_FILES)?;
-        let matrix_path = sample.find("matrix", MATRIX_FILES)?;
         let (genes, types) = self.read_genes(&gene_path)?;
         let cells = read_cells(&cell_path)?;
         let kept = self

@@ -37,6 +37,52 @@ struct Metadata<H: ReconstructionHead> {
     info: ModelInfo,
 }
 
+/// The part of the metadata that does not depend on the head.
+#[derive(Debug, Deserialize)]
+struct Origin {
+    info: ModelInfo,
+}
+
+impl ModelInfo {
+    /// Reads where a saved model comes from, without loading it: its method tells which type of
+    /// model to load.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be read; [`Error::Model`] when it is no model or one of a
+    /// newer format.
+    ///
+    /// ```
+    /// use celldec::model::ModelInfo;
+    /// use celldec::prelude::*;
+    ///
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("model");
+    /// # let counts = SimulationConfig::new(60, 40).with_seed(1).simulate()?.counts;
+    /// # let cells = Preprocess::scdcc().fit(&counts)?;
+    /// # let config = ScdccConfig::new(3).with_pretraining_epochs(1).with_max_epochs(1);
+    /// # config.init(&Device::default())?.fit(&cells)?.model().save(&path)?;
+    /// let device = Device::default();
+    /// let clusters = match ModelInfo::read(&path)?.method.as_str() {
+    ///     "desc" => DescModel::load(&path, &device)?.clusters(),
+    ///     _ => ScdccModel::load(&path, &device)?.clusters(),
+    /// };
+    /// assert_eq!(clusters, 3);
+    /// # Ok::<(), celldec::Error>(())
+    /// ```
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let unusable = |reason: String| Error::Model {
+            path: path.into(),
+            reason,
+        };
+        let bytes = fs::read(path).map_err(|error| Error::io(path, error))?;
+        let (text, _) = read_description(&bytes).map_err(unusable)?;
+        let origin: Origin =
+            serde_json::from_str(&text).map_err(|error| unusable(error.to_string()))?;
+        Ok(origin.info)
+    }
+}
+
 impl<H: ReconstructionHead> FittedModel<H> {
     /// Saves the model as one file, atomically: a file already at `path` is replaced only when
     /// the new one is complete.
@@ -79,15 +125,7 @@ impl<H: ReconstructionHead> FittedModel<H> {
             reason,
         };
         let bytes = fs::read(path).map_err(|error| Error::io(path, error))?;
-        let text = read_metadata(&bytes).map_err(unusable)?;
-        let preamble: Preamble =
-            serde_json::from_str(&text).map_err(|error| unusable(error.to_string()))?;
-        if preamble.format > FORMAT {
-            return Err(unusable(format!(
-                "it has format {}, this version reads up to {FORMAT}; use a newer version",
-                preamble.format
-            )));
-        }
+        let (text, preamble) = read_description(&bytes).map_err(unusable)?;
         if preamble.head != H::NAME {
             return Err(unusable(format!(
                 "its head is \"{}\", a model with head \"{}\" was asked for",
@@ -127,6 +165,19 @@ impl<H: ReconstructionHead> FittedModel<H> {
             device,
         })
     }
+}
+
+/// The metadata and its preamble, of a format that this version knows.
+fn read_description(bytes: &[u8]) -> Result<(String, Preamble), String> {
+    let text = read_metadata(bytes)?;
+    let preamble: Preamble = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    if preamble.format > FORMAT {
+        return Err(format!(
+            "it has format {}, this version reads up to {FORMAT}; use a newer version",
+            preamble.format
+        ));
+    }
+    Ok((text, preamble))
 }
 
 /// The crate's metadata from the header of a SafeTensors file: 8 bytes of header length, then

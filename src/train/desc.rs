@@ -168,6 +168,9 @@ impl DescConfig {
     /// One [`ParameterError`] for the first setting outside its range.
     pub fn init(&self, device: &Device) -> Result<DescTrainer> {
         self.check()?;
+        for (_, start) in self.starts() {
+            start.check_settings()?;
+        }
         Ok(DescTrainer {
             reconstruction: MseLoss::new(),
             head: MseHeadConfig::new().with_activation(self.output_activation),

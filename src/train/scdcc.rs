@@ -181,6 +181,7 @@ impl ScdccConfig {
     /// # Errors
     /// One [`ParameterError`] for the first setting outside its range.
     pub fn init(&self, device: &Device) -> Result<ScdccTrainer> {
+        self.start().check_settings()?;
         self.check()?;
         Ok(ScdccTrainer {
             reconstruction: CountLoss::new(),
@@ -197,14 +198,6 @@ impl ScdccConfig {
     }
 
     fn check(&self) -> Result<(), ParameterError> {
-        let clusters = match self.start() {
-            CentroidStart::KMeans(config) => Some(config.clusters),
-            CentroidStart::SmoothedKMeans(config) => Some(config.kmeans.clusters),
-            CentroidStart::Graph(_) | CentroidStart::StableGraph(_) => None,
-        };
-        if let Some(clusters) = clusters.filter(|&clusters| clusters < 2) {
-            return Err(ParameterError::TooFewClusters { clusters });
-        }
         check_widths("the widths of the encoder", &self.widths)?;
         for (name, value) in [
             ("the weight of the clustering loss", self.clustering_weight),

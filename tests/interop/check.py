@@ -186,6 +186,15 @@ def check_fit(folder):
     np.testing.assert_allclose(history["loss"], expected["losses"], rtol=1e-12)
 
 
+def check_large(folder):
+    """Compressed chunks, as written and as laid out anew when results are replaced."""
+    expected = json.loads((folder / "large.json").read_text())
+    for name, label in (("large.h5ad", "0"), ("large_again.h5ad", "1")):
+        data = ad.read_h5ad(folder / name)
+        assert data.X.nnz == expected["stored"] and data.X.sum() == expected["total"]
+        assert (data.obs["found"] == label).all()
+
+
 def outcome(check, *arguments):
     try:
         check(*arguments)
@@ -219,6 +228,7 @@ def main(folder):
     rows.append(("scanpy: neighbors, rank_genes_groups, embedding plots", "-", "-", work))
 
     rows.append(("uns, obs and obsm of a fit", "-", "-", outcome(check_fit, ours)))
+    rows.append(("a sparse matrix in chunks", "-", outcome(check_large, ours), "-"))
 
     versions = " ".join(
         f"{name} {importlib.metadata.version(name)}" for name in ("anndata", "scanpy", "h5py")

@@ -59,8 +59,20 @@ fn impossible_numbers_of_clusters_are_refused() {
             .init(&cpu())
             .and_then(|trainer| trainer.fit_observed(&cells, &mut no_work));
         parameter(refused.unwrap_err());
-        let trainer = desc().with_start(Some(start)).init(&cpu()).unwrap();
-        parameter(trainer.fit_observed(&cells, &mut no_work).unwrap_err());
+        let refused = desc()
+            .with_start(Some(start))
+            .init(&cpu())
+            .and_then(|trainer| trainer.fit_observed(&cells, &mut no_work).map(drop));
+        parameter(refused.unwrap_err());
+    }
+    for start in [
+        CentroidStart::KMeans(KMeansConfig::new(1)),
+        CentroidStart::Graph(GraphConfig::new(-1.0)),
+    ] {
+        let of_scdcc = scdcc(3).with_start(Some(start.clone())).init(&cpu());
+        parameter(of_scdcc.map(drop).unwrap_err());
+        let of_desc = desc().with_start(Some(start)).init(&cpu());
+        parameter(of_desc.map(drop).unwrap_err());
     }
     let fit = scdcc(20).init(&cpu()).unwrap().fit(&cells).unwrap();
     assert_eq!(fit.clusters().count(), 20);

@@ -8,11 +8,15 @@ use hdf5_pure::{File, RepackOptions, repack};
 use ndarray::{Array2, ArrayView2};
 
 use super::details;
-use super::encode::{Part, check_name, write_error};
+use super::encode::{Part, UNREADABLE, check_name, write_error};
 use super::host::{DICTIONARIES, Host};
 use super::results::{CellResults, ResultKeys, SoftAssignmentsKey};
 use crate::error::{Error, Result};
 use crate::io::atomic::replace_atomically;
+use crate::io::hdf5::Node;
+
+/// Groups within groups; more are a circle of links.
+const DEEPEST: usize = 64;
 
 /// Results to write into an AnnData file, beside everything that is in it.
 ///
@@ -85,46 +89,24 @@ impl H5adResults {
     /// # Errors
     /// Before anything is written: [`Error::Format`] when `input` is no AnnData file, a name is
     /// taken (and [`with_overwrite`](Self::with_overwrite) not set), empty, holds `/` or is given
-    /// twice, cells are others than in the file, or denoised genes are not all genes of the file;
+    /// twice, cells are others than in the file, denoised genes are not all genes of the file, or an
+    /// entry is to be replaced in a file with chunks that HDF5 2.0 could then not read;
     /// [`Error::LengthMismatch`] when a piece has not one value for every cell. While writing:
     /// [`Error::Io`] for the disk, [`Error::Format`] when the file has a structure that cannot be
     /// extended; an old `output` is then intact.
     pub fn write(&self, input: impl AsRef<Path>, output: impl AsRef<Path>) -> Result<()> {
         let (input, output) = (input.as_ref(), output.as_ref());
         let host = Host::open(input)?;
-        let mut taken = HashSet::new();
-        let mut placed = Vec::with_capacity(self.results.len());
-        for (keys, results) in &self.results {
-            let rows = host.rows_of(&keys.labels, results)?;
-            let columns = host.check_pieces(keys, results)?;
-            for (parent, name) in keys_used(keys, results) {
-                self.check_key(&host, parent, name, &mut taken)?;
-            }
-            placed.push(Placed {
-                keys,
-                results,
-                cells: host.cells.len(),
-                rows,
-                gene_columns: columns,
-            });
-        }
-        let mut replaced = RepackOptions::new();
-        let mut replaces = false;
-        for results in &placed {
-            for (parent, name) in keys_used(results.keys, results.results) {
-                if host.holds(parent, name)? {
-                    replaced = replaced.drop_path(&format!("{parent}/{name}"));
-                    replaces = true;
-                }
-            }
-        }
+        let placed = self.place(&host)?;
+        let replaced = replaced(&host, &placed)?;
         replace_atomically(output, |temporary| {
             // A copy that is extended keeps every byte of the rest.
-            if !replaces {
+            if replaced.drop_paths().is_empty() {
                 copy(input, temporary, output)?;
                 if extend(temporary, output, &host, &placed)? {
                     return Ok(());
                 }
+                refuse_unreadable(&host, "", DEEPEST)?;
             }
             // Replaced entries would leave gaps, and groups of many members in files of HDF5's
             // newest format cannot be extended where they are: the file is laid out anew.
@@ -139,6 +121,39 @@ impl H5adResults {
                  anndata in Python and retry",
             ))
         })
+    }
+
+    /// Checks what [`write`](Self::write) checks before it writes: whether the results fit into
+    /// `input` under their names. Before a long computation, results with the same keys and
+    /// invented labels tell whether its own can be written.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write) before anything is written.
+    pub fn check(&self, input: impl AsRef<Path>) -> Result<()> {
+        let host = Host::open(input.as_ref())?;
+        replaced(&host, &self.place(&host)?)?;
+        Ok(())
+    }
+
+    /// The rows of the file that each of the results belongs to.
+    fn place(&self, host: &Host) -> Result<Vec<Placed<'_>>> {
+        let mut taken = HashSet::new();
+        let mut placed = Vec::with_capacity(self.results.len());
+        for (keys, results) in &self.results {
+            let rows = host.rows_of(&keys.labels, results)?;
+            let columns = host.check_pieces(keys, results)?;
+            for (parent, name) in keys_used(keys, results) {
+                self.check_key(host, parent, name, &mut taken)?;
+            }
+            placed.push(Placed {
+                keys,
+                results,
+                cells: host.cells.len(),
+                rows,
+                gene_columns: columns,
+            });
+        }
+        Ok(placed)
     }
 
     fn check_key<'a>(
@@ -208,6 +223,22 @@ fn has_details(keys: &ResultKeys, results: &CellResults) -> bool {
     results.details.is_some() || (results.denoised.is_some() && keys.denoised_in_obsm)
 }
 
+/// What leaves the file to make room for results.
+fn replaced(host: &Host, placed: &[Placed<'_>]) -> Result<RepackOptions> {
+    let mut replaced = RepackOptions::new();
+    for results in placed {
+        for (parent, name) in keys_used(results.keys, results.results) {
+            if host.holds(parent, name)? {
+                replaced = replaced.drop_path(&format!("{parent}/{name}"));
+            }
+        }
+    }
+    if !replaced.drop_paths().is_empty() {
+        refuse_unreadable(host, "", DEEPEST)?;
+    }
+    Ok(replaced)
+}
+
 /// Copies a file; errors name the side that failed.
 fn copy(input: &Path, temporary: &Path, output: &Path) -> Result<()> {
     let mut from = PlainFile::open(input).map_err(|source| Error::io(input, source))?;
@@ -218,6 +249,40 @@ fn copy(input: &Path, temporary: &Path, output: &Path) -> Result<()> {
         .and_then(|mut to| std::io::copy(&mut from, &mut to))
         .map(|_| ())
         .map_err(|source| Error::io(output, source))
+}
+
+/// Refuses datasets in a group, and in those beneath it, that could not be read any more when the
+/// file is laid out anew.
+fn refuse_unreadable(host: &Host, group_at: &str, depth: usize) -> Result<()> {
+    let store = &host.store;
+    if depth == 0 {
+        return Err(store.error(group_at, format!("groups are more than {DEEPEST} deep")));
+    }
+    for name in store.members(if group_at.is_empty() { "/" } else { group_at })? {
+        let at = format!("{group_at}/{name}");
+        match store.node(&at)? {
+            Node::Group(_) => refuse_unreadable(host, &at, depth - 1)?,
+            Node::Dataset(dataset) => {
+                let chunks = dataset
+                    .chunk_shape()
+                    .map_err(|error| store.damaged(&at, error))?;
+                if let Some(&longest) = chunks.iter().flatten().max()
+                    && UNREADABLE.contains(&longest)
+                {
+                    return Err(store.error(
+                        &at,
+                        format!(
+                            "it is stored in chunks of {longest}, which HDF5 2.0 could not read any \
+                             more if entries of the file were replaced; read and write the file \
+                             with anndata in Python first, or give results names that are not \
+                             taken"
+                        ),
+                    ));
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The groups of the copy that receive results.
@@ -368,5 +433,51 @@ impl Placed<'_> {
             spread.row_mut(row).assign(&value);
         }
         spread
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counts::CountMatrix;
+    use crate::io::{AnnotatedCounts, write_h5ad};
+
+    /// What HDF5 2.0 could not read is not written; that it reads the rest is for `.ci/interop`.
+    #[test]
+    fn files_with_very_long_chunks_are_not_laid_out_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cells.h5ad");
+        let counts = CountMatrix::from_dense(ndarray::array![[1.0, 2.0], [0.0, 3.0]].view());
+        write_h5ad(&path, &AnnotatedCounts::new(counts.unwrap())).unwrap();
+        let file = File::open_rw(&path).unwrap();
+        let uns = file.group("/uns").unwrap();
+        uns.create_dataset("long", |dataset| {
+            dataset
+                .with_data(&vec![0i32; 100_000])
+                .with_chunks(&[70_000])
+                .with_deflate(1);
+        })
+        .unwrap();
+        drop(uns);
+        file.commit().unwrap();
+        file.close().unwrap();
+
+        let write = |label: usize| {
+            H5adResults::new()
+                .with_overwrite(true)
+                .with("found", CellResults::new(vec![label; 2]))
+                .write(&path, &path)
+        };
+        write(0).unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let message = write(1).unwrap_err().to_string();
+        assert!(
+            message.contains("at /uns/long: it is stored in chunks of 70000"),
+            "{message}"
+        );
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        let results = H5adResults::new().with_overwrite(true);
+        let again = results.with("found", CellResults::new(vec![1; 2]));
+        assert_eq!(again.check(&path).unwrap_err().to_string(), message);
     }
 }

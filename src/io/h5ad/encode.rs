@@ -1,5 +1,6 @@
 //! Elements as AnnData writes them, each with its `encoding-type` and `encoding-version`.
 
+use std::ops::Range;
 use std::path::Path;
 
 use hdf5_pure::{AttrValue, DatasetBuilder, EnumTypeBuilder, File, Group, H5Element};
@@ -11,7 +12,14 @@ use crate::io::annotations::Annotation;
 
 /// Lists shorter than this are stored as they are, longer ones of a sparse matrix in compressed
 /// chunks of this length.
-const CHUNK: usize = 1 << 16;
+const CHUNK: usize = 1 << 15;
+
+// Longer ones would be unreadable: see `UNREADABLE`.
+const _: () = assert!((CHUNK as u64) < UNREADABLE.start);
+
+/// Lengths of chunks that hdf5-pure 0.47 writes in four bytes and HDF5 2.0 expects in three, so that
+/// it refuses the dataset ("stored chunk dimension encoding length does not match").
+pub(super) const UNREADABLE: Range<u64> = 1 << 16..1 << 24;
 
 /// A group of a file that is being written.
 pub(super) struct Part<'a> {

@@ -252,7 +252,7 @@ fn missing_files_are_named() {
         .read(folder.path())
         .unwrap_err()
         .to_string();
-    assert!(message.contains("GSM1_features.tsv.gz"), "{message}");
+    assert!(message.contains("GSM1_matrix.mtx.gz"), "{message}");
 }
 
 #[test]

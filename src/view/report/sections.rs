@@ -32,10 +32,14 @@ pub(super) fn outcome<H: ReconstructionHead>(fit: &Fit<H>) -> String {
             "Training diverged: what is shown is the last good state.".to_string()
         }
     };
+    let resolution = match fit.resolution() {
+        Some(resolution) => format!(" at resolution {resolution}"),
+        None => String::new(),
+    };
     let seconds: f64 = fit.history().iter().map(|epoch| epoch.seconds).sum();
     let summary = format!(
-        "{} found {} clusters in {} cells, after {} epochs of pretraining and {} of self-training \
-         ({seconds:.1} s, seed {}, celldec {}). {ending}",
+        "{} found {} clusters in {} cells{resolution}, after {} epochs of pretraining and {} of \
+         self-training ({seconds:.1} s, seed {}, celldec {}). {ending}",
         method_name(info),
         status.cluster_sizes.len() - status.empty_clusters.len(),
         fit.clusters().labels().len(),
