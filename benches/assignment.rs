@@ -2,6 +2,8 @@
 
 #[path = "shared/cells.rs"]
 mod cells;
+#[path = "shared/simulation.rs"]
+mod simulation;
 #[path = "shared/threads.rs"]
 mod threads;
 
@@ -17,7 +19,8 @@ use celldec::nn::{
 use criterion::{Criterion, criterion_group, criterion_main};
 use ndarray::s;
 
-use cells::{GENES, simulated_cells};
+use cells::simulated_cells;
+use simulation::GENES;
 
 /// Cells that are assigned.
 const CELLS: usize = 10_000;

@@ -3,6 +3,8 @@
 
 #[path = "shared/cells.rs"]
 mod cells;
+#[path = "shared/simulation.rs"]
+mod simulation;
 #[path = "shared/threads.rs"]
 mod threads;
 
@@ -14,7 +16,8 @@ use celldec::random::{Purpose, stream};
 use criterion::{Criterion, criterion_group, criterion_main};
 use rand_distr::{Distribution, StandardNormal};
 
-use cells::{GENES, simulated_cells};
+use cells::simulated_cells;
+use simulation::GENES;
 
 /// Cells per batch.
 const BATCH: usize = 256;

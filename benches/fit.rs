@@ -3,6 +3,8 @@
 
 #[path = "shared/cells.rs"]
 mod cells;
+#[path = "shared/simulation.rs"]
+mod simulation;
 #[path = "shared/threads.rs"]
 mod threads;
 
@@ -13,7 +15,8 @@ use celldec::device::by_name;
 use celldec::train::ScdccConfig;
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 
-use cells::{GENES, GROUPS, simulated_cells};
+use cells::simulated_cells;
+use simulation::{GENES, GROUPS};
 
 /// Epochs of pretraining, and of self-training.
 const EPOCHS: usize = 5;

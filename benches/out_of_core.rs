@@ -13,10 +13,10 @@
 //! the machine disturb less. Peak memory is that of the whole process. The file is deleted at the
 //! end. Linux only: memory and processor time are read from `/proc/self`.
 
-#[path = "shared/cells.rs"]
-mod cells;
 #[path = "shared/process.rs"]
 mod process;
+#[path = "shared/simulation.rs"]
+mod simulation;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -36,8 +36,8 @@ use celldec::train::{ScdccConfig, TrainingRun};
 use clap::{Parser, Subcommand};
 use ndarray::s;
 
-use cells::{GROUPS, preprocessing, simulation};
 use process::{peak_memory, processor_seconds, reset_peak};
+use simulation::{GROUPS, preprocessing, simulation};
 
 /// Counts read from disk beside counts in memory.
 #[derive(Parser)]

@@ -41,6 +41,8 @@
 mod cells;
 #[path = "shared/process.rs"]
 mod process;
+#[path = "shared/simulation.rs"]
+mod simulation;
 
 use std::error::Error;
 use std::time::Instant;
@@ -58,8 +60,9 @@ use celldec::train::{Event, Phase, ScdccConfig, TrainingRun};
 use clap::{Parser, Subcommand};
 use ndarray::s;
 
-use cells::{GROUPS, preprocessing, simulated_cells, simulation};
+use cells::simulated_cells;
 use process::{peak_memory, processor_seconds, reset_peak};
+use simulation::{GROUPS, preprocessing, simulation};
 
 /// Cells that a measurement of time goes through, in as many repetitions as that takes.
 const TIMED_CELLS: usize = 50_000;

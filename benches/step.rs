@@ -5,6 +5,8 @@
 mod cells;
 #[path = "shared/products.rs"]
 mod products;
+#[path = "shared/simulation.rs"]
+mod simulation;
 #[path = "shared/steps.rs"]
 mod steps;
 #[path = "shared/threads.rs"]
@@ -18,8 +20,9 @@ use celldec::preprocess::Cells;
 use celldec::train::{DescConfig, TrainingRun};
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 
-use cells::{GENES, GROUPS, simulated_cells};
+use cells::simulated_cells;
 use products::StepProducts;
+use simulation::{GENES, GROUPS};
 use steps::{BATCH, clustering_epochs, per_step, scdcc_steps};
 
 /// Steps of a pretraining epoch.

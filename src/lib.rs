@@ -55,7 +55,7 @@
 //!
 //! | step | module | main types |
 //! |---|---|---|
-//! | raw counts, simulated counts | [`counts`] | [`CountMatrix`](counts::CountMatrix), [`SimulationConfig`](counts::SimulationConfig) |
+//! | raw counts, in memory or read part by part, simulated counts | [`counts`] | [`CountMatrix`](counts::CountMatrix), [`CountSource`](counts::CountSource), [`SimulationConfig`](counts::SimulationConfig) |
 //! | files in and out | [`io`] | [`read_counts`](io::read_counts), [`read_labels`](io::read_labels) |
 //! | preprocessing | [`preprocess`] | [`Preprocess`](preprocess::Preprocess), [`Cells`](preprocess::Cells) |
 //! | minibatches, their order, noise | [`batches`] | [`Batches`](batches::Batches), [`Corruption`](batches::Corruption) |
@@ -100,6 +100,13 @@
 //! ([`random`]), and sums are formed in an order that does not depend on threads. On the backend
 //! `flex` one seed gives the same bits on one machine, with any number of threads and other fits
 //! beside it. Between machines the last digits may differ.
+//!
+//! # Counts that do not fit in memory
+//!
+//! [`Preprocess::fit_source`](preprocess::Preprocess::fit_source) takes a
+//! [`CountSource`](counts::CountSource) in place of a matrix, for example an AnnData file that stays
+//! on disk. Preprocessing, embedding and assignment are the same bit for bit; training
+//! [shuffles blocks of cells](preprocess::Cells#out-of-core) (docs/out-of-core.md).
 //!
 //! # Long runs
 //!
@@ -157,6 +164,10 @@ mod written_documentation {
     #[cfg(feature = "h5ad")]
     #[doc = include_str!("../docs/files.md")]
     mod files {}
+
+    #[cfg(feature = "h5ad")]
+    #[doc = include_str!("../docs/out-of-core.md")]
+    mod out_of_core {}
 
     #[cfg(all(feature = "plot", feature = "tsne", feature = "umap"))]
     #[doc = include_str!("../docs/views.md")]

@@ -12,6 +12,8 @@
 mod cells;
 #[path = "../shared/products.rs"]
 mod products;
+#[path = "../shared/simulation.rs"]
+mod simulation;
 #[path = "../shared/steps.rs"]
 mod steps;
 
@@ -22,8 +24,9 @@ use std::time::Instant;
 use celldec::preprocess::Cells;
 use serde::Serialize;
 
-use cells::{GROUPS, simulated_cells};
+use cells::simulated_cells;
 use products::StepProducts;
+use simulation::GROUPS;
 use steps::{BATCH, clustering_epochs, scdcc_steps};
 
 /// Cells of a pretraining epoch: eight whole batches.

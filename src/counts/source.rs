@@ -11,8 +11,8 @@ use crate::error::{Error, Place, Result};
 /// Raw counts (cells × genes) that are read part by part, so that they need not fit in memory.
 ///
 /// [`Preprocess::fit_source`](crate::preprocess::Preprocess::fit_source) takes a source in place of a
-/// matrix. A [`CountMatrix`] is one; with the feature `h5ad` so is
-/// [`H5adSource`](crate::io::H5adSource), an AnnData file that stays on disk. Others are a few lines:
+/// matrix. A [`CountMatrix`] is one; with the feature `h5ad` so is `io::H5adSource`, an AnnData file
+/// that stays on disk. Others are a few lines:
 ///
 /// ```
 /// use std::ops::Range;
@@ -96,16 +96,25 @@ pub trait CountSource: Debug + Send + Sync {
         rising.sort_unstable();
         rising.dedup();
         let genes = self.gene_names().len();
-        let mut parts = RowParts::default();
-        for (window, wanted) in windows(&rising, self.block()) {
-            let rows = self.read_window(window.clone())?;
-            check_shape(&rows, &window, genes)?;
-            for &cell in wanted {
-                let (indices, values) = rows.row(cell - window.start);
-                parts.push(indices, values);
-            }
+        let windows: Vec<_> = windows(&rising, self.block()).collect();
+        let parts: Vec<Result<RowParts>> = windows
+            .into_par_iter()
+            .map(|(window, wanted)| {
+                let rows = self.read_window(window.clone())?;
+                check_shape(&rows, &window, genes)?;
+                let mut part = RowParts::default();
+                for &cell in wanted {
+                    let (indices, values) = rows.row(cell - window.start);
+                    part.push(indices, values);
+                }
+                Ok(part)
+            })
+            .collect();
+        let mut rows = RowParts::default();
+        for part in parts {
+            rows.append(&part?);
         }
-        let rows = parts.into_rows(genes);
+        let rows = rows.into_rows(genes);
         if rising == cells {
             return Ok(rows);
         }
@@ -329,6 +338,15 @@ impl RowParts {
         self.indices.extend_from_slice(indices);
         self.values.extend_from_slice(values);
         self.offsets.push(self.indices.len());
+    }
+
+    /// Adds all rows of another list.
+    fn append(&mut self, other: &Self) {
+        let first = self.indices.len();
+        self.indices.extend_from_slice(&other.indices);
+        self.values.extend_from_slice(&other.values);
+        let offsets = other.offsets.iter().skip(1);
+        self.offsets.extend(offsets.map(|offset| first + offset));
     }
 
     /// The row at a position.

@@ -25,7 +25,7 @@ pub(super) struct Host {
 
 impl Host {
     pub fn open(path: &Path) -> Result<Self> {
-        let store = Store::open(path)?;
+        let store = Store::open_on_disk(path)?;
         let cells = frame::read_index(&store, "/obs")?;
         let (index, columns) = frame::layout(&store, "/obs")?;
         for parent in DICTIONARIES {

@@ -63,7 +63,7 @@ pub struct H5adSource {
 
 enum Matrix {
     Sparse {
-        parts: SparseParts,
+        parts: Box<SparseParts>,
         /// Where rows begin `[cells + 1]`.
         offsets: Vec<usize>,
     },
@@ -134,7 +134,7 @@ fn open_matrix(store: &Store, at: &str, cells: usize, genes: usize) -> Result<(M
             }
             let shape = attributes.numbers("shape").unwrap_or_default();
             check_shape(store, at, &shape, cells, genes)?;
-            let parts = SparseParts::open(store, at, cells)?;
+            let parts = Box::new(SparseParts::open(store, at, cells)?);
             let offsets = parts.read_offsets(store)?;
             let entries_of_cell = (parts.stored() / cells.max(1)).max(1);
             let block = match parts.chunk_length(store)? {
