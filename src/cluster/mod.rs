@@ -16,9 +16,12 @@ mod embedded;
 mod graph_start;
 pub mod kmeans;
 pub mod neighbors;
+mod pair_field;
+mod pair_groups;
 mod points;
 mod rare;
 mod smoothed;
+mod softmax_regression;
 mod stability;
 mod stable;
 
@@ -36,4 +39,7 @@ pub use smoothed::SmoothedKMeansConfig;
 pub use stability::{StabilityConfig, cluster_stability};
 pub use stable::StableGraphConfig;
 
+pub(crate) use pair_field::PairField;
+pub(crate) use pair_groups::pair_groups;
 pub(crate) use points::check_embedding;
+pub(crate) use softmax_regression::SoftmaxRegression;
