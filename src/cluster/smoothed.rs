@@ -33,6 +33,10 @@ pub struct SmoothedKMeansConfig {
     pub neighbors: usize,
     /// How often the average is repeated. Default 2.
     pub rounds: usize,
+    /// Whether the average is also over the cells that a cell is a neighbour of
+    /// ([`Neighbors::average_symmetric`]).
+    #[serde(default)]
+    pub symmetric: bool,
     /// With more cells than this, whose neighbours would take long to find, the embedding is not
     /// averaged. Default 200 000.
     pub max_cells: usize,
@@ -46,6 +50,7 @@ impl SmoothedKMeansConfig {
             modularity: Some(0.5),
             neighbors: 15,
             rounds: 2,
+            symmetric: false,
             max_cells: 200_000,
         }
     }
@@ -71,6 +76,12 @@ impl SmoothedKMeansConfig {
     /// Sets how often the average is repeated.
     pub fn with_rounds(mut self, rounds: usize) -> Self {
         self.rounds = rounds;
+        self
+    }
+
+    /// Sets whether the average is also over the cells that a cell is a neighbour of.
+    pub fn with_symmetric(mut self, symmetric: bool) -> Self {
+        self.symmetric = symmetric;
         self
     }
 
@@ -120,7 +131,10 @@ pub(super) fn smoothed_kmeans(
     let neighbors = nearest_neighbors(embedding, config.neighbors.min(cells - 1))?;
     let mut smoothed = embedding.to_owned();
     for _ in 0..config.rounds {
-        smoothed = neighbors.average(smoothed.view());
+        smoothed = match config.symmetric {
+            true => neighbors.average_symmetric(smoothed.view()),
+            false => neighbors.average(smoothed.view()),
+        };
     }
     match config.modularity {
         None => config.kmeans.fit(smoothed.view(), seed),

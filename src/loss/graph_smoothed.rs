@@ -20,6 +20,7 @@ use crate::model::tensor_to_array;
 pub struct GraphSmoothed<L> {
     loss: L,
     neighbors: usize,
+    symmetric: bool,
     max_cells: usize,
 }
 
@@ -30,8 +31,17 @@ impl<L> GraphSmoothed<L> {
         Self {
             loss,
             neighbors,
+            symmetric: false,
             max_cells: 200_000,
         }
+    }
+
+    /// Whether the average is over the symmetric graph: also over the cells that a cell is a
+    /// neighbour of ([`Neighbors::average_symmetric`](crate::cluster::Neighbors::average_symmetric);
+    /// default no).
+    pub fn with_symmetric(mut self, symmetric: bool) -> Self {
+        self.symmetric = symmetric;
+        self
     }
 
     /// The number of cells above which the target is not smoothed, because neighbours would take
@@ -63,7 +73,11 @@ impl<L: ClusteringLoss> ClusteringLoss for GraphSmoothed<L> {
         let device = q.device();
         let shape = q.dims();
         let q = tensor_to_array(q);
-        let smoothed = cells.neighbors(self.neighbors)?.average(q.view());
+        let neighbors = cells.neighbors(self.neighbors)?;
+        let smoothed = match self.symmetric {
+            true => neighbors.average_symmetric(q.view()),
+            false => neighbors.average(q.view()),
+        };
         let smoothed = TensorData::new(smoothed.into_raw_vec_and_offset().0, shape);
         self.loss
             .target_among(Tensor::from_data(smoothed, &device), cells)

@@ -115,6 +115,10 @@ pub struct ScdccConfig {
     /// become the target; 0: none.
     #[config(default = 15)]
     pub target_neighbors: usize,
+    /// Whether both averages over neighbours, that of the target and that of the default start, are
+    /// over the symmetric graph ([`Neighbors::average_symmetric`](crate::cluster::Neighbors::average_symmetric)).
+    #[config(default = false)]
+    pub symmetric_neighbors: bool,
     /// Weight of the must-link loss.
     #[config(default = 1.0)]
     pub must_link_weight: f64,
@@ -197,7 +201,8 @@ impl ScdccConfig {
             clustering: GraphSmoothed::new(
                 KlSelfTraining::new().with_offset(self.assignment_offset),
                 self.target_neighbors,
-            ),
+            )
+            .with_symmetric(self.symmetric_neighbors),
             constraints: ConstraintPairs::default(),
             config: self.clone(),
             checkpoint: None,
@@ -264,7 +269,8 @@ impl ScdccConfig {
 
     fn start(&self) -> CentroidStart {
         self.start.clone().unwrap_or_else(|| {
-            CentroidStart::SmoothedKMeans(SmoothedKMeansConfig::new(self.clusters))
+            let smoothed = SmoothedKMeansConfig::new(self.clusters);
+            CentroidStart::SmoothedKMeans(smoothed.with_symmetric(self.symmetric_neighbors))
         })
     }
 }
