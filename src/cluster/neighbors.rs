@@ -1,6 +1,6 @@
 //! Exact nearest neighbours.
 
-use ndarray::{Array2, ArrayView2, Axis, s};
+use ndarray::{Array2, ArrayView2, s};
 use rayon::prelude::*;
 
 use super::points::{CentredPoints, check_embedding, row, squared_distance_f64, squared_norms};
@@ -21,76 +21,6 @@ pub struct Neighbors {
     pub indices: Array2<u32>,
     /// Their Euclidean distances `[cells, k]`.
     pub distances: Array2<f32>,
-}
-
-impl Neighbors {
-    /// The mean of `values` `[cells, columns]` over every cell and its neighbours.
-    ///
-    /// # Panics
-    /// When `values` has another number of rows than there are cells.
-    pub fn average(&self, values: ArrayView2<f32>) -> Array2<f32> {
-        assert_eq!(values.nrows(), self.indices.nrows());
-        let share = 1.0 / (self.indices.ncols() + 1) as f32;
-        let mut averages = values.to_owned();
-        averages
-            .axis_iter_mut(Axis(0))
-            .into_par_iter()
-            .zip(self.indices.axis_iter(Axis(0)).into_par_iter())
-            .for_each(|(mut average, neighbors)| {
-                for &neighbor in neighbors {
-                    average += &values.row(neighbor as usize);
-                }
-                average *= share;
-            });
-        averages
-    }
-
-    /// The mean of `values` `[cells, columns]` over every cell, its neighbours and the cells that
-    /// it is a neighbour of, where the cell itself and whoever is both counts twice: the average
-    /// over the symmetric graph.
-    ///
-    /// In many dimensions few cells (hubs) are neighbours of a great part of all others
-    /// (Radovanović et al., *JMLR* 2010). A mean over neighbours alone hands what a hub happens to
-    /// be on to all of these; here a hub takes their mean as well.
-    ///
-    /// ```
-    /// use celldec::cluster::nearest_neighbors;
-    /// use ndarray::array;
-    ///
-    /// // The second cell is the nearest neighbour of both others.
-    /// let found = nearest_neighbors(array![[0.0], [1.0], [3.0]].view(), 1)?;
-    /// let average = found.average_symmetric(array![[0.0], [4.0], [8.0]].view());
-    /// // (2·0 + 2·4) / 4, (2·4 + 2·0 + 8) / 5, (2·8 + 4) / 3
-    /// assert_eq!(average, array![[2.0], [3.2], [20.0 / 3.0]]);
-    /// # Ok::<(), celldec::Error>(())
-    /// ```
-    ///
-    /// # Panics
-    /// When `values` has another number of rows than there are cells.
-    pub fn average_symmetric(&self, values: ArrayView2<f32>) -> Array2<f32> {
-        assert_eq!(values.nrows(), self.indices.nrows());
-        let mut neighbor_of = vec![Vec::new(); values.nrows()];
-        for ((cell, _), &neighbor) in self.indices.indexed_iter() {
-            neighbor_of[neighbor as usize].push(cell);
-        }
-        let mut averages = values.to_owned();
-        averages
-            .axis_iter_mut(Axis(0))
-            .into_par_iter()
-            .zip(self.indices.axis_iter(Axis(0)).into_par_iter())
-            .zip(neighbor_of.par_iter())
-            .for_each(|((mut average, neighbors), neighbor_of)| {
-                average *= 2.0;
-                for &neighbor in neighbors {
-                    average += &values.row(neighbor as usize);
-                }
-                for &cell in neighbor_of {
-                    average += &values.row(cell);
-                }
-                average /= (2 + neighbors.len() + neighbor_of.len()) as f32;
-            });
-        averages
-    }
 }
 
 /// The `k` nearest neighbours of every row of `embedding` `[cells, dimensions]` in Euclidean

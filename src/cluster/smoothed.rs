@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::communities::{check_resolution, modularity};
 use super::connectivities::connectivities;
 use super::kmeans::{KMeans, KMeansConfig};
+use super::neighbor_average::NeighborAverage;
 use super::neighbors::{Neighbors, nearest_neighbors};
 use crate::error::{ParameterError, Result};
 
@@ -33,10 +34,9 @@ pub struct SmoothedKMeansConfig {
     pub neighbors: usize,
     /// How often the average is repeated. Default 2.
     pub rounds: usize,
-    /// Whether the average is also over the cells that a cell is a neighbour of
-    /// ([`Neighbors::average_symmetric`]).
+    /// Over whom. Default: the cell and its neighbours.
     #[serde(default)]
-    pub symmetric: bool,
+    pub average: NeighborAverage,
     /// With more cells than this, whose neighbours would take long to find, the embedding is not
     /// averaged. Default 200 000.
     pub max_cells: usize,
@@ -50,7 +50,7 @@ impl SmoothedKMeansConfig {
             modularity: Some(0.5),
             neighbors: 15,
             rounds: 2,
-            symmetric: false,
+            average: NeighborAverage::Directed,
             max_cells: 200_000,
         }
     }
@@ -79,9 +79,9 @@ impl SmoothedKMeansConfig {
         self
     }
 
-    /// Sets whether the average is also over the cells that a cell is a neighbour of.
-    pub fn with_symmetric(mut self, symmetric: bool) -> Self {
-        self.symmetric = symmetric;
+    /// Sets over whom the embedding is averaged.
+    pub fn with_average(mut self, average: NeighborAverage) -> Self {
+        self.average = average;
         self
     }
 
@@ -131,10 +131,7 @@ pub(super) fn smoothed_kmeans(
     let neighbors = nearest_neighbors(embedding, config.neighbors.min(cells - 1))?;
     let mut smoothed = embedding.to_owned();
     for _ in 0..config.rounds {
-        smoothed = match config.symmetric {
-            true => neighbors.average_symmetric(smoothed.view()),
-            false => neighbors.average(smoothed.view()),
-        };
+        smoothed = neighbors.average_over(smoothed.view(), config.average);
     }
     match config.modularity {
         None => config.kmeans.fit(smoothed.view(), seed),

@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, TensorData};
 
 use super::clustering::ClusteringLoss;
-use crate::cluster::EmbeddedCells;
+use crate::cluster::{EmbeddedCells, NeighborAverage};
 use crate::error::Result;
 use crate::model::tensor_to_array;
 
@@ -20,7 +20,7 @@ use crate::model::tensor_to_array;
 pub struct GraphSmoothed<L> {
     loss: L,
     neighbors: usize,
-    symmetric: bool,
+    average: NeighborAverage,
     max_cells: usize,
 }
 
@@ -31,16 +31,14 @@ impl<L> GraphSmoothed<L> {
         Self {
             loss,
             neighbors,
-            symmetric: false,
+            average: NeighborAverage::Directed,
             max_cells: 200_000,
         }
     }
 
-    /// Whether the average is over the symmetric graph: also over the cells that a cell is a
-    /// neighbour of ([`Neighbors::average_symmetric`](crate::cluster::Neighbors::average_symmetric);
-    /// default no).
-    pub fn with_symmetric(mut self, symmetric: bool) -> Self {
-        self.symmetric = symmetric;
+    /// Over whom soft assignments are averaged (default: the cell and its neighbours).
+    pub fn with_average(mut self, average: NeighborAverage) -> Self {
+        self.average = average;
         self
     }
 
@@ -74,10 +72,7 @@ impl<L: ClusteringLoss> ClusteringLoss for GraphSmoothed<L> {
         let shape = q.dims();
         let q = tensor_to_array(q);
         let neighbors = cells.neighbors(self.neighbors)?;
-        let smoothed = match self.symmetric {
-            true => neighbors.average_symmetric(q.view()),
-            false => neighbors.average(q.view()),
-        };
+        let smoothed = neighbors.average_over(q.view(), self.average);
         let smoothed = TensorData::new(smoothed.into_raw_vec_and_offset().0, shape);
         self.loss
             .target_among(Tensor::from_data(smoothed, &device), cells)

@@ -17,7 +17,8 @@ use super::self_train::{
 };
 use crate::batches::{Batches, Corruption};
 use crate::cluster::{
-    CentroidStart, GraphConfig, KMeansConfig, SmoothedKMeansConfig, StableGraphConfig,
+    CentroidStart, GraphConfig, KMeansConfig, NeighborAverage, SmoothedKMeansConfig,
+    StableGraphConfig,
 };
 use crate::counts::GeneMoments;
 use crate::error::{LastGood, ParameterError, Result};
@@ -115,10 +116,10 @@ pub struct ScdccConfig {
     /// become the target; 0: none.
     #[config(default = 15)]
     pub target_neighbors: usize,
-    /// Whether both averages over neighbours, that of the target and that of the default start, are
-    /// over the symmetric graph ([`Neighbors::average_symmetric`](crate::cluster::Neighbors::average_symmetric)).
-    #[config(default = false)]
-    pub symmetric_neighbors: bool,
+    /// Over whom the target's soft assignments are averaged, and the embedding for the default
+    /// [`start`](field@Self::start).
+    #[config(default = "NeighborAverage::ByHubness")]
+    pub neighbor_average: NeighborAverage,
     /// Weight of the must-link loss.
     #[config(default = 1.0)]
     pub must_link_weight: f64,
@@ -202,7 +203,7 @@ impl ScdccConfig {
                 KlSelfTraining::new().with_offset(self.assignment_offset),
                 self.target_neighbors,
             )
-            .with_symmetric(self.symmetric_neighbors),
+            .with_average(self.neighbor_average),
             constraints: ConstraintPairs::default(),
             config: self.clone(),
             checkpoint: None,
@@ -270,7 +271,7 @@ impl ScdccConfig {
     fn start(&self) -> CentroidStart {
         self.start.clone().unwrap_or_else(|| {
             let smoothed = SmoothedKMeansConfig::new(self.clusters);
-            CentroidStart::SmoothedKMeans(smoothed.with_symmetric(self.symmetric_neighbors))
+            CentroidStart::SmoothedKMeans(smoothed.with_average(self.neighbor_average))
         })
     }
 }
