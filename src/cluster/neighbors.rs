@@ -1,6 +1,6 @@
 //! Exact nearest neighbours.
 
-use ndarray::{Array2, ArrayView2, Axis, s};
+use ndarray::{Array2, ArrayView2, s};
 use rayon::prelude::*;
 
 use super::points::{CentredPoints, check_embedding, row, squared_distance_f64, squared_norms};
@@ -21,29 +21,6 @@ pub struct Neighbors {
     pub indices: Array2<u32>,
     /// Their Euclidean distances `[cells, k]`.
     pub distances: Array2<f32>,
-}
-
-impl Neighbors {
-    /// The mean of `values` `[cells, columns]` over every cell and its neighbours.
-    ///
-    /// # Panics
-    /// When `values` has another number of rows than there are cells.
-    pub fn average(&self, values: ArrayView2<f32>) -> Array2<f32> {
-        assert_eq!(values.nrows(), self.indices.nrows());
-        let share = 1.0 / (self.indices.ncols() + 1) as f32;
-        let mut averages = values.to_owned();
-        averages
-            .axis_iter_mut(Axis(0))
-            .into_par_iter()
-            .zip(self.indices.axis_iter(Axis(0)).into_par_iter())
-            .for_each(|(mut average, neighbors)| {
-                for &neighbor in neighbors {
-                    average += &values.row(neighbor as usize);
-                }
-                average *= share;
-            });
-        averages
-    }
 }
 
 /// The `k` nearest neighbours of every row of `embedding` `[cells, dimensions]` in Euclidean

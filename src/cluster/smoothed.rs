@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::communities::{check_resolution, modularity};
 use super::connectivities::connectivities;
 use super::kmeans::{KMeans, KMeansConfig};
+use super::neighbor_average::NeighborAverage;
 use super::neighbors::{Neighbors, nearest_neighbors};
 use crate::error::{ParameterError, Result};
 
@@ -33,6 +34,9 @@ pub struct SmoothedKMeansConfig {
     pub neighbors: usize,
     /// How often the average is repeated. Default 2.
     pub rounds: usize,
+    /// Over whom. Default: the cell and its neighbours.
+    #[serde(default)]
+    pub average: NeighborAverage,
     /// With more cells than this, whose neighbours would take long to find, the embedding is not
     /// averaged. Default 200 000.
     pub max_cells: usize,
@@ -46,6 +50,7 @@ impl SmoothedKMeansConfig {
             modularity: Some(0.5),
             neighbors: 15,
             rounds: 2,
+            average: NeighborAverage::Directed,
             max_cells: 200_000,
         }
     }
@@ -71,6 +76,12 @@ impl SmoothedKMeansConfig {
     /// Sets how often the average is repeated.
     pub fn with_rounds(mut self, rounds: usize) -> Self {
         self.rounds = rounds;
+        self
+    }
+
+    /// Sets over whom the embedding is averaged.
+    pub fn with_average(mut self, average: NeighborAverage) -> Self {
+        self.average = average;
         self
     }
 
@@ -120,7 +131,7 @@ pub(super) fn smoothed_kmeans(
     let neighbors = nearest_neighbors(embedding, config.neighbors.min(cells - 1))?;
     let mut smoothed = embedding.to_owned();
     for _ in 0..config.rounds {
-        smoothed = neighbors.average(smoothed.view());
+        smoothed = neighbors.average_over(smoothed.view(), config.average);
     }
     match config.modularity {
         None => config.kmeans.fit(smoothed.view(), seed),

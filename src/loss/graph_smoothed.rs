@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, TensorData};
 
 use super::clustering::ClusteringLoss;
-use crate::cluster::EmbeddedCells;
+use crate::cluster::{EmbeddedCells, NeighborAverage};
 use crate::error::Result;
 use crate::model::tensor_to_array;
 
@@ -20,6 +20,7 @@ use crate::model::tensor_to_array;
 pub struct GraphSmoothed<L> {
     loss: L,
     neighbors: usize,
+    average: NeighborAverage,
     max_cells: usize,
 }
 
@@ -30,8 +31,15 @@ impl<L> GraphSmoothed<L> {
         Self {
             loss,
             neighbors,
+            average: NeighborAverage::Directed,
             max_cells: 200_000,
         }
+    }
+
+    /// Over whom soft assignments are averaged (default: the cell and its neighbours).
+    pub fn with_average(mut self, average: NeighborAverage) -> Self {
+        self.average = average;
+        self
     }
 
     /// The number of cells above which the target is not smoothed, because neighbours would take
@@ -63,7 +71,8 @@ impl<L: ClusteringLoss> ClusteringLoss for GraphSmoothed<L> {
         let device = q.device();
         let shape = q.dims();
         let q = tensor_to_array(q);
-        let smoothed = cells.neighbors(self.neighbors)?.average(q.view());
+        let neighbors = cells.neighbors(self.neighbors)?;
+        let smoothed = neighbors.average_over(q.view(), self.average);
         let smoothed = TensorData::new(smoothed.into_raw_vec_and_offset().0, shape);
         self.loss
             .target_among(Tensor::from_data(smoothed, &device), cells)

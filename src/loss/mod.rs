@@ -3,7 +3,7 @@
 //! * [`ReconstructionLoss`]: how well a head's output explains a batch. [`MseLoss`], [`NbLoss`],
 //!   [`ZinbLoss`].
 //! * [`ClusteringLoss`]: from soft assignments to a target and a distance to it.
-//!   [`KlSelfTraining`].
+//!   [`KlSelfTraining`]; [`GraphSmoothed`] and [`PairGuided`] change the target of another.
 //! * [`ConstraintLoss`]: pairs of cells that belong together or apart. [`MustLinkLoss`],
 //!   [`CannotLinkLoss`].
 //!
@@ -31,10 +31,13 @@ mod clustering;
 mod combine;
 mod constraint;
 mod graph_smoothed;
+mod pair_guided;
 mod reconstruction;
 
 pub use clustering::{ClusteringLoss, KlSelfTraining};
 pub use combine::{Sum, Weighted};
 pub use constraint::{CannotLinkLoss, ConstraintLoss, MustLinkLoss};
 pub use graph_smoothed::GraphSmoothed;
+pub use pair_guided::PairGuided;
+pub(crate) use pair_guided::check_pair_errors;
 pub use reconstruction::{CountLoss, MseLoss, NbLoss, ReconstructionLoss, ZinbLoss};

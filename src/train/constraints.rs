@@ -1,11 +1,9 @@
 //! Pairs of cells that belong together or apart.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
-
 use rand::seq::index;
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::pair_groups;
 use crate::error::{ConstraintError, Error, Result};
 use crate::random::{Purpose, stream};
 
@@ -56,8 +54,8 @@ impl ConstraintPairs {
     }
 
     /// Pairs that may contradict each other, as pairs from several experts or from a noisy
-    /// annotation do. Each acts on its own in the losses; what follows from several together
-    /// ([`known_groups`](Self::known_groups)) is not used when they contradict.
+    /// annotation do. Each acts on its own in the losses; in what follows from several together
+    /// ([`known_groups`](Self::known_groups)) the majority decides.
     ///
     /// # Errors
     /// [`ConstraintError::SelfPair`] for a pair of a cell with itself.
@@ -95,42 +93,15 @@ impl ConstraintPairs {
         components
     }
 
-    /// Groups of cells of which the pairs say that each lies in one cluster, and any two in
-    /// different ones: cells that must-link pairs connect, largest group first, where cannot-link
-    /// pairs part a group from every larger one. None when pairs contradict each other.
+    /// Groups of at least two cells of which the pairs say that each lies in one cluster, and any
+    /// two in different ones, largest group first: cells that must-link pairs connect, where
+    /// cannot-link pairs part a group from every larger one.
+    ///
+    /// When pairs contradict each other the majority decides: the two groups between which
+    /// must-link pairs outnumber cannot-link pairs the most are joined, again and again, until there
+    /// are none (greedy additive edge contraction, Keuper et al., *ICCV* 2015).
     pub fn known_groups(&self) -> Vec<Vec<usize>> {
-        if !self.contradictions().is_empty() {
-            return Vec::new();
-        }
-        let mut components = self.components();
-        let mut members = BTreeMap::<usize, Vec<usize>>::new();
-        for cell in self
-            .must_link
-            .iter()
-            .flat_map(|&(first, second)| [first, second])
-        {
-            members.entry(components.find(cell)).or_default().push(cell);
-        }
-        let mut apart = BTreeSet::new();
-        for &(first, second) in &self.cannot_link {
-            let (first, second) = (components.find(first), components.find(second));
-            apart.extend([(first, second), (second, first)]);
-        }
-        let mut candidates: Vec<(usize, Vec<usize>)> = members.into_iter().collect();
-        for (_, cells) in &mut candidates {
-            cells.sort_unstable();
-            cells.dedup();
-        }
-        candidates.sort_by_key(|(_, cells)| (Reverse(cells.len()), cells[0]));
-        let mut roots: Vec<usize> = Vec::new();
-        let mut groups = Vec::new();
-        for (root, cells) in candidates {
-            if roots.iter().all(|&other| apart.contains(&(root, other))) {
-                roots.push(root);
-                groups.push(cells);
-            }
-        }
-        groups
+        pair_groups(&self.must_link, &self.cannot_link)
     }
 
     /// Draws `count` different pairs of labelled cells at random, as the scDCC authors do: a pair
@@ -268,17 +239,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn groups_are_known_where_pairs_part_them_from_all_larger_ones() {
-        let together = vec![(0, 1), (1, 2), (5, 6), (7, 8), (9, 10)];
-        // 9 and 10 may be of the same cluster as 5 and 6.
-        let apart = vec![(0, 5), (2, 7), (8, 6), (1, 9), (10, 7)];
-        let pairs = ConstraintPairs::new(together.clone(), apart).unwrap();
-        assert_eq!(
-            pairs.known_groups(),
-            [vec![0, 1, 2], vec![5, 6], vec![7, 8]]
-        );
-        let contradicting = ConstraintPairs::with_contradictions(together, vec![(0, 2)]).unwrap();
-        assert!(contradicting.known_groups().is_empty());
+    fn contradicting_pairs_are_taken_where_they_may_be() {
+        let contradicting =
+            || ConstraintPairs::with_contradictions(vec![(0, 1), (1, 2)], vec![(0, 2)]);
+        // What joins 2 to the group is as much as what parts it.
+        assert_eq!(contradicting().unwrap().known_groups(), [vec![0, 1]]);
         assert!(ConstraintPairs::default().known_groups().is_empty());
         assert!(ConstraintPairs::with_contradictions(vec![(1, 1)], vec![]).is_err());
     }

@@ -17,12 +17,13 @@ use super::self_train::{
 };
 use crate::batches::{Batches, Corruption};
 use crate::cluster::{
-    CentroidStart, GraphConfig, KMeansConfig, SmoothedKMeansConfig, StableGraphConfig,
+    CentroidStart, GraphConfig, KMeansConfig, NeighborAverage, SmoothedKMeansConfig,
+    StableGraphConfig,
 };
 use crate::error::{LastGood, ParameterError, Result};
 use crate::loss::{
     CannotLinkLoss, ClusteringLoss, CountLoss, GraphSmoothed, KlSelfTraining, MustLinkLoss,
-    ReconstructionLoss, Weighted,
+    PairGuided, ReconstructionLoss, Weighted, check_pair_errors,
 };
 use crate::model::{Evaluation, Fit, FittedModel, StopReason};
 use crate::nn::{
@@ -114,6 +115,10 @@ pub struct ScdccConfig {
     /// become the target; 0: none.
     #[config(default = 15)]
     pub target_neighbors: usize,
+    /// Over whom the target's soft assignments are averaged, and the embedding for the default
+    /// [`start`](field@Self::start).
+    #[config(default = "NeighborAverage::ByHubness")]
+    pub neighbor_average: NeighborAverage,
     /// Weight of the must-link loss.
     #[config(default = 1.0)]
     pub must_link_weight: f64,
@@ -124,6 +129,13 @@ pub struct ScdccConfig {
     /// [let know](ConstraintPairs::known_groups).
     #[config(default = true)]
     pub start_at_constraints: bool,
+    /// Whether the target of the clustering loss agrees with constraint pairs and with what
+    /// follows from them for other cells ([`PairGuided`]).
+    #[config(default = true)]
+    pub guide_by_constraints: bool,
+    /// The share of constraint pairs that are thought to be wrong: above 0 and below 0.5.
+    #[config(default = 0.05)]
+    pub pair_errors: f64,
     /// Similarity of cells to centroids.
     #[config(default = "SimilarityKernel::StudentT { alpha: 1.0 }")]
     pub kernel: SimilarityKernel,
@@ -157,6 +169,7 @@ impl ScdccConfig {
             .with_reconstruction_weight(1.0)
             .with_target_neighbors(0)
             .with_start_at_constraints(false)
+            .with_guide_by_constraints(false)
             .with_assignment_offset(1e-6)
     }
 
@@ -189,7 +202,8 @@ impl ScdccConfig {
             clustering: GraphSmoothed::new(
                 KlSelfTraining::new().with_offset(self.assignment_offset),
                 self.target_neighbors,
-            ),
+            )
+            .with_average(self.neighbor_average),
             constraints: ConstraintPairs::default(),
             config: self.clone(),
             checkpoint: None,
@@ -214,6 +228,7 @@ impl ScdccConfig {
         ] {
             check_weight(name, value)?;
         }
+        check_pair_errors(self.pair_errors)?;
         self.kernel.check()?;
         self.pretraining().check("pretraining")?;
         self.self_training().check()
@@ -247,7 +262,8 @@ impl ScdccConfig {
 
     fn start(&self) -> CentroidStart {
         self.start.clone().unwrap_or_else(|| {
-            CentroidStart::SmoothedKMeans(SmoothedKMeansConfig::new(self.clusters))
+            let smoothed = SmoothedKMeansConfig::new(self.clusters);
+            CentroidStart::SmoothedKMeans(smoothed.with_average(self.neighbor_average))
         })
     }
 }
@@ -422,7 +438,13 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> ScdccTrainer<R, C> {
             config.kernel.clone(),
             &device,
         );
-        let clustering_loss = Weighted::new(&self.clustering, config.clustering_weight);
+        let (together, apart) = match config.guide_by_constraints {
+            true => (self.constraints.must_link(), self.constraints.cannot_link()),
+            false => Default::default(),
+        };
+        let guided = PairGuided::new(&self.clustering, together, apart)
+            .with_pair_errors(config.pair_errors)?;
+        let clustering_loss = Weighted::new(guided, config.clustering_weight);
         let reconstruction = Weighted::new(&self.reconstruction, config.reconstruction_weight);
         let must_link = Weighted::new(MustLinkLoss::new(), config.must_link_weight);
         let cannot_link = Weighted::new(CannotLinkLoss::new(), config.cannot_link_weight);

@@ -6,6 +6,7 @@ mod end_to_end;
 mod faults;
 mod losses;
 mod new_cells;
+mod pairs;
 mod reproducible;
 mod storage;
 
