@@ -115,8 +115,7 @@ pub struct ScdccConfig {
     /// become the target; 0: none.
     #[config(default = 15)]
     pub target_neighbors: usize,
-    /// Over whom the target's soft assignments are averaged, and the embedding for the default
-    /// [`start`](field@Self::start).
+    /// Over whom the target's soft assignments are averaged.
     #[config(default = "NeighborAverage::ByHubness")]
     pub neighbor_average: NeighborAverage,
     /// Weight of the must-link loss.
@@ -262,8 +261,7 @@ impl ScdccConfig {
 
     fn start(&self) -> CentroidStart {
         self.start.clone().unwrap_or_else(|| {
-            let smoothed = SmoothedKMeansConfig::new(self.clusters);
-            CentroidStart::SmoothedKMeans(smoothed.with_average(self.neighbor_average))
+            CentroidStart::SmoothedKMeans(SmoothedKMeansConfig::new(self.clusters))
         })
     }
 }
