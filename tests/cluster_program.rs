@@ -385,8 +385,11 @@ mod h5ad {
         let labels = read_labels(bundled().join("labels.csv"), None).unwrap();
         let types = labels.into_iter().map(|(_, label)| Some(label)).collect();
         let path = folder.join("cells.h5ad");
+        let half = |cell| Some(if cell < 350 { "a" } else { "b" }.to_string());
         let data = AnnotatedCounts::new(counts)
             .with_annotation("cell_type", Annotation::Strings(types))
+            .unwrap()
+            .with_annotation("half", Annotation::Strings((0..700).map(half).collect()))
             .unwrap();
         write_h5ad(&path, &data).unwrap();
         path
@@ -440,13 +443,14 @@ mod h5ad {
             columns(&output.join("cells.h5ad")),
             [
                 "cell_type",
+                "half",
                 "desc_1",
                 "desc_1_confidence",
                 "desc_2.5",
                 "desc_2.5_confidence"
             ]
         );
-        assert_eq!(columns(&input), ["cell_type"]);
+        assert_eq!(columns(&input), ["cell_type", "half"]);
 
         let in_place = run(&["--python-keys", "--in-place"]);
         assert_eq!(in_place.code, Some(0), "{}", in_place.stderr);
@@ -467,6 +471,53 @@ mod h5ad {
             Some(0)
         );
         assert_eq!(columns(&input), there);
+    }
+
+    #[test]
+    fn counts_on_disk_give_the_same_clusters_and_new_cells() {
+        let folder = tempfile::tempdir().unwrap();
+        let input = annotated(folder.path());
+        let run = |name: &str, more: &[&str]| {
+            let output = folder.path().join(name);
+            let mut all = vec![text(&input), "--output", text(&output)];
+            all.extend(more);
+            let run = cluster(&all);
+            assert_eq!(run.code, Some(0), "{}", run.stderr);
+            let labels = read_labels(output.join("labels.csv"), Some("cluster")).unwrap();
+            (run, output, labels)
+        };
+        let fit = [
+            "-k",
+            "4",
+            "--pretraining-epochs",
+            "2",
+            "--max-epochs",
+            "2",
+            "--batch-column",
+            "half",
+        ];
+        let (_, _, in_memory) = run("memory", &fit);
+        let (on_disk, output, labels) = run("disk", &[&fit[..], &["--on-disk"]].concat());
+        assert_eq!(labels, in_memory);
+        assert!(
+            on_disk.stdout.contains("marker genes need"),
+            "{}",
+            on_disk.stdout
+        );
+        assert!(output.join("cells.h5ad").is_file() && !output.join("markers.csv").exists());
+        let model = output.join("model.safetensors");
+        let new = [
+            "--model",
+            text(&model),
+            "--batch-column",
+            "half",
+            "--on-disk",
+        ];
+        assert_eq!(run("new", &new).2, in_memory);
+        refused(
+            &[text(&bundled()), "--on-disk"],
+            "--on-disk is for an .h5ad file",
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@ use celldec::prelude::*;
 use ndarray::Array2;
 
 use crate::arguments::{Arguments, Method};
+use crate::counts::Counts;
 use crate::input::{CellColumn, Input};
 use crate::output::Found;
 
@@ -30,7 +31,7 @@ pub fn check_names(arguments: &Arguments, input: &Input, names: &[Names]) -> Res
     if input.format != CountFormat::H5ad {
         return Ok(());
     }
-    let cells = input.counts.cells();
+    let cells = input.counts.cell_names().len();
     let column = Array2::zeros((cells, 1));
     let anything = CellResults::new(vec![0; cells])
         .with_confidence(vec![0.0; cells])
@@ -127,7 +128,11 @@ pub fn write(
         file.write(&arguments.input, &path)?;
         return Ok(path);
     }
-    let mut data = AnnotatedCounts::new(input.counts);
+    let Counts::Memory(counts) = input.counts else {
+        // Of all formats only the one that has just been written is left on disk.
+        return Ok(path);
+    };
+    let mut data = AnnotatedCounts::new(counts);
     for CellColumn { name, values } in [input.types, input.batches].into_iter().flatten() {
         data = data.with_annotation(name, Annotation::Strings(values))?;
     }

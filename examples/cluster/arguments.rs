@@ -177,6 +177,13 @@ pub struct Arguments {
     /// Take the counts of an .h5ad file from its `raw` part instead of X.
     #[arg(long, help_heading = "Counts")]
     pub raw: bool,
+    /// Leave the counts of an .h5ad file on disk and read them part by part.
+    ///
+    /// For files that do not fit in memory. Training then shuffles blocks of cells, and cells within
+    /// a buffer; results differ from those in memory as those of another seed do, unless all cells
+    /// fit in one buffer (65 536 cells). There are no marker genes.
+    #[arg(verbatim_doc_comment, long, help_heading = "Counts")]
+    pub on_disk: bool,
     /// Only the genes of this genome, such as GRCh38 (10x .h5).
     #[arg(long, value_name = "NAME", help_heading = "Counts")]
     pub genome: Option<String>,

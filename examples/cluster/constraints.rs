@@ -6,11 +6,13 @@ use std::path::Path;
 use celldec::error::ConstraintError;
 use celldec::prelude::*;
 
+use crate::counts::Counts;
+
 /// Reads lines "barcode,barcode,must" and "barcode,barcode,cannot"; a first line with another
 /// third field is a header.
 ///
 /// Pairs of cells that preprocessing dropped are left out; the second value counts them.
-pub fn read(path: &Path, counts: &CountMatrix, cells: &Cells) -> Result<(ConstraintPairs, usize)> {
+pub fn read(path: &Path, counts: &Counts, cells: &Cells) -> Result<(ConstraintPairs, usize)> {
     let text = std::fs::read_to_string(path).map_err(|source| Error::io(path, source))?;
     let known: HashMap<&str, usize> = positions(counts.cell_names());
     let kept: HashMap<usize, usize> = (0..)
@@ -49,7 +51,7 @@ pub fn read(path: &Path, counts: &CountMatrix, cells: &Cells) -> Result<(Constra
             known.get(name).copied().ok_or_else(|| {
                 wrong(format!(
                     "no cell \"{name}\" in the input; use its cell names, such as \"{}\"",
-                    counts.cell_names().first().map_or("", String::as_str)
+                    counts.first_name()
                 ))
             })
         };

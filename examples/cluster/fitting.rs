@@ -80,10 +80,9 @@ fn prepare(arguments: &Arguments) -> Result<(Input, Cells)> {
     prepare_folder(&arguments.output)?;
     let input = input::read(arguments)?;
     output::check(arguments, &input)?;
-    let cells = match input.batch_labels() {
-        Some(batches) => preprocess.fit_with_batches(&input.counts, &batches)?,
-        None => preprocess.fit(&input.counts)?,
-    };
+    let cells = input
+        .counts
+        .fit(&preprocess, input.batch_labels().as_deref())?;
     let report = cells.report();
     println!(
         "{} cells × {} genes of {} ({} cells and {} genes left out)",

@@ -7,12 +7,13 @@ use celldec::prelude::*;
 
 use crate::arguments::Arguments;
 use crate::checks::conflict;
+use crate::counts::Counts;
 use crate::labels;
 
 /// What the command line names, read.
 pub struct Input {
     pub format: CountFormat,
-    pub counts: CountMatrix,
+    pub counts: Counts,
     pub types: Option<CellColumn>,
     pub batches: Option<CellColumn>,
 }
@@ -96,10 +97,11 @@ fn check_options(arguments: &Arguments, format: CountFormat) -> Result<()> {
         CountFormat::H5ad,
         CountFormat::Table,
     );
-    let options: [(&str, bool, &[CountFormat]); 8] = [
+    let options: [(&str, bool, &[CountFormat]); 9] = [
         ("--layer", arguments.layer.is_some(), &[h5ad]),
         ("--raw", arguments.raw, &[h5ad]),
         ("--in-place", arguments.in_place, &[h5ad]),
+        ("--on-disk", arguments.on_disk, &[h5ad]),
         ("--genome", arguments.genome.is_some(), &[tenx]),
         (
             "--feature-type",
@@ -160,11 +162,7 @@ impl Column<'_> {
         Ok(())
     }
 
-    fn read(
-        &self,
-        counts: &CountMatrix,
-        annotations: &CellAnnotations,
-    ) -> Result<Option<CellColumn>> {
+    fn read(&self, counts: &Counts, annotations: &CellAnnotations) -> Result<Option<CellColumn>> {
         let name = self.column.unwrap_or(self.fallback).to_string();
         let Some(file) = self.file else {
             let column = self.column.and_then(|column| annotations.get(column));
@@ -184,17 +182,12 @@ impl Column<'_> {
                     "no value for any cell of the input: its first column holds names such as \
                      \"{}\", the cells have names such as \"{}\"",
                     example.unwrap_or_default(),
-                    first_name(counts)
+                    counts.first_name()
                 ),
             ));
         }
         Ok(Some(CellColumn { name, values }))
     }
-}
-
-/// A name for comparison in a message.
-pub fn first_name(counts: &CountMatrix) -> &str {
-    counts.cell_names().first().map_or("", String::as_str)
 }
 
 fn distinct(values: &[Option<String>]) -> Vec<&str> {
@@ -228,7 +221,7 @@ fn refuse_identifiers(types: &CellColumn) -> Result<()> {
 
 /// Every cell needs a batch: there is nothing to scale the others by. New cells may be of a single
 /// batch, those that a model is fitted to may not.
-fn check_batches(counts: &CountMatrix, batches: &CellColumn, new_cells: bool) -> Result<()> {
+fn check_batches(counts: &Counts, batches: &CellColumn, new_cells: bool) -> Result<()> {
     let values = &batches.values;
     if let Some(cell) = values.iter().position(Option::is_none) {
         let missing = values.iter().filter(|batch| batch.is_none()).count();
@@ -265,7 +258,7 @@ fn read_counts(
     arguments: &Arguments,
     format: CountFormat,
     wanted: &[&str],
-) -> Result<(CountMatrix, CellAnnotations)> {
+) -> Result<(Counts, CellAnnotations)> {
     let path = &arguments.input;
     let gene_names = match arguments.gene_ids {
         true => GeneNames::Ids,
@@ -290,7 +283,7 @@ fn read_counts(
         CountFormat::TenxH5 => read_10x_h5(arguments, gene_names)?,
         _ => return read_h5ad(arguments, wanted),
     };
-    Ok((counts, CellAnnotations::default()))
+    Ok((Counts::Memory(counts), CellAnnotations::default()))
 }
 
 #[cfg(feature = "h5ad")]
@@ -308,7 +301,7 @@ fn read_10x_h5(arguments: &Arguments, gene_names: GeneNames) -> Result<CountMatr
 }
 
 #[cfg(feature = "h5ad")]
-fn read_h5ad(arguments: &Arguments, wanted: &[&str]) -> Result<(CountMatrix, CellAnnotations)> {
+fn read_h5ad(arguments: &Arguments, wanted: &[&str]) -> Result<(Counts, CellAnnotations)> {
     let mut options = celldec::io::H5adOptions::new().with_annotations(wanted.iter().copied());
     if let Some(layer) = &arguments.layer {
         options = options.with_layer(layer);
@@ -316,8 +309,13 @@ fn read_h5ad(arguments: &Arguments, wanted: &[&str]) -> Result<(CountMatrix, Cel
     if arguments.raw {
         options = options.with_raw();
     }
+    if arguments.on_disk {
+        let source = options.open(&arguments.input)?;
+        let annotations = source.cell_annotations()?;
+        return Ok((Counts::Disk(source.into()), annotations));
+    }
     let data = options.read(&arguments.input)?;
-    Ok((data.counts, data.cell_annotations))
+    Ok((Counts::Memory(data.counts), data.cell_annotations))
 }
 
 /// Says what the build lacks.
@@ -328,7 +326,7 @@ fn read_10x_h5(arguments: &Arguments, _gene_names: GeneNames) -> Result<CountMat
 
 /// Says what the build lacks.
 #[cfg(not(feature = "h5ad"))]
-fn read_h5ad(arguments: &Arguments, _wanted: &[&str]) -> Result<(CountMatrix, CellAnnotations)> {
+fn read_h5ad(arguments: &Arguments, _wanted: &[&str]) -> Result<(Counts, CellAnnotations)> {
     let counts = celldec::io::read_counts(&arguments.input)?;
-    Ok((counts, CellAnnotations::default()))
+    Ok((Counts::Memory(counts), CellAnnotations::default()))
 }

@@ -18,6 +18,7 @@ mod annotated;
 mod arguments;
 mod checks;
 mod constraints;
+mod counts;
 #[cfg(feature = "plot")]
 mod drawings;
 mod fitting;

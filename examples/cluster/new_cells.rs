@@ -103,7 +103,7 @@ fn prepare<H: ReconstructionHead>(model: &FittedModel<H>, input: &Input) -> Resu
                  --batch-column where they are the same"
             );
         }
-        return model.prepare(&input.counts);
+        return input.counts.transform(preprocessing, None);
     };
     if known.is_empty() {
         return Err(conflict(
@@ -123,7 +123,7 @@ fn prepare<H: ReconstructionHead>(model: &FittedModel<H>, input: &Input) -> Resu
             unknown.join(", ")
         );
     }
-    preprocessing.transform_with_batches(&input.counts, &batches)
+    input.counts.transform(preprocessing, Some(&batches))
 }
 
 /// Says which genes were found; all missing ones go to a file.

@@ -59,7 +59,10 @@ pub fn finish<H: ReconstructionHead>(
     let types = input.types_of(cells.kept_cells());
     let known = types.as_deref().map(KnownTypes::new);
     // Marker genes are looked for among all genes, of the cells that were clustered.
-    let kept = input.counts.select_cells(cells.kept_cells())?;
+    let kept = input.counts.select(cells.kept_cells())?;
+    if kept.is_none() {
+        println!("note: marker genes need the counts in memory; leave --on-disk out for them");
+    }
     for one in found {
         let mut folder = arguments.output.clone();
         if let (Some(resolution), true) = (one.resolution, found.len() > 1) {
@@ -70,7 +73,7 @@ pub fn finish<H: ReconstructionHead>(
         if let Some(consensus) = &one.consensus {
             print_consensus(consensus);
         }
-        let files = write(arguments, &folder, &input, cells, &kept, one)?;
+        let files = write(arguments, &folder, &input, cells, kept.as_ref(), one)?;
         println!("  written to    {}: {}", folder.display(), files.join(", "));
         if let Some(known) = &known {
             report::print_table(known, one.fit.clusters());
@@ -103,7 +106,7 @@ fn write<H: ReconstructionHead>(
     folder: &Path,
     input: &Input,
     cells: &Cells,
-    kept: &CountMatrix,
+    kept: Option<&CountMatrix>,
     found: &Found<H>,
 ) -> Result<Vec<String>> {
     std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
@@ -126,12 +129,12 @@ fn write<H: ReconstructionHead>(
     let wants_markers = [Output::Csv, Output::Report]
         .iter()
         .any(|output| outputs.contains(output));
-    let markers = if wants_markers {
-        find_markers(kept, fit.clusters())?
-    } else {
-        Vec::new()
+    let kept = kept.filter(|_| wants_markers);
+    let markers = match kept {
+        Some(kept) => find_markers(kept, fit.clusters())?,
+        None => Vec::new(),
     };
-    if outputs.contains(&Output::Csv) {
+    if kept.is_some() && outputs.contains(&Output::Csv) {
         write_markers_csv(folder.join("markers.csv"), &markers)?;
         files.push("markers.csv".to_string());
     }
