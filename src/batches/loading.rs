@@ -7,7 +7,6 @@ use std::thread;
 
 use super::Batches;
 use crate::error::{Error, Result};
-use crate::kernel::on_pool;
 
 /// Fewest cells that are read at a time in a sweep over all of them.
 const SWEEP_CELLS: usize = 8192;
@@ -84,7 +83,7 @@ impl<'a> Batches<'a> {
     pub(crate) fn for_each_block(
         &self,
         size: usize,
-        mut visit: impl FnMut(&[usize], &Self) -> Result<()> + Send,
+        mut visit: impl FnMut(&[usize], &Self) -> Result<()>,
     ) -> Result<()> {
         let all: Vec<usize> = (0..self.cells.cells()).collect();
         // Blocks are the same wherever counts are, so that results are.
@@ -95,9 +94,7 @@ impl<'a> Batches<'a> {
         let groups: Vec<Vec<usize>> = all.chunks(together).map(<[usize]>::to_vec).collect();
         self.fold_groups(&groups, (), |(), group, batches| {
             let mut blocks = groups[group].chunks(size);
-            on_pool(&self.device, || {
-                blocks.try_for_each(|block| visit(block, batches))
-            })
+            blocks.try_for_each(|block| visit(block, batches))
         })
     }
 }

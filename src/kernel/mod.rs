@@ -15,11 +15,8 @@ pub mod likelihood;
 pub(crate) mod noise;
 #[cfg(feature = "flex")]
 mod parallel;
-mod pool;
 pub(crate) mod sparse;
 pub mod special;
 pub(crate) mod squared_error;
 pub(crate) mod update;
 pub(crate) mod vectorize;
-
-pub(crate) use pool::on_pool;

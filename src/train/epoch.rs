@@ -6,7 +6,6 @@ use burn::tensor::Tensor;
 
 use crate::batches::{Batches, Corruption, EpochPlan, Noise, fold_ahead};
 use crate::error::{Error, LastGood, Result};
-use crate::kernel::on_pool;
 use crate::model::{Phase, is_finite};
 use crate::optim::OptimizerState;
 
@@ -130,7 +129,7 @@ impl Steps {
         at: EpochAddress,
         losses: &mut MeanLosses,
         prepare: impl Fn(&Batches<'_>, &[usize]) -> Result<P> + Sync,
-        forward: impl Fn(&M, P) -> Vec<Term> + Sync,
+        forward: impl Fn(&M, P) -> Vec<Term>,
     ) -> Result<M> {
         let mut step = |model: M, batch: usize, rows: usize, prepared: P| {
             let mut total: Option<Tensor<1>> = None;
@@ -162,19 +161,12 @@ impl Steps {
             let rows = plan.batches(group);
             let first = steps;
             steps += rows.len();
-            let device = model.devices().into_iter().next().unwrap_or_default();
-            // Not around all groups: to wait for the next one to be read would keep a thread of the
-            // pool from the work of others.
-            on_pool(&device, || {
-                fold_ahead(
-                    &rows,
-                    |rows| prepare(batches, rows),
-                    model,
-                    |model, batch, prepared| {
-                        step(model, first + batch, rows[batch].len(), prepared?)
-                    },
-                )
-            })
+            fold_ahead(
+                &rows,
+                |rows| prepare(batches, rows),
+                model,
+                |model, batch, prepared| step(model, first + batch, rows[batch].len(), prepared?),
+            )
         };
         let model = match plan.reads_cells() {
             true => batches.fold_groups(plan.groups(), model, visit)?,

@@ -216,7 +216,7 @@ fn feature_rows(
 fn forward_all(
     layer: &Dense,
     batches: &Batches<'_>,
-    input: impl Fn(&Batches<'_>, &[usize]) -> Result<NetworkInput> + Sync,
+    input: impl Fn(&Batches<'_>, &[usize]) -> Result<NetworkInput>,
 ) -> Result<Array2<f32>> {
     let layer = layer.valid();
     let mut outputs = Array2::zeros((batches.cells().cells(), layer.outputs()));

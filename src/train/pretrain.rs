@@ -226,7 +226,7 @@ pub(super) fn run_stages<M: Module + Sync + 'static, P: Send>(
     mut model: M,
     run: &mut TrainingRun<'_>,
     prepare: impl Fn(&Batches<'_>, &[usize], EpochAddress) -> Result<P> + Sync,
-    forward: impl Fn(&M, P) -> Vec<Term> + Sync,
+    forward: impl Fn(&M, P) -> Vec<Term>,
 ) -> Result<M> {
     let Stages {
         phase,

@@ -482,7 +482,7 @@ impl Pass<'_> {
         model: M,
         batches: (&Batches<'_>, &EpochPlan),
         prepare: impl Fn(&Batches<'_>, &[usize]) -> Result<P> + Sync,
-        forward: impl Fn(&M, P) -> Vec<Term> + Sync,
+        forward: impl Fn(&M, P) -> Vec<Term>,
     ) -> Result<M> {
         self.steps
             .epoch(model, batches, self.at, &mut self.losses, prepare, forward)
