@@ -26,6 +26,11 @@ impl Place {
             name: name.into(),
         }
     }
+
+    /// A place with its name among the names of all rows or columns; empty when there is none.
+    pub(crate) fn named(index: usize, names: &[String]) -> Self {
+        Self::new(index, names.get(index).cloned().unwrap_or_default())
+    }
 }
 
 impl fmt::Display for Place {
@@ -352,6 +357,27 @@ impl Error {
             path: path.into(),
             line: line.into(),
             reason: reason.into(),
+        }
+    }
+
+    /// The error with the names of the cell and gene at its place, which was given by position.
+    pub(crate) fn with_names(self, cells: &[String], genes: &[String]) -> Self {
+        let named = |place: Place, names: &[String]| match place.index < names.len() {
+            true => Place::named(place.index, names),
+            false => place,
+        };
+        match self {
+            Self::NonFiniteCount { cell, gene, count } => Self::NonFiniteCount {
+                cell: named(cell, cells),
+                gene: named(gene, genes),
+                count,
+            },
+            Self::NegativeCount { cell, gene, value } => Self::NegativeCount {
+                cell: named(cell, cells),
+                gene: named(gene, genes),
+                value,
+            },
+            other => other,
         }
     }
 }

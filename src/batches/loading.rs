@@ -85,13 +85,16 @@ impl<'a> Batches<'a> {
         size: usize,
         mut visit: impl FnMut(&[usize], &Self) -> Result<()>,
     ) -> Result<()> {
-        let all: Vec<usize> = (0..self.cells.cells()).collect();
+        let cells = self.cells.cells();
         // Blocks are the same wherever counts are, so that results are.
         let together = match self.cells.reading() {
-            None => all.len().max(1),
+            None => cells.max(1),
             Some(reading) => reading.block.max(SWEEP_CELLS).next_multiple_of(size),
         };
-        let groups: Vec<Vec<usize>> = all.chunks(together).map(<[usize]>::to_vec).collect();
+        let groups: Vec<Vec<usize>> = (0..cells)
+            .step_by(together)
+            .map(|first| (first..cells.min(first + together)).collect())
+            .collect();
         self.fold_groups(&groups, (), |(), group, batches| {
             let mut blocks = groups[group].chunks(size);
             blocks.try_for_each(|block| visit(block, batches))

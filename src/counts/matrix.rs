@@ -170,7 +170,7 @@ impl CountMatrix {
     pub(super) fn window(&self, cells: Range<usize>) -> CountRows<'_> {
         let offsets = &self.offsets[cells.start..=cells.end];
         let entries = self.offsets[cells.start]..self.offsets[cells.end];
-        CountRows::borrowed(
+        CountRows::new(
             self.genes,
             offsets,
             &self.indices[entries.clone()],

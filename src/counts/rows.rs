@@ -54,32 +54,17 @@ impl CountRows<'static> {
             indices,
             values,
         } = parts;
-        Ok(Self::owned(genes, offsets, indices, values))
-    }
-
-    /// Rows that are known to be valid.
-    pub(super) fn owned(
-        genes: usize,
-        offsets: Vec<usize>,
-        indices: Vec<u32>,
-        values: Vec<f32>,
-    ) -> Self {
-        Self {
-            genes,
-            offsets: offsets.into(),
-            indices: indices.into(),
-            values: values.into(),
-        }
+        Ok(Self::new(genes, offsets, indices, values))
     }
 }
 
 impl<'a> CountRows<'a> {
-    /// Rows of a matrix in memory.
-    pub(super) fn borrowed(
+    /// Rows that are known to be valid, owned or of a matrix in memory.
+    pub(super) fn new(
         genes: usize,
-        offsets: &'a [usize],
-        indices: &'a [u32],
-        values: &'a [f32],
+        offsets: impl Into<Cow<'a, [usize]>>,
+        indices: impl Into<Cow<'a, [u32]>>,
+        values: impl Into<Cow<'a, [f32]>>,
     ) -> Self {
         Self {
             genes,
@@ -128,7 +113,7 @@ impl<'a> CountRows<'a> {
             values.extend_from_slice(row_values);
             offsets.push(indices.len());
         }
-        CountRows::owned(self.genes, offsets, indices, values)
+        CountRows::new(self.genes, offsets, indices, values)
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{CountMatrix, CountRows};
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Result};
 
 /// Raw counts (cells × genes) that are read part by part, so that they need not fit in memory.
 ///
@@ -177,7 +177,7 @@ fn windows(cells: &[usize], block: usize) -> impl Iterator<Item = (Range<usize>,
 fn read_checked(source: &dyn CountSource, window: Range<usize>) -> Result<CountRows<'_>> {
     let rows = source
         .read_window(window.clone())
-        .map_err(|error| with_names(error, source))?;
+        .map_err(|error| error.with_names(source.cell_names(), source.gene_names()))?;
     check_shape(&rows, &window, source.gene_names().len())?;
     Ok(rows)
 }
@@ -192,7 +192,7 @@ pub(crate) fn read_cells<'a>(
 ) -> Result<CountRows<'a>> {
     let rows = source
         .read_cells(cells)
-        .map_err(|error| with_names(error, source))?;
+        .map_err(|error| error.with_names(source.cell_names(), source.gene_names()))?;
     check_shape(&rows, &(0..cells.len()), source.gene_names().len())?;
     Ok(rows)
 }
@@ -211,29 +211,6 @@ fn check_shape(rows: &CountRows<'_>, window: &Range<usize>, genes: usize) -> Res
         )
         .into(),
     })
-}
-
-/// Fills in the names of places of which a source gave the positions.
-fn with_names(error: Error, source: &dyn CountSource) -> Error {
-    let named = |place: Place, names: &[String]| match names.get(place.index) {
-        Some(name) => Place::new(place.index, name.as_str()),
-        None => place,
-    };
-    let cell_place = |place| named(place, source.cell_names());
-    let gene_place = |place| named(place, source.gene_names());
-    match error {
-        Error::NonFiniteCount { cell, gene, count } => Error::NonFiniteCount {
-            cell: cell_place(cell),
-            gene: gene_place(gene),
-            count,
-        },
-        Error::NegativeCount { cell, gene, value } => Error::NegativeCount {
-            cell: cell_place(cell),
-            gene: gene_place(gene),
-            value,
-        },
-        other => other,
-    }
 }
 
 /// Calls `visit` with every one of the rising `cells` of a source and its row, in order, on the
@@ -356,7 +333,7 @@ impl RowParts {
     }
 
     fn into_rows(self, genes: usize) -> CountRows<'static> {
-        CountRows::owned(genes, self.offsets, self.indices, self.values)
+        CountRows::new(genes, self.offsets, self.indices, self.values)
     }
 }
 

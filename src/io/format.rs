@@ -104,7 +104,7 @@ fn starts_as_hdf5(path: &Path) -> Result<bool> {
 /// AnnData has a frame of cells, 10x matrices have not.
 #[cfg(feature = "h5ad")]
 fn within_hdf5(path: &Path, _by_name: Option<CountFormat>) -> Result<CountFormat> {
-    let store = super::hdf5::Store::open(path)?;
+    let store = super::hdf5::Store::open_on_disk(path)?;
     Ok(match store.find("/obs")? {
         Some(_) => CountFormat::H5ad,
         None if store.find("/X")?.is_some() => CountFormat::H5ad,

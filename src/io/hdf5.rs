@@ -231,27 +231,16 @@ impl Store {
     }
 
     /// A one-dimensional dataset of integers that must not be negative.
-    pub(super) fn read_indices<T>(&self, at: &str, dataset: &Dataset) -> Result<Vec<T>>
-    where
-        T: TryFrom<i64> + TryFrom<u64> + TryFrom<i32> + TryFrom<u32>,
-    {
+    pub(super) fn read_indices<T: Index>(&self, at: &str, dataset: &Dataset) -> Result<Vec<T>> {
         self.length(at, dataset)?;
-        let read = |result: Result<Option<Vec<T>>, hdf5_pure::Error>| {
-            result
-                .map_err(|error| self.damaged(at, error))?
-                .ok_or_else(|| {
-                    self.error(at, "an index is negative or too large; the file is damaged")
-                })
+        let read = match self.dtype(at, dataset)? {
+            DType::I32 => dataset.read_i32().map(converted),
+            DType::U32 => dataset.read_u32().map(converted),
+            DType::U64 => dataset.read_u64().map(converted),
+            kind if is_integer(&kind) => dataset.read_i64().map(converted),
+            other => return Err(self.unsupported(at, &format!("index type {other}"))),
         };
-        match self.dtype(at, dataset)? {
-            DType::I32 => read(dataset.read_i32().map(converted)),
-            DType::U32 => read(dataset.read_u32().map(converted)),
-            DType::U64 => read(dataset.read_u64().map(converted)),
-            DType::I8 | DType::I16 | DType::I64 | DType::U8 | DType::U16 => {
-                read(dataset.read_i64().map(converted))
-            }
-            other => Err(self.unsupported(at, &format!("index type {other}"))),
-        }
+        self.valid_indices(at, read)
     }
 
     /// The length of a compressed chunk along the first axis; `None` where there are no chunks.
@@ -271,22 +260,25 @@ impl Store {
         window: &Range<usize>,
     ) -> Result<Vec<u32>> {
         let (start, count) = (window.start as u64, window.len() as u64);
-        let read = |result: Result<Option<Vec<u32>>, hdf5_pure::Error>| {
-            result
-                .map_err(|error| self.damaged(at, error))?
-                .ok_or_else(|| {
-                    self.error(at, "an index is negative or too large; the file is damaged")
-                })
+        let read = match self.dtype(at, dataset)? {
+            DType::I32 => dataset.read_i32_rows(start, count).map(converted),
+            DType::U32 => dataset.read_u32_rows(start, count).map(converted),
+            DType::U64 => dataset.read_u64_rows(start, count).map(converted),
+            kind if is_integer(&kind) => dataset.read_i64_rows(start, count).map(converted),
+            other => return Err(self.unsupported(at, &format!("index type {other}"))),
         };
-        match self.dtype(at, dataset)? {
-            DType::I32 => read(dataset.read_i32_rows(start, count).map(converted)),
-            DType::U32 => read(dataset.read_u32_rows(start, count).map(converted)),
-            DType::U64 => read(dataset.read_u64_rows(start, count).map(converted)),
-            DType::I8 | DType::I16 | DType::I64 | DType::U8 | DType::U16 => {
-                read(dataset.read_i64_rows(start, count).map(converted))
-            }
-            other => Err(self.unsupported(at, &format!("index type {other}"))),
-        }
+        self.valid_indices(at, read)
+    }
+
+    /// Indices that were read, refused when one of them does not fit.
+    fn valid_indices<T>(
+        &self,
+        at: &str,
+        read: Result<Option<Vec<T>>, hdf5_pure::Error>,
+    ) -> Result<Vec<T>> {
+        let indices = read.map_err(|error| self.damaged(at, error))?;
+        indices
+            .ok_or_else(|| self.error(at, "an index is negative or too large; the file is damaged"))
     }
 
     /// A one-dimensional dataset of text.
@@ -311,6 +303,19 @@ impl Store {
         let flags = dataset.read_u8().map_err(|error| self.damaged(at, error))?;
         Ok(flags.into_iter().map(|flag| flag != 0).collect())
     }
+}
+
+/// What indices are read as.
+pub(super) trait Index: TryFrom<i64> + TryFrom<u64> + TryFrom<i32> + TryFrom<u32> {}
+
+impl<T: TryFrom<i64> + TryFrom<u64> + TryFrom<i32> + TryFrom<u32>> Index for T {}
+
+/// Integers that can be read as `i64`.
+fn is_integer(kind: &DType) -> bool {
+    matches!(
+        kind,
+        DType::I8 | DType::I16 | DType::I64 | DType::U8 | DType::U16
+    )
 }
 
 fn converted<S, T: TryFrom<S>>(values: Vec<S>) -> Option<Vec<T>> {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::counts::CountMatrix;
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Result};
 
 /// Makes repeated names unique by appending "-1", "-2", …; the first occurrence keeps its name and
 /// a suffixed name never collides with a name already there (scanpy's `var_names_make_unique`).
@@ -39,21 +39,7 @@ pub(super) fn named(
 ) -> Result<CountMatrix> {
     check_cell_names(&cells, &genes)?;
     make_unique(&mut genes);
-    let cell_place = |place: Place| named_place(place, &cells);
-    let gene_place = |place: Place| named_place(place, &genes);
-    let matrix = matrix.map_err(|error| match error {
-        Error::NonFiniteCount { cell, gene, count } => Error::NonFiniteCount {
-            cell: cell_place(cell),
-            gene: gene_place(gene),
-            count,
-        },
-        Error::NegativeCount { cell, gene, value } => Error::NegativeCount {
-            cell: cell_place(cell),
-            gene: gene_place(gene),
-            value,
-        },
-        other => other,
-    })?;
+    let matrix = matrix.map_err(|error| error.with_names(&cells, &genes))?;
     matrix.with_names(cells, genes)
 }
 
@@ -74,13 +60,6 @@ pub(super) fn check_cell_names(cells: &[String], genes: &[String]) -> Result<()>
         );
     }
     Ok(())
-}
-
-fn named_place(place: Place, names: &[String]) -> Place {
-    match names.get(place.index) {
-        Some(name) => Place::new(place.index, name.as_str()),
-        None => place,
-    }
 }
 
 #[cfg(test)]

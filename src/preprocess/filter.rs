@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::Preprocess;
-use super::survey::{CellSums, place};
+use super::survey::CellSums;
 use crate::counts::CountSource;
-use crate::error::{Error, Result};
+use crate::error::{Error, Place, Result};
 
 /// How many cells and genes preprocessing dropped, and why.
 ///
@@ -116,7 +116,7 @@ pub(super) fn refuse_empty_cells(source: &dyn CountSource, filter: &CellFilter) 
     match filter.totals.iter().position(is_empty) {
         None => Ok(()),
         Some(first) => Err(Error::EmptyCell {
-            cell: place(filter.kept[first], source.cell_names()),
+            cell: Place::named(filter.kept[first], source.cell_names()),
             count: filter
                 .totals
                 .iter()

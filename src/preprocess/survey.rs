@@ -92,11 +92,6 @@ fn all_cells(source: &dyn CountSource) -> Vec<usize> {
     (0..source.cell_names().len()).collect()
 }
 
-/// The position and the name at it.
-pub(super) fn place(position: usize, names: &[String]) -> Place {
-    Place::new(position, names.get(position).cloned().unwrap_or_default())
-}
-
 /// Values that are not integers: the first, and how many.
 #[derive(Default)]
 struct IntegerCheck {
@@ -123,8 +118,8 @@ impl IntegerCheck {
         match self.first {
             None => Ok(()),
             Some((cell, gene, value)) => Err(Error::FractionalCount {
-                cell: place(cell, source.cell_names()),
-                gene: place(gene as usize, source.gene_names()),
+                cell: Place::named(cell, source.cell_names()),
+                gene: Place::named(gene as usize, source.gene_names()),
                 value,
                 count: self.count,
             }),

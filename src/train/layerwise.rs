@@ -100,9 +100,14 @@ pub fn pretrain_layers<R: ReconstructionLoss>(
     })?;
     let plain = batches.without_autodiff();
     let mut features = match layers > 1 {
-        true => Some(forward_all(&pair.encode, &plain, |batches, rows| {
-            batches.network_input(rows)
-        })?),
+        true => {
+            let mut outputs = Outputs::new(&pair.encode, count);
+            plain.for_each_block(BLOCK, |block, batches| {
+                outputs.add(block, &batches.network_input(block)?);
+                Ok(())
+            })?;
+            Some(outputs.values)
+        }
         false => None,
     };
     autoencoder.encoder.layers[0] = pair.encode;
@@ -145,10 +150,12 @@ pub fn pretrain_layers<R: ReconstructionLoss>(
             })
         })?;
         if layer + 1 < layers {
-            let held = plain.holding(&[])?;
-            features = Some(forward_all(&pair.encode, &held, |_, rows| {
-                Ok(clean(rows).into_tensor(&device).inner().into())
-            })?);
+            let mut outputs = Outputs::new(&pair.encode, count);
+            let rows: Vec<usize> = (0..count).collect();
+            for block in rows.chunks(BLOCK) {
+                outputs.add(block, &clean(block).into_tensor(&device).inner().into());
+            }
+            features = Some(outputs.values);
         }
         autoencoder.encoder.layers[layer] = pair.encode;
         autoencoder.decoder.layers[mirror] = pair.decode;
@@ -212,23 +219,29 @@ fn feature_rows(
     })
 }
 
+/// Cells whose outputs are computed at once.
+const BLOCK: usize = 1024;
+
 /// The output of a layer for all cells, in blocks.
-fn forward_all(
-    layer: &Dense,
-    batches: &Batches<'_>,
-    input: impl Fn(&Batches<'_>, &[usize]) -> Result<NetworkInput>,
-) -> Result<Array2<f32>> {
-    let layer = layer.valid();
-    let mut outputs = Array2::zeros((batches.cells().cells(), layer.outputs()));
-    batches.for_each_block(1024, |block, batches| {
-        let output = tensor_to_array(layer.forward_input(&input(batches, block)?));
+struct Outputs {
+    layer: Dense,
+    values: Array2<f32>,
+}
+
+impl Outputs {
+    fn new(layer: &Dense, cells: usize) -> Self {
+        Self {
+            layer: layer.valid(),
+            values: Array2::zeros((cells, layer.outputs())),
+        }
+    }
+
+    fn add(&mut self, block: &[usize], input: &NetworkInput) {
+        let output = tensor_to_array(self.layer.forward_input(input));
         let start = block[0];
-        outputs
-            .slice_mut(s![start..start + block.len(), ..])
-            .assign(&output);
-        Ok(())
-    })?;
-    Ok(outputs)
+        let mut place = self.values.slice_mut(s![start..start + block.len(), ..]);
+        place.assign(&output);
+    }
 }
 
 fn check_symmetric<H: ReconstructionHead>(autoencoder: &Autoencoder<H>) -> Result<()> {

@@ -2,6 +2,7 @@ use ndarray::Array2;
 use proptest::prelude::*;
 
 use super::*;
+use crate::error::Place;
 
 /// A matrix that is read in windows of another size than its own.
 #[derive(Debug)]
