@@ -16,7 +16,7 @@ mod loading;
 mod order;
 mod rows;
 
-pub(crate) use ahead::fold_ahead;
+pub(crate) use ahead::{Workers, fold_ahead};
 pub(crate) use order::EpochPlan;
 pub use order::epoch_order;
 pub(crate) use rows::{BatchRows, CleanRows, DenseRows, ReconstructionInputs, ReconstructionRows};
@@ -177,7 +177,8 @@ impl<'a> Batches<'a> {
     /// # Errors
     /// As [`batch`](Self::batch).
     pub fn network_input(&self, rows: &[usize]) -> Result<NetworkInput> {
-        Ok(self.read_clean(rows)?.into_input(&self.device))
+        let read = self.clean(&self.rows(rows)?, rows);
+        Ok(read.into_input(&self.device))
     }
 
     /// The corrupted network input of the given rows `[rows, genes]`.
@@ -254,12 +255,12 @@ impl<'a> Batches<'a> {
         )
     }
 
-    /// The clean network input in the faster form, still in memory.
+    /// The clean network input of a training step in the faster form, still in memory.
     ///
     /// # Errors
     /// As [`batch`](Self::batch).
     pub(crate) fn read_clean(&self, rows: &[usize]) -> Result<CleanRows> {
-        Ok(self.clean(&self.rows(rows)?, rows))
+        Ok(self.clean(&self.rows(rows)?, rows).with_gradient())
     }
 
     fn clean(&self, cells: &CellRows<'_>, rows: &[usize]) -> CleanRows {
@@ -287,7 +288,7 @@ impl<'a> Batches<'a> {
         let apart = self.sparse || !target.input();
         Ok(ReconstructionRows {
             batch: self.read(cells, rows, target),
-            clean: ((clean || !corrupts) && apart).then(|| self.clean(cells, rows)),
+            clean: ((clean || !corrupts) && apart).then(|| self.clean(cells, rows).with_gradient()),
             corrupted: corrupts.then(|| self.read_corrupted(cells, rows, noise)),
         })
     }

@@ -1,5 +1,31 @@
 //! Reading ahead: the next minibatch is prepared while the current one trains.
 
+use burn::tensor::Device;
+
+use crate::kernel::team::{Team, computes_on};
+
+/// More threads than this have nothing to share in a step.
+const MOST_MEMBERS: usize = 15;
+
+/// Who prepares an item and computes a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Workers {
+    /// The thread pool prepares; steps run elsewhere, on a GPU for example.
+    Ahead,
+    /// Steps are computed by the same threads: they stay awake between the pieces of a step.
+    Team,
+}
+
+impl Workers {
+    /// What suits steps on a device.
+    pub fn of(device: &Device) -> Self {
+        match computes_on(device) {
+            true => Self::Team,
+            false => Self::Ahead,
+        }
+    }
+}
+
 /// Folds `step` over the items on the calling thread, each prepared by `prepare`.
 ///
 /// While a step runs, the thread pool prepares the item after it. With one thread there is nobody
@@ -9,27 +35,42 @@
 /// The first of a step; no step follows it.
 pub(crate) fn fold_ahead<T: Sync, P: Send, S, E>(
     items: &[T],
+    workers: Workers,
     prepare: impl Fn(&T) -> P + Sync,
     start: S,
     mut step: impl FnMut(S, usize, P) -> Result<S, E>,
 ) -> Result<S, E> {
     let mut state = start;
-    if rayon::current_num_threads() == 1 {
+    let others = rayon::current_num_threads() - 1;
+    if others == 0 {
         for (position, item) in items.iter().enumerate() {
             state = step(state, position, prepare(item))?;
         }
         return Ok(state);
     }
+    let members = match workers {
+        Workers::Ahead => 0,
+        Workers::Team => others.min(MOST_MEMBERS),
+    };
     let mut ready = items.first().map(&prepare);
     let mut position = 0;
     while let Some(current) = ready.take() {
         let following = items.get(position + 1);
-        let (ready, prepare, step) = (&mut ready, &prepare, &mut step);
+        let team = Team::new();
+        let (ready, prepare, step, team) = (&mut ready, &prepare, &mut step, &team);
         state = rayon::in_place_scope(|scope| {
+            let mut joining = 0..members;
             if let Some(item) = following {
-                scope.spawn(move |_| *ready = Some(prepare(item)));
+                let joins = joining.next().is_some();
+                scope.spawn(move |_| {
+                    *ready = Some(prepare(item));
+                    if joins {
+                        team.join();
+                    }
+                });
             }
-            step(state, position, current)
+            joining.for_each(|_| scope.spawn(move |_| team.join()));
+            team.lead(|| step(state, position, current))
         })?;
         position += 1;
     }
@@ -63,6 +104,7 @@ mod tests {
                 let caller = thread::current().id();
                 fold_ahead(
                     &items,
+                    Workers::Team,
                     |item| item * 10,
                     Vec::new(),
                     |mut seen, position, prepared| {
@@ -75,7 +117,13 @@ mod tests {
             let expected = items.iter().map(|&item| (item, item * 10)).collect();
             assert_eq!(seen, Ok(expected));
         }
-        let none = fold_ahead(&[], |()| (), 7, |state, _, ()| Ok::<_, ()>(state + 1));
+        let none = fold_ahead(
+            &[],
+            Workers::Team,
+            |()| (),
+            7,
+            |state, _, ()| Ok::<_, ()>(state + 1),
+        );
         assert_eq!(none, Ok(7));
     }
 
@@ -88,6 +136,7 @@ mod tests {
         on_threads(2, || {
             fold_ahead(
                 &items,
+                Workers::Team,
                 |()| prepared.fetch_add(1, Ordering::SeqCst),
                 (),
                 |(), position, _| {
@@ -110,6 +159,7 @@ mod tests {
         on_threads(1, || {
             fold_ahead(
                 &[(); 5],
+                Workers::Team,
                 |()| prepared.fetch_add(1, Ordering::SeqCst),
                 (),
                 |(), position, _| {
@@ -127,6 +177,7 @@ mod tests {
             let result = on_threads(threads, || {
                 fold_ahead(
                     &[0, 1, 2, 3, 4],
+                    Workers::Team,
                     |&item| item,
                     0,
                     |steps, _, item| if item == 2 { Err(steps) } else { Ok(steps + 1) },
@@ -144,6 +195,7 @@ mod tests {
                     catch_unwind(AssertUnwindSafe(|| {
                         fold_ahead(
                             &[0, 1, 2, 3, 4],
+                            Workers::Team,
                             |&item| assert_ne!(item, at, "no such item"),
                             (),
                             |(), _, ()| Ok::<_, ()>(()),

@@ -99,6 +99,15 @@ pub(crate) enum CleanRows {
 }
 
 impl CleanRows {
+    /// The same rows with what a gradient needs of them: made here, while the batch before them
+    /// trains.
+    pub(super) fn with_gradient(self) -> Self {
+        if let Self::Sparse(input) = &self {
+            input.prepare_gradient();
+        }
+        self
+    }
+
     /// The input, if dense on a device.
     pub(crate) fn into_input(self, device: &Device) -> NetworkInput {
         match self {

@@ -4,6 +4,7 @@
 //! Everything here works on tensors, slices and numbers; it knows neither networks nor files.
 
 pub(crate) mod dense;
+pub(crate) mod finite;
 #[cfg(feature = "flex")]
 mod flex;
 #[cfg_attr(
@@ -18,5 +19,6 @@ mod parallel;
 pub(crate) mod sparse;
 pub mod special;
 pub(crate) mod squared_error;
+pub(crate) mod team;
 pub(crate) mod update;
 pub(crate) mod vectorize;

@@ -4,17 +4,32 @@
 //! handing each piece over and sleeping until it is done would cost two changes of thread a piece
 //! and gain nothing, so there it stays on the calling thread.
 
+use std::sync::Mutex;
+
 use rayon::prelude::*;
+
+use super::team;
 
 /// Calls `work` for every item; in which order and on which thread is open.
 pub(super) fn for_each<T: Send>(items: impl Iterator<Item = T>, work: impl Fn(T) + Sync + Send) {
-    match shared() {
-        true => items
-            .collect::<Vec<T>>()
+    if !shared() {
+        return items.for_each(work);
+    }
+    // Each is taken once: a lock that nobody waits for.
+    let items: Vec<_> = items.map(|item| Mutex::new(Some(item))).collect();
+    let run = |index: usize| {
+        if let Some(item) = items[index].lock().ok().and_then(|mut item| item.take()) {
+            work(item);
+        }
+    };
+    // Handing over what nobody can share would only cost time.
+    if items.len() < 2 {
+        (0..items.len()).for_each(run);
+    } else if !team::share(items.len(), &run) {
+        (0..items.len())
             .into_par_iter()
             .with_max_len(1)
-            .for_each(work),
-        false => items.for_each(work),
+            .for_each(run);
     }
 }
 
@@ -23,15 +38,15 @@ pub(super) fn map<T: Send, R: Send>(
     items: impl Iterator<Item = T>,
     work: impl Fn(T) -> R + Sync + Send,
 ) -> Vec<R> {
-    match shared() {
-        true => items
-            .collect::<Vec<T>>()
-            .into_par_iter()
-            .with_max_len(1)
-            .map(work)
-            .collect(),
-        false => items.map(work).collect(),
+    if !shared() {
+        return items.map(work).collect();
     }
+    let items: Vec<T> = items.collect();
+    let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();
+    for_each(items.into_iter().zip(&mut results), |(item, result)| {
+        *result = Some(work(item));
+    });
+    results.into_iter().flatten().collect()
 }
 
 fn shared() -> bool {

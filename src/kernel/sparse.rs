@@ -31,6 +31,9 @@ struct Rows {
     /// The bases, one after the other `[bases, genes]`.
     bases: Vec<f32>,
     genes: usize,
+    /// The differences of every gene, once somebody has asked for them.
+    #[cfg(feature = "flex")]
+    differences_by_gene: std::sync::OnceLock<EntryLists>,
 }
 
 /// A number and where it stands in its row or column.
@@ -61,6 +64,8 @@ impl SparseInput {
                 base_of_row,
                 bases,
                 genes,
+                #[cfg(feature = "flex")]
+                differences_by_gene: std::sync::OnceLock::new(),
             }),
         }
     }
@@ -89,6 +94,13 @@ impl SparseInput {
         Tensor::from_data(data, device)
     }
 
+    /// Sorts the differences by gene, as the gradient of a first layer needs them, where the backend
+    /// reads sparse input. Without it the gradient does so itself.
+    pub(crate) fn prepare_gradient(&self) {
+        #[cfg(feature = "flex")]
+        self.differences_by_gene();
+    }
+
     /// What a row with this base has where it has no difference `[genes]`.
     pub(crate) fn base(&self, base: usize) -> &[f32] {
         &self.rows.bases[base * self.genes()..][..self.genes()]
@@ -110,6 +122,13 @@ impl SparseInput {
     /// The differences of every row.
     pub(crate) fn differences(&self) -> &EntryLists {
         &self.rows.differences
+    }
+
+    /// The differences of every gene, rows rising. Made at the first call.
+    pub(crate) fn differences_by_gene(&self) -> &EntryLists {
+        self.rows
+            .differences_by_gene
+            .get_or_init(|| self.rows.differences.transposed(self.rows.genes))
     }
 }
 
@@ -167,7 +186,7 @@ impl EntryLists {
     }
 
     /// The columns of a matrix of `columns` columns whose rows these lists are.
-    pub fn transposed(&self, columns: usize) -> Self {
+    fn transposed(&self, columns: usize) -> Self {
         let mut offsets = vec![0; columns + 1];
         for entry in &self.entries {
             offsets[entry.index as usize + 1] += 1;
@@ -226,7 +245,7 @@ mod tests {
     #[test]
     fn columns_of_the_differences() {
         let input = example();
-        let columns = input.differences().transposed(4);
+        let columns = input.differences_by_gene();
         let column = |gene| -> Vec<(u32, f32)> {
             let entries = columns.list(gene).iter();
             entries.map(|entry| (entry.index, entry.value)).collect()

@@ -12,6 +12,7 @@ use super::results::Assignment;
 use crate::batches::Batches;
 use crate::counts::{CountMatrix, CountSource};
 use crate::error::{Error, Result};
+use crate::kernel::finite;
 use crate::nn::{
     ClusteringNetwork, CountHead, Decoder, DecoderConfig, EncoderConfig, MseHead, Reconstruction,
     ReconstructionHead, SimilarityKernel,
@@ -294,8 +295,7 @@ pub(crate) fn is_finite<M: Module>(module: &M) -> bool {
     struct Finite(bool);
     impl burn::module::ModuleVisitor for Finite {
         fn visit_float<const D: usize>(&mut self, param: &Param<burn::tensor::Tensor<D>>) {
-            // Zero times a number is zero, times NaN or infinity NaN: one number leaves the device.
-            self.0 &= (param.val() * 0.0).sum().into_scalar::<f32>() == 0.0;
+            self.0 = self.0 && finite::is_finite(&param.val());
         }
     }
     let mut visitor = Finite(true);

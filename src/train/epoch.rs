@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::Tensor;
 
-use crate::batches::{Batches, Corruption, EpochPlan, Noise, fold_ahead};
+use crate::batches::{Batches, Corruption, EpochPlan, Noise, Workers, fold_ahead};
 use crate::error::{Error, LastGood, Result};
 use crate::model::{Phase, is_finite};
 use crate::optim::OptimizerState;
@@ -156,6 +156,7 @@ impl Steps {
                 None => model,
             })
         };
+        let workers = Workers::of(batches.device());
         let mut steps = 0;
         let mut visit = |model: M, group: usize, batches: &Batches<'_>| {
             let rows = plan.batches(group);
@@ -163,6 +164,7 @@ impl Steps {
             steps += rows.len();
             fold_ahead(
                 &rows,
+                workers,
                 |rows| prepare(batches, rows),
                 model,
                 |model, batch, prepared| step(model, first + batch, rows[batch].len(), prepared?),

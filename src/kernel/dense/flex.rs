@@ -13,7 +13,7 @@ use burn::tensor::Tensor;
 
 use super::activation::Activation;
 use super::activation::in_place::{Finish, SumRows, Undo};
-use super::product::{PASS_SHARED_FROM, View, each_column_block, product};
+use super::product::{PASS_SHARED_FROM, View, each_column_block, product, products};
 use crate::kernel::flex::{Strategy, contiguous, from_values, node, record, storage};
 use crate::kernel::parallel;
 use crate::kernel::vectorize::vectorize;
@@ -127,12 +127,8 @@ pub(super) fn bias_gradient(
         }
         None => {
             let values = gradient.storage::<f32>();
-            let sum = |(block, sums): (usize, &mut [f32])| {
-                let columns = block * SUMMED..block * SUMMED + sums.len();
-                let rows = values.chunks_exact(width).map(|row| &row[columns.clone()]);
-                vectorize(SumRows { rows, sums });
-            };
             let blocks = sums.chunks_mut(SUMMED).enumerate();
+            let sum = |(block, sums)| sum_columns(values, width, block, sums);
             match values.len() >= PASS_SHARED_FROM {
                 true => parallel::for_each(blocks, sum),
                 false => blocks.for_each(sum),
@@ -140,6 +136,13 @@ pub(super) fn bias_gradient(
         }
     }
     sums
+}
+
+/// Sums the rows of width `width` in one block of [`SUMMED`] columns.
+fn sum_columns(values: &[f32], width: usize, block: usize, sums: &mut [f32]) {
+    let columns = block * SUMMED..block * SUMMED + sums.len();
+    let rows = values.chunks_exact(width).map(|row| &row[columns.clone()]);
+    vectorize(SumRows { rows, sums });
 }
 
 /// Columns that a thread sums together.
@@ -160,24 +163,42 @@ impl Backward<Flex, 3> for LayerStep {
     ) {
         let (layer, output) = ops.state;
         let mut gradient = contiguous(grads.consume::<Flex>(&ops.node));
-        let output = output.as_ref().map(|output| output.storage::<f32>());
-        let by_bias = bias_gradient(layer.activation, layer.outputs, &mut gradient, output);
-
         let (cells, inputs, outputs) = (layer.cells, layer.inputs, layer.outputs);
+        let by_activated = output.map(|output| {
+            let output = Some(output.storage());
+            bias_gradient(layer.activation, outputs, &mut gradient, output)
+        });
         let by_sum = View::new(gradient.storage(), cells, outputs);
         let [input, weights, bias] = ops.parents;
+        let factors = [
+            input.as_ref().map(|_| {
+                let weights = View::new(layer.weights.storage(), inputs, outputs);
+                (by_sum, weights.transposed())
+            }),
+            weights.as_ref().map(|_| {
+                let input = View::new(layer.input.storage(), cells, inputs);
+                (input.transposed(), by_sum)
+            }),
+        ];
+        let (by_bias, [by_input, by_weights]) = match by_activated {
+            Some(by_bias) => (by_bias, products(factors, std::iter::empty(), |()| ())),
+            None => {
+                let mut sums = vec![0.0; outputs];
+                let blocks = sums.chunks_mut(SUMMED).enumerate();
+                let products = products(factors, blocks, |(block, sums)| {
+                    sum_columns(gradient.storage(), outputs, block, sums);
+                });
+                (sums, products)
+            }
+        };
         if let Some(node) = bias {
             grads.register::<Flex>(node.id, from_values(by_bias, [outputs]));
         }
-        if let Some(node) = weights {
-            let input = View::new(layer.input.storage(), cells, inputs);
-            let by_weights = product(input.transposed(), by_sum, |_, _| {});
-            grads.register::<Flex>(node.id, from_values(by_weights, [inputs, outputs]));
+        if let (Some(node), Some(values)) = (weights, by_weights) {
+            grads.register::<Flex>(node.id, from_values(values, [inputs, outputs]));
         }
-        if let Some(node) = input {
-            let weights = View::new(layer.weights.storage(), inputs, outputs);
-            let by_input = product(by_sum, weights.transposed(), |_, _| {});
-            grads.register::<Flex>(node.id, from_values(by_input, [cells, inputs]));
+        if let (Some(node), Some(values)) = (input, by_input) {
+            grads.register::<Flex>(node.id, from_values(values, [cells, inputs]));
         }
     }
 }

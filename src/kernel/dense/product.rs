@@ -2,7 +2,8 @@
 //!
 //! The tiles run in parallel; each is one call of the `gemm` crate on one thread. An element's sum
 //! is formed in the same order in every tiling, so results depend neither on it nor on the number
-//! of threads.
+//! of threads. Products that are wanted at the same time share their threads: handing work over
+//! takes as long as a small product does.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -19,6 +20,10 @@ const TILE_COLUMNS: usize = 64;
 /// From this many times [`TILE_COLUMNS`] on, tiles are twice as wide: there are enough of them to
 /// share, and each reads all rows of the left matrix.
 const WIDE_FROM: usize = 16;
+/// How many times [`TILE_COLUMNS`] tiles are wide where the left matrix is transposed: only for
+/// tiles wider than twice that does the `gemm` crate gather its columns, which it would otherwise
+/// read from far apart in memory for every [`TILE_COLUMNS`] anew.
+const TRANSPOSED_WIDTH: usize = 4;
 /// Rows of a block, at most.
 const BLOCK_ROWS: usize = 512;
 /// Multiplications below which a product is not worth sharing between threads.
@@ -49,6 +54,10 @@ impl<'a> View<'a> {
         }
     }
 
+    fn is_transposed(&self) -> bool {
+        self.column_stride != 1
+    }
+
     pub(super) fn transposed(self) -> Self {
         Self {
             rows: self.columns,
@@ -67,26 +76,140 @@ pub(super) fn product(
     right: View<'_>,
     finish: impl for<'t> Fn(Range<usize>, Rows<'t>) + Sync,
 ) -> Vec<f32> {
-    assert_eq!(left.columns, right.rows);
-    let (rows, columns, inner) = (left.rows, right.columns, left.columns);
-    let mut values = Vec::<f32>::with_capacity(rows * columns);
-    let matrix = Matrix::new(&mut values.spare_capacity_mut()[..rows * columns], columns);
-    let shared = rows * columns * inner >= SHARED_FROM;
-    each_tile(rows, columns, shared, |tile| {
-        let first = tile.rows.start * columns + tile.columns.start;
+    let mut product = Product::new(left, right);
+    let shared = product.multiplications() >= SHARED_FROM;
+    let tiles = product.tiles(shared);
+    let (matrix, factors) = product.matrix();
+    parallel::for_each(tiles.into_iter(), |tile| {
+        // SAFETY: the tiles of a product lie within it and do not overlap.
+        let rows = unsafe { factors.multiply(&tile, &matrix) };
+        finish(tile.columns, rows);
+    });
+    // SAFETY: the tiles cover the matrix, so every value is initialised.
+    unsafe { product.into_values() }
+}
+
+/// The given products in row-major order, and `work` for every other piece of work, all in one go:
+/// threads that have nothing left to do of one take tiles of the next.
+pub(super) fn products<const N: usize, T: Send>(
+    factors: [Option<(View<'_>, View<'_>)>; N],
+    others: impl Iterator<Item = T>,
+    work: impl Fn(T) + Sync + Send,
+) -> [Option<Vec<f32>>; N] {
+    enum Task<T> {
+        Tile(usize, Tile),
+        Other(T),
+    }
+    let mut products = factors.map(|pair| pair.map(|(left, right)| Product::new(left, right)));
+    let multiplications = products.iter().flatten().map(Product::multiplications);
+    let shared = multiplications.sum::<usize>() >= SHARED_FROM;
+    let tasks = products.iter().enumerate().flat_map(|(index, product)| {
+        let tiles = product
+            .iter()
+            .flat_map(move |product| product.tiles(shared));
+        tiles.map(move |tile| Task::Tile(index, tile))
+    });
+    let tasks: Vec<Task<T>> = others.map(Task::Other).chain(tasks).collect();
+    let matrices = products
+        .each_mut()
+        .map(|product| product.as_mut().map(Product::matrix));
+    let run = |task: Task<T>| match task {
+        Task::Other(other) => work(other),
+        Task::Tile(index, tile) => {
+            if let Some((matrix, factors)) = &matrices[index] {
+                // SAFETY: the tiles of a product lie within it and do not overlap.
+                unsafe { factors.multiply(&tile, matrix) };
+            }
+        }
+    };
+    match shared {
+        true => parallel::for_each(tasks.into_iter(), run),
+        false => tasks.into_iter().for_each(run),
+    }
+    // SAFETY: the tiles cover the matrices, so every value is initialised.
+    products.map(|product| product.map(|product| unsafe { product.into_values() }))
+}
+
+/// A product that is being computed.
+struct Product<'a> {
+    factors: Factors<'a>,
+    values: Vec<f32>,
+}
+
+/// What is multiplied.
+#[derive(Clone, Copy)]
+struct Factors<'a> {
+    left: View<'a>,
+    right: View<'a>,
+}
+
+impl<'a> Product<'a> {
+    fn new(left: View<'a>, right: View<'a>) -> Self {
+        assert_eq!(left.columns, right.rows);
+        Self {
+            factors: Factors { left, right },
+            values: Vec::with_capacity(left.rows * right.columns),
+        }
+    }
+
+    fn multiplications(&self) -> usize {
+        let Factors { left, right } = &self.factors;
+        left.rows * left.columns * right.columns
+    }
+
+    /// Tiles that cover the product: a single one, unless they are for several threads.
+    fn tiles(&self, shared: bool) -> Vec<Tile> {
+        let Factors { left, right } = &self.factors;
+        match shared {
+            true => tiles(left, right),
+            false => vec![Tile {
+                rows: 0..left.rows,
+                columns: 0..right.columns,
+            }],
+        }
+    }
+
+    /// Where the product goes, and the factors.
+    fn matrix(&mut self) -> (Matrix, Factors<'a>) {
+        let columns = self.factors.right.columns;
+        let length = self.factors.left.rows * columns;
+        let values = &mut self.values.spare_capacity_mut()[..length];
+        (Matrix::new(values, columns), self.factors)
+    }
+
+    /// The product.
+    ///
+    /// # Safety
+    /// All its tiles have been multiplied.
+    unsafe fn into_values(mut self) -> Vec<f32> {
+        let length = self.factors.left.rows * self.factors.right.columns;
+        // SAFETY: `new` made room for them, and the caller promises that they are initialised.
+        unsafe { self.values.set_len(length) };
+        self.values
+    }
+}
+
+impl Factors<'_> {
+    /// Computes a tile of the product and returns its rows.
+    ///
+    /// # Safety
+    /// `matrix` is that of the product, the tile lies within it, and nobody else has the tile while
+    /// `'t` lasts.
+    unsafe fn multiply<'t>(&self, tile: &Tile, matrix: &Matrix) -> Rows<'t> {
+        let Self { left, right } = self;
+        let first = tile.rows.start * matrix.columns + tile.columns.start;
         let left_first = tile.rows.start * left.row_stride;
         let right_first = tile.columns.start * right.column_stride;
-        // SAFETY: `View` holds rows × columns values at its strides, and the tile lies within
-        // both of them and within `matrix`, whose tiles do not overlap. The destination is not
-        // read, so it need not be initialised.
+        // SAFETY: `View` holds rows × columns values at its strides, and the tile lies within both
+        // of them and within `matrix`. The destination is not read, so it need not be initialised.
         unsafe {
             gemm(
                 tile.rows.len(),
                 tile.columns.len(),
-                inner,
+                left.columns,
                 matrix.first.add(first),
                 1,
-                columns as isize,
+                matrix.columns as isize,
                 false,
                 left.values.as_ptr().add(left_first),
                 left.column_stride as isize,
@@ -101,14 +224,9 @@ pub(super) fn product(
                 false,
                 Parallelism::None,
             );
+            matrix.rows(tile)
         }
-        // SAFETY: the product has just initialised the tile, which nobody else has.
-        let tile_rows = unsafe { matrix.rows(&tile) };
-        finish(tile.columns, tile_rows);
-    });
-    // SAFETY: the tiles cover the matrix, so every value is initialised.
-    unsafe { values.set_len(rows * columns) };
-    values
+    }
 }
 
 /// Calls `work` for blocks of whole columns of a row-major matrix, in parallel, with the range of
@@ -212,35 +330,32 @@ struct Tile {
     columns: Range<usize>,
 }
 
-/// Calls `work` for tiles that cover `rows` × `columns`.
+/// Tiles that cover a product.
 ///
 /// Row ranges are equal, and what is left over of the columns joins the last tile, because a single
 /// row or column would be multiplied by another algorithm.
-fn each_tile(rows: usize, columns: usize, shared: bool, work: impl Fn(Tile) + Sync) {
+fn tiles(left: &View<'_>, right: &View<'_>) -> Vec<Tile> {
+    let (rows, columns) = (left.rows, right.columns);
     let down = rows.div_ceil(TILE_ROWS);
     let strips = usize::max(columns / TILE_COLUMNS, 1);
-    let across = match strips >= WIDE_FROM {
-        true => strips.div_ceil(2),
-        false => strips,
+    let width = match strips >= WIDE_FROM {
+        _ if left.is_transposed() => TRANSPOSED_WIDTH,
+        true => 2,
+        false => 1,
     };
+    let across = strips.div_ceil(width);
     let tile = |index: usize| {
         let strip = part(strips, across, index % across);
         let end = match strip.end == strips {
             true => columns,
             false => strip.end * TILE_COLUMNS,
         };
-        work(Tile {
+        Tile {
             rows: part(rows, down, index / across),
             columns: strip.start * TILE_COLUMNS..end,
-        });
+        }
     };
-    match shared {
-        true => parallel::for_each(0..down * across, tile),
-        false => work(Tile {
-            rows: 0..rows,
-            columns: 0..columns,
-        }),
-    }
+    (0..down * across).map(tile).collect()
 }
 
 /// The part at `index` when `length` is cut into `parts` that differ by one at most.

@@ -129,7 +129,6 @@ impl SparseLayer {
                 columns,
             })
             .collect();
-        let by_gene = input.differences().transposed(genes);
         let mut values = Vec::<f32>::with_capacity(genes * width);
         let parts = values.spare_capacity_mut()[..genes * width]
             .chunks_mut(GENES_BACKWARD * width)
@@ -137,7 +136,7 @@ impl SparseLayer {
         let part = |(part, values): (usize, &mut [MaybeUninit<f32>])| {
             vectorize(GradientOfGenes {
                 input,
-                by_gene: &by_gene,
+                by_gene: input.differences_by_gene(),
                 strips: &strips,
                 first: part * GENES_BACKWARD,
                 width,

@@ -222,6 +222,19 @@ fn store(values: &[f32; WIDTH], into: &mut [MaybeUninit<f32>]) {
     }
 }
 
+/// A bit for every count that is not zero.
+#[inline(always)]
+fn present(counts: &[f32; WIDTH]) -> u64 {
+    // The product gathers the lowest bits of eight bytes in the highest byte.
+    const GATHER: u64 = 0x0102_0408_1020_4080;
+    let flags = counts.map(|count| u8::from(count != 0.0));
+    let (bytes, _) = flags.as_chunks::<8>();
+    let gathered = bytes.iter().rev();
+    gathered.fold(0, |bits, &eight| {
+        bits << 8 | u64::from_le_bytes(eight).wrapping_mul(GATHER) >> 56
+    })
+}
+
 /// One cell.
 struct Row<'a> {
     counts: &'a [f32],
@@ -317,11 +330,11 @@ impl Row<'_> {
             if INFLATED {
                 store(&dropout, &mut out.dropout[chunk]);
             }
-            // Every position is written and the next one overwrites it unless it counts, because
-            // where the counts lie cannot be predicted.
-            for (i, &count) in counts[..length].iter().enumerate() {
-                found[positives] = (start + i) as u32;
-                positives += usize::from(count != 0.0);
+            let mut present = present(&counts);
+            while present != 0 {
+                found[positives] = start as u32 + present.trailing_zeros();
+                positives += 1;
+                present &= present - 1;
             }
             start += length;
         }

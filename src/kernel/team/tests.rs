@@ -1,0 +1,140 @@
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use super::*;
+
+/// Runs a step led by this thread with `members` others.
+fn with_members<R: Send>(members: usize, step: impl FnOnce() -> R + Send) -> R {
+    let team = Team::new();
+    thread::scope(|scope| {
+        for _ in 0..members {
+            scope.spawn(|| team.join());
+        }
+        team.lead(step)
+    })
+}
+
+#[test]
+fn every_part_once_whoever_takes_it() {
+    for members in [0, 1, 3] {
+        with_members(members, || {
+            for parts in [0, 1, 2, 17, 500] {
+                let taken: Vec<AtomicUsize> = (0..parts).map(|_| AtomicUsize::new(0)).collect();
+                let run = |part: usize| {
+                    taken[part].fetch_add(1, Ordering::Relaxed);
+                };
+                assert!(share(parts, &run));
+                assert!(taken.into_iter().all(|times| times.into_inner() == 1));
+            }
+        });
+    }
+}
+
+/// Two parts that wait for each other.
+#[test]
+fn members_and_the_leader_work_at_the_same_time() {
+    with_members(1, || {
+        for _ in 0..200 {
+            let meet = Barrier::new(2);
+            assert!(share(2, &|_| {
+                meet.wait();
+            }));
+        }
+    });
+}
+
+#[test]
+fn many_short_pieces_in_a_row() {
+    let sum = AtomicU64::new(0);
+    with_members(2, || {
+        for _ in 0..20_000 {
+            assert!(share(3, &|part| {
+                sum.fetch_add(part as u64, Ordering::Relaxed);
+            }));
+        }
+    });
+    assert_eq!(sum.into_inner(), 60_000);
+}
+
+#[test]
+fn without_a_team_nothing_is_shared() {
+    let untouched = |_| panic!("nobody leads a team here");
+    assert!(!share(3, &untouched));
+    with_members(1, || {
+        // Work within work: the team is busy.
+        let led_by = thread::current().id();
+        assert!(share(4, &|_| {
+            if thread::current().id() == led_by {
+                assert!(!share(2, &untouched));
+            }
+        }));
+        assert!(share(1, &|_| ()));
+    });
+    assert!(!share(3, &untouched));
+}
+
+#[test]
+fn the_leader_is_no_member() {
+    let team = Team::new();
+    team.join();
+    team.lead(|| team.join());
+}
+
+#[test]
+fn a_member_joins_one_team() {
+    let (first, second) = (Team::new(), Team::new());
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            MEMBER.set(true);
+            first.join();
+            second.join();
+        });
+    });
+    first.lead(|| second.lead(|| ()));
+}
+
+#[test]
+fn panics_of_any_part_reach_the_leader() {
+    for members in [0, 2] {
+        for at in [0, 40, 99] {
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                with_members(members, || {
+                    share(100, &|part| assert_ne!(part, at, "part {at}"));
+                });
+            }));
+            let panic = result.expect_err("a part panicked");
+            let message = panic.downcast_ref::<String>().expect("a message");
+            assert!(message.contains(&format!("part {at}")), "{message}");
+        }
+    }
+}
+
+/// Steps at the same time on a pool that is smaller than their teams together.
+#[test]
+fn steps_beside_each_other_end() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build();
+    let pool = pool.expect("a thread pool");
+    let sum = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    let team = Team::new();
+                    pool.in_place_scope(|scope| {
+                        for _ in 0..3 {
+                            scope.spawn(|_| team.join());
+                        }
+                        team.lead(|| {
+                            assert!(share(8, &|_| {
+                                sum.fetch_add(1, Ordering::Relaxed);
+                            }));
+                            // Waits for a thread of the pool.
+                            sum.fetch_add(pool.install(|| 1), Ordering::Relaxed);
+                        });
+                    });
+                }
+            });
+        }
+    });
+    assert_eq!(sum.into_inner(), 4 * 50 * 9);
+}
