@@ -48,6 +48,7 @@ pub fn by_name(name: &str) -> Result<Device> {
         #[cfg(feature = "flex")]
         "flex" => Ok(Device::flex()),
         #[cfg(feature = "ndarray")]
+        #[expect(deprecated, reason = "offered as long as burn has it")]
         "ndarray" => Ok(Device::ndarray()),
         #[cfg(feature = "wgpu")]
         "wgpu" => wgpu(),

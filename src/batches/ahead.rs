@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 
-use crate::kernel::team::{Team, computes_on};
+use crate::kernel::team::{Team, computes_on, engaged};
 
 /// More threads than this have nothing to share in a step.
 const MOST_MEMBERS: usize = 15;
@@ -63,7 +63,7 @@ pub(crate) fn fold_ahead<T: Sync, P: Send, S, E>(
             if let Some(item) = following {
                 let joins = joining.next().is_some();
                 scope.spawn(move |_| {
-                    *ready = Some(prepare(item));
+                    *ready = Some(engaged(|| prepare(item)));
                     if joins {
                         team.join();
                     }
@@ -83,6 +83,8 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
     use std::time::{Duration, Instant};
+
+    use rayon::prelude::*;
 
     use super::*;
 
@@ -153,6 +155,32 @@ mod tests {
         .expect("no step fails");
     }
 
+    /// Steps that wait for the pool, led by its threads, whose items are prepared in parallel.
+    #[test]
+    fn steps_on_threads_of_the_pool_beside_each_other() {
+        for threads in [2, 3, 4] {
+            let sums: Vec<usize> = on_threads(threads, || {
+                (0..6usize)
+                    .into_par_iter()
+                    .map(|fit| {
+                        let items: Vec<usize> = (0..30).collect();
+                        let prepare = |&item: &usize| -> usize {
+                            (0..64usize).into_par_iter().map(|part| part * item).sum()
+                        };
+                        let step = |sum: usize, _, prepared: usize| {
+                            let (left, right) = rayon::join(|| prepared, || fit);
+                            Ok::<_, ()>(sum + left + right)
+                        };
+                        fold_ahead(&items, Workers::Team, prepare, 0, step).expect("no step fails")
+                    })
+                    .collect()
+            });
+            let items: usize = (0..30).map(|item| item * 2016).sum();
+            let expected: Vec<usize> = (0..6).map(|fit| items + 30 * fit).collect();
+            assert_eq!(sums, expected);
+        }
+    }
+
     #[test]
     fn one_thread_prepares_when_the_step_before_is_done() {
         let prepared = AtomicUsize::new(0);
@@ -203,6 +231,21 @@ mod tests {
                     }))
                 });
                 assert!(result.is_err(), "{threads} threads, item {at}");
+                let result = on_threads(threads, || {
+                    catch_unwind(AssertUnwindSafe(|| {
+                        fold_ahead(
+                            &[0, 1, 2, 3, 4],
+                            Workers::Team,
+                            |&item| item,
+                            (),
+                            |(), _, item| {
+                                assert_ne!(item, at, "no such step");
+                                Ok::<_, ()>(())
+                            },
+                        )
+                    }))
+                });
+                assert!(result.is_err(), "{threads} threads, step {at}");
             }
         }
     }

@@ -19,6 +19,10 @@ mod parallel;
 pub(crate) mod sparse;
 pub mod special;
 pub(crate) mod squared_error;
+#[cfg_attr(
+    not(feature = "flex"),
+    allow(dead_code, reason = "only kernels of this backend share their work")
+)]
 pub(crate) mod team;
 pub(crate) mod update;
 pub(crate) mod vectorize;

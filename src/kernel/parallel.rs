@@ -18,9 +18,11 @@ pub(super) fn for_each<T: Send>(items: impl Iterator<Item = T>, work: impl Fn(T)
     // Each is taken once: a lock that nobody waits for.
     let items: Vec<_> = items.map(|item| Mutex::new(Some(item))).collect();
     let run = |index: usize| {
-        if let Some(item) = items[index].lock().ok().and_then(|mut item| item.take()) {
-            work(item);
-        }
+        let item = items[index]
+            .lock()
+            .expect("nobody panics with the lock")
+            .take();
+        work(item.expect("every item is taken once"));
     };
     // Handing over what nobody can share would only cost time.
     if items.len() < 2 {
@@ -46,7 +48,8 @@ pub(super) fn map<T: Send, R: Send>(
     for_each(items.into_iter().zip(&mut results), |(item, result)| {
         *result = Some(work(item));
     });
-    results.into_iter().flatten().collect()
+    let all = |result: Option<R>| result.expect("every item has a result");
+    results.into_iter().map(all).collect()
 }
 
 fn shared() -> bool {

@@ -11,6 +11,10 @@ use burn::tensor::Tensor;
 pub(crate) trait UpdateRule<const N: usize>: Sync {
     /// Updates slices of equal length. Implementations are `#[inline(always)]`, so that they are
     /// compiled for the vector instructions of the CPU.
+    #[cfg_attr(
+        not(feature = "flex"),
+        allow(dead_code, reason = "other backends compose the update")
+    )]
     fn apply(&self, weights: &mut [f32], gradient: &[f32], state: [&mut [f32]; N]);
 }
 

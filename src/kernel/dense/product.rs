@@ -1,8 +1,7 @@
 //! Matrix products in tiles, and work on tiles of a matrix.
 //!
-//! The tiles run in parallel; each is one call of the `gemm` crate on one thread. An element's sum
-//! is formed in the same order in every tiling, so results depend neither on it nor on the number
-//! of threads. Products that are wanted at the same time share their threads: handing work over
+//! The tiles run in parallel; each is one call of the `gemm` crate on one thread. How a product is cut
+//! into tiles depends on its shape alone, so results do not depend on the number of threads. Products that are wanted at the same time share their threads: handing work over
 //! takes as long as a small product does.
 
 use std::mem::MaybeUninit;
@@ -499,6 +498,32 @@ mod tests {
             ));
             assert_eq!(whole, parts);
         }
+    }
+
+    /// Together or apart, shared or not, one number of threads or another.
+    #[test]
+    fn products_do_not_depend_on_who_computes_them() {
+        let (rows, inner, columns) = (300, 256, 530);
+        let (a, b) = (values(rows * inner, 1), values(inner * columns, 2));
+        let (left, right) = (View::new(&a, rows, inner), View::new(&b, inner, columns));
+        let by_columns = View::new(&a, inner, rows).transposed();
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            pool.expect("a thread pool").install(|| {
+                let together = products(
+                    [Some((left, right)), None, Some((by_columns, right))],
+                    std::iter::empty(),
+                    |()| (),
+                );
+                let apart = [left, by_columns].map(|left| product(left, right, |_, _| {}));
+                (together, apart)
+            })
+        };
+        let ([first, none, second], apart) = run(1);
+        assert!(none.is_none());
+        assert_eq!([first, second], apart.clone().map(Some));
+        assert_eq!(run(3).1, apart);
+        check(by_columns, right);
     }
 
     #[test]

@@ -422,6 +422,26 @@ mod tests {
             .collect()
     }
 
+    #[test]
+    fn a_bit_for_every_count_that_is_not_zero() {
+        let mut counts = [0.0f32; WIDTH];
+        assert_eq!(present(&counts), 0);
+        for position in 0..WIDTH {
+            for count in [1.0, 0.5, f32::NAN, f32::INFINITY] {
+                let mut single = counts;
+                single[position] = count;
+                assert_eq!(present(&single), 1 << position);
+            }
+        }
+        counts[3] = -0.0;
+        assert_eq!(present(&counts), 0);
+        counts.fill(2.0);
+        assert_eq!(present(&counts), u64::MAX);
+        let every_third = std::array::from_fn(|i| f32::from(u8::from(i % 3 == 0)));
+        let expected = (0..WIDTH).step_by(3).fold(0, |bits, i| bits | 1u64 << i);
+        assert_eq!(present(&every_third), expected);
+    }
+
     /// The gradients and the sum of one block by one instruction set.
     fn block(run: impl FnOnce(Sweep<'_, true>) -> (f64, Option<Vec<f64>>)) -> (f64, Vec<f32>) {
         let (cells, genes) = (BLOCK_CELLS, 203);

@@ -74,23 +74,26 @@ fn without_a_team_nothing_is_shared() {
 }
 
 #[test]
-fn the_leader_is_no_member() {
+fn who_has_a_part_in_a_step_joins_no_team() {
     let team = Team::new();
-    team.join();
+    engaged(|| team.join());
     team.lead(|| team.join());
+    assert!(!team.is_deserted());
 }
 
 #[test]
-fn a_member_joins_one_team() {
-    let (first, second) = (Team::new(), Team::new());
+fn a_member_that_waits_in_vain_leaves_and_the_pool_takes_over() {
+    let team = Team::new();
     thread::scope(|scope| {
-        scope.spawn(|| {
-            MEMBER.set(true);
-            first.join();
-            second.join();
+        let member = scope.spawn(|| team.join());
+        team.lead(|| {
+            while !member.is_finished() {
+                thread::yield_now();
+            }
+            assert!(team.is_deserted());
+            assert!(!share(2, &|_| panic!("the pool does this")));
         });
     });
-    first.lead(|| second.lead(|| ()));
 }
 
 #[test]
