@@ -118,6 +118,8 @@ impl Team {
             fn drop(&mut self) {
                 LED.set(self.1);
                 self.0.over.store(true, Ordering::Release);
+                // Awake, because whoever lends the members waits for them asleep.
+                wait_for_zero(&self.0.members);
             }
         }
         let _end = End(self, LED.replace(Some(NonNull::from(self))));
@@ -197,14 +199,7 @@ impl Team {
         impl Drop for TakeAway<'_> {
             fn drop(&mut self) {
                 self.0.work.store(ptr::null_mut(), Ordering::SeqCst);
-                let mut spins = 0usize;
-                while self.0.inside.load(Ordering::SeqCst) != 0 {
-                    spins += 1;
-                    if spins.is_multiple_of(SPINS) {
-                        thread::yield_now();
-                    }
-                    std::hint::spin_loop();
-                }
+                wait_for_zero(&self.0.inside);
             }
         }
         let shared = ptr::from_ref(work).cast::<Work<'static>>().cast_mut();
@@ -212,6 +207,18 @@ impl Team {
         self.published.fetch_add(1, Ordering::Release);
         let _away = TakeAway(self);
         work.take_parts();
+    }
+}
+
+/// Waits, awake, until threads that are about to leave have left.
+fn wait_for_zero(threads: &AtomicUsize) {
+    let mut spins = 0usize;
+    while threads.load(Ordering::SeqCst) != 0 {
+        spins += 1;
+        if spins.is_multiple_of(SPINS) {
+            thread::yield_now();
+        }
+        std::hint::spin_loop();
     }
 }
 

@@ -72,6 +72,7 @@ mod flex {
     use burn::tensor::{DType, Tensor};
 
     use super::{UpdateRule, Updated};
+    use crate::kernel::flex::from_values;
     use crate::kernel::parallel;
     use crate::kernel::vectorize::{Vectorize, vectorize};
 
@@ -84,10 +85,11 @@ mod flex {
         gradient: &Tensor<D>,
         state: [Tensor<D>; N],
     ) -> Updated<D, N> {
+        let dims = weights.dims();
         let fits = |tensor: &Tensor<D>| {
             !tensor.is_autodiff()
                 && tensor.dtype() == DType::F32
-                && tensor.dims() == weights.dims()
+                && tensor.dims() == dims
                 && matches!(tensor.device().as_dispatch(), DispatchDevice::Flex(_))
         };
         if !fits(&weights) || !fits(gradient) || !state.iter().all(fits) {
@@ -100,12 +102,28 @@ mod flex {
         let mut weight_storage = storage(weights);
         let mut state_storage = state.map(storage);
         let gradient_storage = storage(gradient.clone());
-        split(
-            rule,
-            weight_storage.storage_mut(),
-            gradient_storage.storage(),
-            state_storage.each_mut().map(|tensor| tensor.storage_mut()),
-        );
+        let state = state_storage.each_mut().map(|tensor| tensor.storage_mut());
+        let gradient = gradient_storage.storage();
+        match weight_storage.try_storage_mut() {
+            Some(weights) => {
+                let parts = weights.chunks_mut(CHUNK);
+                update(rule, parts, gradient, state, |weights| weights);
+            }
+            // Somebody keeps the weights, as a run does those of the epoch before.
+            None => {
+                let kept: &[f32] = weight_storage.storage();
+                let mut copy = Vec::with_capacity(kept.len());
+                let parts = copy.spare_capacity_mut()[..kept.len()]
+                    .chunks_mut(CHUNK)
+                    .zip(kept.chunks(CHUNK));
+                update(rule, parts, gradient, state, |(copy, kept)| {
+                    copy.write_copy_of_slice(kept)
+                });
+                // SAFETY: the parts cover all weights, and each has been copied.
+                unsafe { copy.set_len(kept.len()) };
+                weight_storage = from_values(copy, dims);
+            }
+        }
         Updated {
             weights: Tensor::from_primitive::<Flex>(weight_storage),
             state: state_storage.map(Tensor::from_primitive::<Flex>),
@@ -128,13 +146,14 @@ mod flex {
         }
     }
 
-    /// Updates in parts; elements are independent, so the result does not depend on who does
-    /// which.
-    fn split<const N: usize>(
+    /// Updates weights in parts of [`CHUNK`] elements, which `ready` makes of what is known of them;
+    /// elements are independent, so the result does not depend on who does which.
+    fn update<'w, P: Send, const N: usize>(
         rule: &impl UpdateRule<N>,
-        weights: &mut [f32],
+        parts: impl Iterator<Item = P>,
         gradient: &[f32],
         state: [&mut [f32]; N],
+        ready: impl Fn(P) -> &'w mut [f32] + Sync + Send,
     ) {
         let mut state = state.map(|array| array.chunks_mut(CHUNK));
         let state = std::iter::from_fn(move || {
@@ -144,14 +163,11 @@ mod flex {
                     .map(|chunks| chunks.next().unwrap_or_default()),
             )
         });
-        let parts = weights
-            .chunks_mut(CHUNK)
-            .zip(gradient.chunks(CHUNK))
-            .zip(state);
+        let parts = parts.zip(gradient.chunks(CHUNK)).zip(state);
         parallel::for_each(parts, |((weights, gradient), state)| {
             vectorize(Update {
                 rule,
-                weights,
+                weights: ready(weights),
                 gradient,
                 state,
             });
