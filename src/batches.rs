@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::kernel::dense::reads_sparse_input;
+use crate::kernel::computes_on;
 use crate::kernel::noise;
 use crate::nn::NetworkInput;
 use crate::preprocess::{CellRows, Cells, LoadedRows};
@@ -134,7 +134,7 @@ impl<'a> Batches<'a> {
         Self {
             cells,
             device: device.clone(),
-            sparse: few && reads_sparse_input(device),
+            sparse: few && computes_on(device),
             loaded: None,
         }
     }

@@ -2,7 +2,8 @@
 
 use burn::tensor::Device;
 
-use crate::kernel::team::{Team, computes_on, engaged};
+use crate::kernel::computes_on;
+use crate::kernel::team::{Team, engaged};
 
 /// More threads than this have nothing to share in a step.
 const MOST_MEMBERS: usize = 15;

@@ -26,3 +26,15 @@ pub(crate) mod squared_error;
 pub(crate) mod team;
 pub(crate) mod update;
 pub(crate) mod vectorize;
+
+/// Whether a device is that of the CPU backend `flex`, inside or outside automatic differentiation:
+/// there, kernels read and write memory, share work between threads and take sparse input.
+pub(crate) fn computes_on(device: &burn::tensor::Device) -> bool {
+    #[cfg(feature = "flex")]
+    return flex::is_flex(device);
+    #[cfg(not(feature = "flex"))]
+    {
+        let _ = device;
+        false
+    }
+}

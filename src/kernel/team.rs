@@ -19,8 +19,6 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use burn::tensor::Device;
-
 /// How often a waiting thread looks before it lets others have the core.
 const SPINS: usize = 1 << 10;
 /// How long a member waits for work: longer than a step's pieces for a single thread usually take.
@@ -219,17 +217,6 @@ fn wait_for_zero(threads: &AtomicUsize) {
             thread::yield_now();
         }
         std::hint::spin_loop();
-    }
-}
-
-/// Whether steps on a device are computed by threads that can share their work.
-pub(crate) fn computes_on(device: &Device) -> bool {
-    #[cfg(feature = "flex")]
-    return super::flex::is_flex(device);
-    #[cfg(not(feature = "flex"))]
-    {
-        let _ = device;
-        false
     }
 }
 

@@ -17,7 +17,7 @@ mod sparse;
 pub use activation::Activation;
 
 use burn::nn::Linear;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 
 use super::sparse::SparseInput;
 
@@ -42,15 +42,4 @@ pub(crate) fn forward_sparse(
     }
     let input = input.to_tensor(&linear.weight.device());
     activation.forward(linear.forward(input))
-}
-
-/// Whether [`forward_sparse`] is an operation of its own on this device.
-pub(crate) fn reads_sparse_input(device: &Device) -> bool {
-    #[cfg(feature = "flex")]
-    return super::flex::is_flex(device);
-    #[cfg(not(feature = "flex"))]
-    {
-        let _ = device;
-        false
-    }
 }
