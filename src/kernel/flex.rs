@@ -31,12 +31,10 @@ pub(super) fn is_flex(device: &Device) -> bool {
     )
 }
 
-/// The tensor in row-major order.
+/// The tensor in row-major order, in memory that holds nothing else: rows of a larger tensor share
+/// that tensor's memory, which is too long.
 pub(super) fn contiguous(tensor: FlexTensor) -> FlexTensor {
-    match tensor.is_contiguous() {
-        true => tensor,
-        false => tensor.to_contiguous(),
-    }
+    tensor.to_contiguous()
 }
 
 /// A tensor that takes over `values`.

@@ -288,6 +288,35 @@ mod tests {
         close(run(true), run(false));
     }
 
+    /// Rows of a tensor share its memory.
+    #[test]
+    fn rows_of_a_larger_tensor_are_input_and_gradient() {
+        let device = Device::default().autodiff();
+        let [first, second] = [linear(40, 30, &device), linear(30, 7, &device)];
+        let layer = |linear: &Linear, input: Tensor<2>, fused: bool| match fused {
+            true => forward(linear, Activation::Tanh, &input).expect("the fused layer"),
+            false => Activation::Tanh.forward(linear.forward(input)),
+        };
+        let run = |fused: bool, rows: std::ops::Range<usize>| {
+            let input = tensor::<2>([20, 40], 1, &device).require_grad();
+            let hidden = layer(&first, input.clone().slice_dim(0, 2..18), fused);
+            let output = layer(&second, hidden.slice_dim(0, rows), fused);
+            let gradients = output.clone().square().sum().backward();
+            [
+                output.inner(),
+                first.weight.val().grad(&gradients).expect("a gradient"),
+                second.weight.val().grad(&gradients).expect("a gradient"),
+                input.grad(&gradients).expect("a gradient"),
+            ]
+        };
+        for rows in [0..9, 9..16, 0..16] {
+            let (fused, composed) = (run(true, rows.clone()), run(false, rows));
+            for (fused, composed) in fused.into_iter().zip(composed) {
+                close(fused, composed);
+            }
+        }
+    }
+
     #[test]
     fn not_a_number_stays() {
         let device = Device::default();
