@@ -46,7 +46,8 @@ enum Preset {
 /// Accuracy, agreement with labels, time and memory of each method on labelled data sets.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// AnnData files with raw counts in X and labels in obs, or simulated families: sim:equal,
+    /// AnnData files with raw counts in X and labels in obs, subsets of their types and counts
+    /// drawn anew for every seed, subset:FILE, or simulated families: sim:equal,
     /// sim:sizes, sim:rare, sim:shallow, sim:dropout, sim:batches, sim:many, sim:close, sim:deep.
     #[arg(required = true)]
     files: Vec<PathBuf>,

@@ -1,10 +1,13 @@
-//! Labelled data sets: AnnData files, and simulated families by name.
+//! Labelled data sets: AnnData files, subsets drawn from them, and simulated families by name.
 
 use std::path::Path;
 
 use celldec::counts::{Dropout, SimulationConfig};
 use celldec::io::H5adOptions;
 use celldec::prelude::*;
+use celldec::random::{Purpose, stream};
+use rand::RngExt;
+use rand::seq::SliceRandom;
 
 /// A labelled data set.
 pub struct LabelledCounts {
@@ -31,12 +34,65 @@ pub const FAMILIES: [&str; 9] = [
     "equal", "sizes", "rare", "shallow", "dropout", "batches", "many", "close", "deep",
 ];
 
-/// Reads `source`: a file, or `sim:FAMILY`, drawn anew for every seed.
+/// Reads `source`: a file, or, drawn anew for every seed, `sim:FAMILY` or `subset:FILE`.
 pub fn read(source: &Path, label: &str, seed: u64) -> Result<LabelledCounts, String> {
-    match source.to_str().and_then(|text| text.strip_prefix("sim:")) {
-        Some(family) => simulate(family, seed),
-        None => read_file(source, label),
+    let text = source.to_string_lossy();
+    match text.split_once(':') {
+        Some(("sim", family)) => simulate(family, seed),
+        Some(("subset", file)) => draw_subset(read_file(Path::new(file), label)?, seed),
+        _ => read_file(source, label),
     }
+}
+
+/// At least four of the types, each with 15 to 100 % of its cells, 2000 cells at most, with all,
+/// 60 % or 40 % of their counts: a data set with another number, other sizes and other depth of
+/// types than the one it is drawn from.
+fn draw_subset(whole: LabelledCounts, seed: u64) -> Result<LabelledCounts, String> {
+    const MOST_CELLS: usize = 2000;
+    let mut random = stream(seed, Purpose::Subsample, 0, 2);
+    let mut types = whole.labels.clone();
+    types.sort_unstable();
+    types.dedup();
+    types.shuffle(&mut random);
+    types.truncate(random.random_range(types.len().min(4)..=types.len()));
+    let mut cells = Vec::new();
+    for name in &types {
+        let of_type = |&cell: &usize| whole.labels[cell] == *name;
+        let mut of_type: Vec<usize> = (0..whole.labels.len()).filter(of_type).collect();
+        of_type.shuffle(&mut random);
+        let share = random.random_range(0.15..1.0);
+        of_type.truncate(usize::max(20, (of_type.len() as f64 * share) as usize));
+        cells.extend(of_type);
+    }
+    cells.shuffle(&mut random);
+    cells.truncate(MOST_CELLS);
+    let depth = [1.0, 1.0, 0.6, 0.4][random.random_range(0..4)];
+
+    let (mut offsets, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
+    for &cell in &cells {
+        let (genes, counts) = whole.counts.row(cell);
+        for (&gene, &count) in genes.iter().zip(counts) {
+            let kept = (0..count as u32).filter(|_| random.random_bool(depth));
+            let kept = kept.count();
+            if kept > 0 {
+                indices.push(gene);
+                values.push(kept as f32);
+            }
+        }
+        offsets.push(indices.len());
+    }
+    let genes = whole.counts.genes();
+    let counts = CountMatrix::from_csr(cells.len(), genes, offsets, indices, values)
+        .map_err(|error| error.to_string())?;
+    Ok(LabelledCounts {
+        name: format!("subset:{}", whole.name),
+        counts,
+        labels: cells
+            .iter()
+            .map(|&cell| whole.labels[cell].clone())
+            .collect(),
+        batches: None,
+    })
 }
 
 fn read_file(file: &Path, label: &str) -> Result<LabelledCounts, String> {

@@ -32,8 +32,8 @@ enum Method {
 /// Agreement of starting labels with cell types, by rule.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// AnnData files with raw counts in X and labels in obs["cell_type"], or simulated families
-    /// as sim:rare. Of more than 5000 genes the 2000 most variable are kept.
+    /// AnnData files with raw counts in X and labels in obs["cell_type"], subsets drawn from them
+    /// as subset:FILE, or simulated families as sim:rare. Of more than 5000 genes the 2000 most variable are kept.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Whose embedding.
@@ -45,6 +45,9 @@ struct Arguments {
     /// Single starts of k-means for every embedding; 0: graph communities only.
     #[arg(long, default_value_t = 40)]
     starts: usize,
+    /// The most averages over neighbours before k-means.
+    #[arg(long, default_value_t = 2)]
+    rounds: usize,
     /// Resolutions of the graph communities.
     #[arg(long, value_delimiter = ',', default_values_t = [0.1, 0.2, 0.3, 0.5, 0.8])]
     resolutions: Vec<f64>,
@@ -132,12 +135,18 @@ impl Table {
 /// One start of k-means.
 struct Start {
     inertia: f64,
-    /// At the resolutions 0.25 and 0.5.
-    modularity: [f64; 2],
+    /// At the [`RESOLUTIONS`].
+    modularity: [f64; 4],
     agreement: f64,
 }
 
-/// Draws 30 of the starts twenty times, and chooses among them by every rule.
+/// Resolutions at which modularity is compared.
+const RESOLUTIONS: [f64; 4] = [0.25, 0.5, 0.75, 1.0];
+/// Shares of the starts, least inertia first, among which modularity chooses.
+const SHORTLISTS: [f64; 4] = [1.0, 0.5, 0.25, 0.1];
+
+/// Draws three quarters of the starts twenty times, and chooses among them by every rule, once for
+/// every number of averages over neighbours.
 fn compare_rules(
     arguments: &Arguments,
     embedding: &Array2<f32>,
@@ -148,68 +157,58 @@ fn compare_rules(
     const DRAWS: u64 = 20;
     let clusters = truth.iter().max().map_or(0, |&last| last + 1);
     let neighbors = nearest_neighbors(embedding.view(), 15)?;
-    let smoothed = neighbors.average(neighbors.average(embedding.view()).view());
     let graph = connectivities(&neighbors)?;
     let config = KMeansConfig::new(clusters).with_restarts(arguments.starts);
-    let starts = config
-        .fit_all(smoothed.view(), seed)?
-        .into_iter()
-        .map(|run| start(&run, &graph, truth))
-        .collect::<celldec::Result<Vec<_>>>()?;
-    let count = clusters as f64;
-    let mean = starts.iter().map(|start| start.agreement).sum::<f64>() / starts.len() as f64;
-    table.add("k-means, one start".into(), mean, count);
-    for draw in 0..DRAWS {
-        let mut random = stream(seed, Purpose::Subsample, draw, 1);
-        let drawn = rand::seq::index::sample(&mut random, starts.len(), starts.len() * 3 / 4);
-        let drawn: Vec<&Start> = drawn.iter().map(|start| &starts[start]).collect();
-        for (rule, choice) in rules(&drawn) {
-            table.add(format!("k-means, {rule}"), choice.agreement, count);
+    let mut points = embedding.clone();
+    for round in 0..=arguments.rounds {
+        if round > 0 {
+            points = neighbors.average(points.view());
+        }
+        let starts = config
+            .fit_all(points.view(), seed)?
+            .into_iter()
+            .map(|run| start(&run, &graph, truth))
+            .collect::<celldec::Result<Vec<_>>>()?;
+        let (count, name) = (clusters as f64, format!("averaged {round} times"));
+        let mean = starts.iter().map(|start| start.agreement).sum::<f64>() / starts.len() as f64;
+        table.add(format!("{name}, one start"), mean, count);
+        for draw in 0..DRAWS {
+            let mut random = stream(seed, Purpose::Subsample, draw, 1);
+            let drawn = rand::seq::index::sample(&mut random, starts.len(), starts.len() * 3 / 4);
+            let drawn: Vec<&Start> = drawn.iter().map(|start| &starts[start]).collect();
+            for (rule, choice) in rules(&drawn) {
+                table.add(format!("{name}, {rule}"), choice.agreement, count);
+            }
         }
     }
     Ok(())
 }
 
 fn start(run: &KMeans, graph: &Graph, truth: &[usize]) -> celldec::Result<Start> {
+    let mut of_resolutions = [0.0; 4];
+    for (value, resolution) in of_resolutions.iter_mut().zip(RESOLUTIONS) {
+        *value = modularity(graph, &run.labels, resolution)?;
+    }
     Ok(Start {
         inertia: run.inertia,
-        modularity: [
-            modularity(graph, &run.labels, 0.25)?,
-            modularity(graph, &run.labels, 0.5)?,
-        ],
+        modularity: of_resolutions,
         agreement: adjusted_rand_index(truth, &run.labels)?,
     })
 }
 
 /// What every rule chooses.
-fn rules<'a>(starts: &[&'a Start]) -> Vec<(&'static str, &'a Start)> {
+fn rules<'a>(starts: &[&'a Start]) -> Vec<(String, &'a Start)> {
     let by_inertia = ranked(starts, |start| -start.inertia);
-    let by_modularity = ranked(starts, |start| start.modularity[1]);
-    let half = starts.len().div_ceil(2);
-    let rank = |order: &[&Start], start: &Start| {
-        let position = order.iter().position(|other| std::ptr::eq(*other, start));
-        position.map_or(0.0, |position| position as f64)
-    };
-    let by_ranks = ranked(starts, |start| {
-        -rank(&by_inertia, start) - rank(&by_modularity, start)
-    });
-    vec![
-        ("least inertia", by_inertia[0]),
-        (
-            "highest modularity at 0.25",
-            ranked(starts, |start| start.modularity[0])[0],
-        ),
-        ("highest modularity at 0.5", by_modularity[0]),
-        ("sum of both ranks", by_ranks[0]),
-        (
-            "better half by modularity, then inertia",
-            ranked(&by_modularity[..half], |start| -start.inertia)[0],
-        ),
-        (
-            "better half by inertia, then modularity",
-            ranked(&by_inertia[..half], |start| start.modularity[1])[0],
-        ),
-    ]
+    let mut choices = vec![("least inertia".into(), by_inertia[0])];
+    for share in SHORTLISTS {
+        let count = (starts.len() as f64 * share).ceil() as usize;
+        for (index, resolution) in RESOLUTIONS.into_iter().enumerate() {
+            let ranked = ranked(&by_inertia[..count], |start| start.modularity[index]);
+            let rule = format!("best {share} by inertia, modularity {resolution}");
+            choices.push((rule, ranked[0]));
+        }
+    }
+    choices
 }
 
 /// Starts in the order of falling scores.
