@@ -39,6 +39,8 @@ pub(crate) struct Team {
     deserted: AtomicBool,
     /// Whether the step is over.
     over: AtomicBool,
+    /// How long a member waits for work.
+    patience: Duration,
 }
 
 /// Parts of work, taken one after the other by whoever is free.
@@ -98,6 +100,11 @@ pub(crate) fn engaged<R>(work: impl FnOnce() -> R) -> R {
 
 impl Team {
     pub fn new() -> Self {
+        Self::with_patience(PATIENCE)
+    }
+
+    /// A team whose members wait for work so long.
+    fn with_patience(patience: Duration) -> Self {
         Self {
             work: AtomicPtr::new(ptr::null_mut()),
             published: AtomicUsize::new(0),
@@ -105,6 +112,7 @@ impl Team {
             members: AtomicUsize::new(0),
             deserted: AtomicBool::new(false),
             over: AtomicBool::new(false),
+            patience,
         }
     }
 
@@ -152,7 +160,7 @@ impl Team {
             } else {
                 spins += 1;
                 if spins.is_multiple_of(SPINS) {
-                    if since.elapsed() > PATIENCE {
+                    if since.elapsed() > self.patience {
                         self.deserted.store(true, Ordering::Relaxed);
                         break;
                     }

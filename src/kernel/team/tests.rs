@@ -3,9 +3,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::*;
 
-/// Runs a step led by this thread with `members` others.
+/// Runs a step led by this thread with `members` others, which stay however busy the machine is.
 fn with_members<R: Send>(members: usize, step: impl FnOnce() -> R + Send) -> R {
-    let team = Team::new();
+    let team = Team::with_patience(Duration::MAX);
     thread::scope(|scope| {
         for _ in 0..members {
             scope.spawn(|| team.join());
@@ -128,9 +128,13 @@ fn steps_beside_each_other_end() {
                             scope.spawn(|_| team.join());
                         }
                         team.lead(|| {
-                            assert!(share(8, &|_| {
+                            let part = |_| {
                                 sum.fetch_add(1, Ordering::Relaxed);
-                            }));
+                            };
+                            // On a busy machine all members may have left.
+                            if !share(8, &part) {
+                                (0..8).for_each(part);
+                            }
                             // Waits for a thread of the pool.
                             sum.fetch_add(pool.install(|| 1), Ordering::Relaxed);
                         });
