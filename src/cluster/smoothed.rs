@@ -1,6 +1,6 @@
 //! k-means of an embedding that is averaged over neighbourhoods.
 
-use ndarray::ArrayView2;
+use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -13,28 +13,31 @@ use crate::error::{ParameterError, Result};
 
 /// Settings of the smoothed k-means start.
 ///
-/// The embedding is averaged over each cell and its nearest neighbours; k-means labels the averaged
-/// cells from many starts; of the quarter with the least inertia, the labels of highest modularity
-/// on the nearest-neighbour graph are taken; centroids are the means of the embedding itself over
-/// them.
+/// The embedding is averaged over each cell and its nearest neighbours, once and once more; after
+/// either average k-means labels the averaged cells from many starts; of the quarter of its results
+/// with the least inertia, those after one average and those after two together, the labels of
+/// highest modularity on the nearest-neighbour graph are taken; centroids are the means of the
+/// embedding itself over them.
 ///
 /// Several optima of k-means often have nearly the same inertia, of which some cut through dense
-/// regions. Modularity tells them apart (docs/accuracy.md).
+/// regions. Modularity tells them apart. Averages let small distinct groups stand out, and blur
+/// what is gradual; which of them suits the data, modularity tells as well (docs/accuracy.md).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SmoothedKMeansConfig {
     /// k-means. Default: 40 starts.
     pub kmeans: KMeansConfig,
-    /// The resolution at which the modularity of labels is compared; `None`: the least inertia
-    /// alone decides, as in k-means. Default 0.75.
+    /// The resolution at which the modularity of labels is compared; `None`: k-means after the last
+    /// average, whose least inertia alone decides. Default 0.75.
     pub modularity: Option<f64>,
-    /// The share of k-means' results, least inertia first, among which modularity decides: above 0
-    /// and at most 1. Default 0.25.
+    /// The share of k-means' results after each average, least inertia first, among which modularity
+    /// decides: above 0 and at most 1. Default 0.25.
     #[serde(default = "default_shortlist")]
     pub shortlist: f64,
     /// Nearest neighbours that a cell is averaged with, itself excluded. Default 15; with fewer
     /// cells, all others.
     pub neighbors: usize,
-    /// How often the average is repeated. Default 1.
+    /// How many averages there are, each over the one before; with 0, k-means labels the embedding
+    /// itself. Default 2.
     pub rounds: usize,
     /// Over whom. Default: the cell and its neighbours.
     #[serde(default)]
@@ -56,7 +59,7 @@ impl SmoothedKMeansConfig {
             modularity: Some(0.75),
             shortlist: default_shortlist(),
             neighbors: 15,
-            rounds: 1,
+            rounds: 2,
             average: NeighborAverage::Directed,
             max_cells: 200_000,
         }
@@ -86,7 +89,7 @@ impl SmoothedKMeansConfig {
         self
     }
 
-    /// Sets how often the average is repeated.
+    /// Sets how many averages there are.
     pub fn with_rounds(mut self, rounds: usize) -> Self {
         self.rounds = rounds;
         self
@@ -151,18 +154,26 @@ pub(super) fn smoothed_kmeans(
         return config.kmeans.fit(embedding, seed);
     }
     let neighbors = nearest_neighbors(embedding, config.neighbors.min(cells - 1))?;
-    let mut smoothed = embedding.to_owned();
+    let average = |points: Array2<f32>| neighbors.average_over(points.view(), config.average);
+    let Some(resolution) = config.modularity else {
+        let smoothed = (0..config.rounds).fold(embedding.to_owned(), |points, _| average(points));
+        return config.kmeans.fit(smoothed.view(), seed);
+    };
+    let shortlisted = |points: &Array2<f32>| -> Result<Vec<KMeans>> {
+        let mut runs = config.kmeans.fit_all(points.view(), seed)?;
+        runs.truncate((runs.len() as f64 * config.shortlist).ceil() as usize);
+        Ok(runs)
+    };
+    let mut points = embedding.to_owned();
+    let mut runs = match config.rounds {
+        0 => shortlisted(&points)?,
+        _ => Vec::new(),
+    };
     for _ in 0..config.rounds {
-        smoothed = neighbors.average_over(smoothed.view(), config.average);
+        points = average(points);
+        runs.extend(shortlisted(&points)?);
     }
-    match config.modularity {
-        None => config.kmeans.fit(smoothed.view(), seed),
-        Some(resolution) => {
-            let mut runs = config.kmeans.fit_all(smoothed.view(), seed)?;
-            runs.truncate((runs.len() as f64 * config.shortlist).ceil() as usize);
-            most_modular(runs, &neighbors, resolution)
-        }
-    }
+    most_modular(runs, &neighbors, resolution)
 }
 
 /// The result of k-means whose labels have the highest modularity; of equal ones the first.
@@ -221,22 +232,35 @@ mod tests {
         let graph = connectivities(&neighbors).unwrap();
         let modularity = |labels: &[usize]| modularity(&graph, labels, 0.75).unwrap();
         let chosen = labels(config.clone());
-        let smoothed = neighbors.average(points.view());
-        let runs = config.kmeans.fit_all(smoothed.view(), 3).unwrap();
-        assert!(
-            runs.windows(2)
-                .all(|pair| pair[0].inertia <= pair[1].inertia)
-        );
-        let highest = |runs: &[KMeans]| {
-            let values = runs.iter().map(|run| modularity(&run.labels));
+        let once = neighbors.average(points.view());
+        let twice = neighbors.average(once.view());
+        let of = |points: &Array2<f32>| config.kmeans.fit_all(points.view(), 3).unwrap();
+        let (once, twice) = (of(&once), of(&twice));
+        for runs in [&once, &twice] {
+            assert!(
+                runs.windows(2)
+                    .all(|pair| pair[0].inertia <= pair[1].inertia)
+            );
+        }
+        let highest = |runs: &[&[KMeans]]| {
+            let values = runs.iter().copied().flatten();
+            let values = values.map(|run| modularity(&run.labels));
             values.fold(f64::MIN, f64::max)
         };
-        assert_eq!(modularity(&chosen), highest(&runs[..10]));
+        assert_eq!(modularity(&chosen), highest(&[&once[..10], &twice[..10]]));
         let of_all = labels(config.clone().with_shortlist(1.0));
-        assert_eq!(modularity(&of_all), highest(&runs));
-        let of_one = labels(config.clone().with_shortlist(0.01));
-        assert_eq!(of_one, runs[0].labels);
-        assert_eq!(labels(config.clone().with_modularity(None)), runs[0].labels);
+        assert_eq!(modularity(&of_all), highest(&[&once, &twice]));
+        let of_two = labels(config.clone().with_shortlist(0.01));
+        assert_eq!(modularity(&of_two), highest(&[&once[..1], &twice[..1]]));
+        let after_one = labels(config.clone().with_rounds(1));
+        assert_eq!(modularity(&after_one), highest(&[&once[..10]]));
+        let itself = of(&points);
+        let without = labels(config.clone().with_rounds(0));
+        assert_eq!(modularity(&without), highest(&[&itself[..10]]));
+        assert_eq!(
+            labels(config.clone().with_modularity(None)),
+            twice[0].labels
+        );
         for resolution in [0.0, f64::NAN] {
             let bad = config.clone().with_modularity(resolution);
             assert!(bad.validate(360).is_err());
