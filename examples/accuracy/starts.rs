@@ -145,8 +145,8 @@ const RESOLUTIONS: [f64; 4] = [0.25, 0.5, 0.75, 1.0];
 /// Shares of the starts, least inertia first, among which modularity chooses.
 const SHORTLISTS: [f64; 4] = [1.0, 0.5, 0.25, 0.1];
 
-/// Draws three quarters of the starts twenty times, and chooses among them by every rule, once for
-/// every number of averages over neighbours.
+/// Draws three quarters of the starts twenty times, and chooses among them by every rule: after
+/// every number of averages over neighbours, and of all but the unaveraged ones together.
 fn compare_rules(
     arguments: &Arguments,
     embedding: &Array2<f32>,
@@ -156,28 +156,44 @@ fn compare_rules(
 ) -> celldec::Result<()> {
     const DRAWS: u64 = 20;
     let clusters = truth.iter().max().map_or(0, |&last| last + 1);
+    let count = clusters as f64;
     let neighbors = nearest_neighbors(embedding.view(), 15)?;
     let graph = connectivities(&neighbors)?;
     let config = KMeansConfig::new(clusters).with_restarts(arguments.starts);
     let mut points = embedding.clone();
+    let mut of_rounds: Vec<Vec<Start>> = Vec::new();
     for round in 0..=arguments.rounds {
         if round > 0 {
             points = neighbors.average(points.view());
         }
-        let starts = config
-            .fit_all(points.view(), seed)?
-            .into_iter()
-            .map(|run| start(&run, &graph, truth))
-            .collect::<celldec::Result<Vec<_>>>()?;
-        let (count, name) = (clusters as f64, format!("averaged {round} times"));
+        let runs = config.fit_all(points.view(), seed)?.into_iter();
+        let starts = runs.map(|run| start(&run, &graph, truth));
+        of_rounds.push(starts.collect::<celldec::Result<Vec<_>>>()?);
+    }
+    for (round, starts) in of_rounds.iter().enumerate() {
         let mean = starts.iter().map(|start| start.agreement).sum::<f64>() / starts.len() as f64;
-        table.add(format!("{name}, one start"), mean, count);
-        for draw in 0..DRAWS {
-            let mut random = stream(seed, Purpose::Subsample, draw, 1);
-            let drawn = rand::seq::index::sample(&mut random, starts.len(), starts.len() * 3 / 4);
-            let drawn: Vec<&Start> = drawn.iter().map(|start| &starts[start]).collect();
-            for (rule, choice) in rules(&drawn) {
-                table.add(format!("{name}, {rule}"), choice.agreement, count);
+        table.add(format!("averaged {round} times, one start"), mean, count);
+    }
+    for draw in 0..DRAWS {
+        let mut random = stream(seed, Purpose::Subsample, draw, 1);
+        let drawn = rand::seq::index::sample(
+            &mut random,
+            arguments.starts,
+            (arguments.starts * 3).div_ceil(4),
+        );
+        let drawn: Vec<Vec<&Start>> = of_rounds
+            .iter()
+            .map(|starts| drawn.iter().filter_map(|start| starts.get(start)).collect())
+            .collect();
+        for (round, starts) in drawn.iter().enumerate() {
+            for (rule, choice) in rules(starts) {
+                let rule = format!("averaged {round} times, {rule}");
+                table.add(rule, choice.agreement, count);
+            }
+        }
+        if let Some(averaged) = drawn.get(1..).filter(|averaged| !averaged.is_empty()) {
+            for (rule, choice) in rules_of_shortlists(averaged) {
+                table.add(format!("all averaged, {rule}"), choice.agreement, count);
             }
         }
     }
@@ -198,12 +214,25 @@ fn start(run: &KMeans, graph: &Graph, truth: &[usize]) -> celldec::Result<Start>
 
 /// What every rule chooses.
 fn rules<'a>(starts: &[&'a Start]) -> Vec<(String, &'a Start)> {
-    let by_inertia = ranked(starts, |start| -start.inertia);
-    let mut choices = vec![("least inertia".into(), by_inertia[0])];
+    let least = ranked(starts, |start| -start.inertia)[0];
+    let mut choices = vec![("least inertia".into(), least)];
+    choices.extend(rules_of_shortlists(&[starts.to_vec()]));
+    choices
+}
+
+/// What modularity chooses among the best of each of the lists together.
+fn rules_of_shortlists<'a>(lists: &[Vec<&'a Start>]) -> Vec<(String, &'a Start)> {
+    let mut choices = Vec::new();
     for share in SHORTLISTS {
-        let count = (starts.len() as f64 * share).ceil() as usize;
+        let shortlists = lists.iter().flat_map(|starts| {
+            let count = (starts.len() as f64 * share).ceil() as usize;
+            ranked(starts, |start| -start.inertia)
+                .into_iter()
+                .take(count)
+        });
+        let shortlisted: Vec<&Start> = shortlists.collect();
         for (index, resolution) in RESOLUTIONS.into_iter().enumerate() {
-            let ranked = ranked(&by_inertia[..count], |start| start.modularity[index]);
+            let ranked = ranked(&shortlisted, |start| start.modularity[index]);
             let rule = format!("best {share} by inertia, modularity {resolution}");
             choices.push((rule, ranked[0]));
         }
