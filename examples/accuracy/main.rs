@@ -4,7 +4,8 @@
 //! cargo run --release --features h5ad --example accuracy -- --seeds 3 --json out.json FILE.h5ad…
 //! ```
 //!
-//! A file may also be a simulated family, `sim:rare` for example, drawn anew for every seed.
+//! A file may also be a simulated family, `sim:rare` for example, or a subset of a file,
+//! `subset:FILE`, drawn anew for every seed.
 //! `--set` changes single settings of a preset, to compare variants:
 //!
 //! ```text
@@ -149,7 +150,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     }
     let mut rows: Vec<Row> = Vec::new();
     println!(
-        "{:<22} {:<16} {:>4} {:>6} {:>6} {:>6} {:>8} {:>9} {:>9} {:>7} {:>8} {:>8}",
+        "{:<22} {:<23} {:>4} {:>6} {:>6} {:>6} {:>8} {:>9} {:>9} {:>7} {:>8} {:>8}",
         "method",
         "set",
         "seed",
@@ -174,7 +175,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
                 });
                 for row in runs {
                     println!(
-                        "{:<22} {:<16} {:>4} {:>6.3} {:>6.3} {:>6.3} {:>8} {:>9.3} {:>9.3} {:>7.1} {:>8.1} {:>8.0}",
+                        "{:<22} {:<23} {:>4} {:>6.3} {:>6.3} {:>6.3} {:>8} {:>9.3} {:>9.3} {:>7.1} {:>8.1} {:>8.0}",
                         row.method,
                         row.set,
                         row.seed,
@@ -222,7 +223,7 @@ fn print_summary(rows: &[Row]) {
             format!("{mean:.3} ± {deviation:.3}")
         };
         println!(
-            "{method:<22} {set:<16} ACC {}  NMI {}  ARI {}  clusters {}  CPU s {}",
+            "{method:<22} {set:<23} ACC {}  NMI {}  ARI {}  clusters {}  CPU s {}",
             column(|row| row.acc),
             column(|row| row.nmi),
             column(|row| row.ari),

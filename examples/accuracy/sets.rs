@@ -44,13 +44,19 @@ pub fn read(source: &Path, label: &str, seed: u64) -> Result<LabelledCounts, Str
     }
 }
 
-/// At least four of the types, each with 15 to 100 % of its cells, 2000 cells at most, with all,
-/// 60 % or 40 % of their counts: a data set with another number, other sizes and other depth of
-/// types than the one it is drawn from.
+/// At least four of the types (all if there are fewer), each with 15 to 100 % of its cells, though
+/// not fewer than 20, 2000 cells at most, with all, 60 % or 40 % of their counts: a data set with
+/// another number, other sizes and other depth of types than the one it is drawn from.
 fn draw_subset(whole: LabelledCounts, seed: u64) -> Result<LabelledCounts, String> {
     const MOST_CELLS: usize = 2000;
+    const LEAST_CELLS_OF_TYPE: usize = 20;
+    whole
+        .counts
+        .check_integers()
+        .map_err(|error| error.to_string())?;
     let mut random = stream(seed, Purpose::Subsample, 0, 2);
     let mut types = whole.labels.clone();
+    types.retain(|label| !label.is_empty());
     types.sort_unstable();
     types.dedup();
     types.shuffle(&mut random);
@@ -61,7 +67,10 @@ fn draw_subset(whole: LabelledCounts, seed: u64) -> Result<LabelledCounts, Strin
         let mut of_type: Vec<usize> = (0..whole.labels.len()).filter(of_type).collect();
         of_type.shuffle(&mut random);
         let share = random.random_range(0.15..1.0);
-        of_type.truncate(usize::max(20, (of_type.len() as f64 * share) as usize));
+        of_type.truncate(usize::max(
+            LEAST_CELLS_OF_TYPE,
+            (of_type.len() as f64 * share) as usize,
+        ));
         cells.extend(of_type);
     }
     cells.shuffle(&mut random);
@@ -72,8 +81,9 @@ fn draw_subset(whole: LabelledCounts, seed: u64) -> Result<LabelledCounts, Strin
     for &cell in &cells {
         let (genes, counts) = whole.counts.row(cell);
         for (&gene, &count) in genes.iter().zip(counts) {
-            let kept = (0..count as u32).filter(|_| random.random_bool(depth));
-            let kept = kept.count();
+            let kept = (0..count as u32)
+                .filter(|_| random.random_bool(depth))
+                .count();
             if kept > 0 {
                 indices.push(gene);
                 values.push(kept as f32);

@@ -33,7 +33,8 @@ enum Method {
 #[derive(Debug, Parser)]
 struct Arguments {
     /// AnnData files with raw counts in X and labels in obs["cell_type"], subsets drawn from them
-    /// as subset:FILE, or simulated families as sim:rare. Of more than 5000 genes the 2000 most variable are kept.
+    /// as subset:FILE, or simulated families as sim:rare. Of more than 5000 genes the 2000 most
+    /// variable are kept.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Whose embedding.
@@ -124,7 +125,7 @@ impl Table {
                 values.iter().map(part).sum::<f64>() / values.len() as f64
             };
             println!(
-                "{set:<18} {rule:<46} ARI {:.3}  clusters {:.1}",
+                "{set:<23} {rule:<56} ARI {:.3}  clusters {:.1}",
                 mean(|value| value.0),
                 mean(|value| value.1)
             );
@@ -136,7 +137,7 @@ impl Table {
 struct Start {
     inertia: f64,
     /// At the [`RESOLUTIONS`].
-    modularity: [f64; 4],
+    modularity: [f64; RESOLUTIONS.len()],
     agreement: f64,
 }
 
@@ -176,6 +177,7 @@ fn compare_rules(
     }
     for draw in 0..DRAWS {
         let mut random = stream(seed, Purpose::Subsample, draw, 1);
+        // The starts of a round come least inertia first, so these are ranks, the same of each round.
         let drawn = rand::seq::index::sample(
             &mut random,
             arguments.starts,
@@ -201,7 +203,7 @@ fn compare_rules(
 }
 
 fn start(run: &KMeans, graph: &Graph, truth: &[usize]) -> celldec::Result<Start> {
-    let mut of_resolutions = [0.0; 4];
+    let mut of_resolutions = [0.0; RESOLUTIONS.len()];
     for (value, resolution) in of_resolutions.iter_mut().zip(RESOLUTIONS) {
         *value = modularity(graph, &run.labels, resolution)?;
     }

@@ -14,10 +14,9 @@ use crate::error::{ParameterError, Result};
 /// Settings of the smoothed k-means start.
 ///
 /// The embedding is averaged over each cell and its nearest neighbours, once and once more; after
-/// either average k-means labels the averaged cells from many starts; of the quarter of its results
-/// with the least inertia, those after one average and those after two together, the labels of
-/// highest modularity on the nearest-neighbour graph are taken; centroids are the means of the
-/// embedding itself over them.
+/// each average k-means labels the averaged cells from many starts, and the quarter of its results
+/// with the least inertia is kept. Of both quarters together the labels of highest modularity on the
+/// nearest-neighbour graph are taken; centroids are the means of the embedding itself over them.
 ///
 /// Several optima of k-means often have nearly the same inertia, of which some cut through dense
 /// regions. Modularity tells them apart. Averages let small distinct groups stand out, and blur
@@ -30,8 +29,7 @@ pub struct SmoothedKMeansConfig {
     /// average, whose least inertia alone decides. Default 0.75.
     pub modularity: Option<f64>,
     /// The share of k-means' results after each average, least inertia first, among which modularity
-    /// decides: above 0 and at most 1. Default 0.25.
-    #[serde(default = "default_shortlist")]
+    /// decides: above 0 and at most 1. Default 0.25; without effect if inertia alone decides.
     pub shortlist: f64,
     /// Nearest neighbours that a cell is averaged with, itself excluded. Default 15; with fewer
     /// cells, all others.
@@ -43,12 +41,8 @@ pub struct SmoothedKMeansConfig {
     #[serde(default)]
     pub average: NeighborAverage,
     /// With more cells than this, whose neighbours would take long to find, the embedding is not
-    /// averaged. Default 200 000.
+    /// averaged, and the least inertia alone decides. Default 200 000.
     pub max_cells: usize,
-}
-
-fn default_shortlist() -> f64 {
-    0.25
 }
 
 impl SmoothedKMeansConfig {
@@ -57,7 +51,7 @@ impl SmoothedKMeansConfig {
         Self {
             kmeans: KMeansConfig::new(clusters).with_restarts(40),
             modularity: Some(0.75),
-            shortlist: default_shortlist(),
+            shortlist: 0.25,
             neighbors: 15,
             rounds: 2,
             average: NeighborAverage::Directed,
@@ -250,8 +244,16 @@ mod tests {
         assert_eq!(modularity(&chosen), highest(&[&once[..10], &twice[..10]]));
         let of_all = labels(config.clone().with_shortlist(1.0));
         assert_eq!(modularity(&of_all), highest(&[&once, &twice]));
-        let of_two = labels(config.clone().with_shortlist(0.01));
-        assert_eq!(modularity(&of_two), highest(&[&once[..1], &twice[..1]]));
+        let of_the_best = labels(config.clone().with_shortlist(0.01));
+        assert_eq!(
+            modularity(&of_the_best),
+            highest(&[&once[..1], &twice[..1]])
+        );
+        let single = KMeansConfig::new(6).with_restarts(1);
+        let of_one_start = labels(config.clone().with_kmeans(single.clone()).with_rounds(1));
+        let averaged = neighbors.average(points.view());
+        let expected = single.fit(averaged.view(), 3).unwrap().labels;
+        assert_eq!(modularity(&of_one_start), modularity(&expected));
         let after_one = labels(config.clone().with_rounds(1));
         assert_eq!(modularity(&after_one), highest(&[&once[..10]]));
         let itself = of(&points);

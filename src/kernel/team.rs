@@ -103,7 +103,7 @@ impl Team {
         Self::with_patience(PATIENCE)
     }
 
-    /// A team whose members wait for work so long.
+    /// A team whose members wait this long for work.
     fn with_patience(patience: Duration) -> Self {
         Self {
             work: AtomicPtr::new(ptr::null_mut()),

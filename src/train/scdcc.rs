@@ -51,8 +51,8 @@ pub struct ScdccConfig {
     /// Number of clusters. With a graph [`start`](field@Self::start) the number comes from the
     /// resolution and this one is not used.
     pub clusters: usize,
-    /// Where centroids come from; `None`: k-means with [`clusters`](Self::clusters) clusters and
-    /// 20 restarts, of the embedding averaged over neighbourhoods.
+    /// Where centroids come from; `None`: [`SmoothedKMeansConfig::new`] with
+    /// [`clusters`](Self::clusters) clusters.
     pub start: Option<CentroidStart>,
     /// The distribution of counts that the decoder describes.
     #[config(default = "CountDistribution::NegativeBinomial")]
