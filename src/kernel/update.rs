@@ -72,7 +72,7 @@ mod flex {
     use burn::tensor::{DType, Tensor};
 
     use super::{UpdateRule, Updated};
-    use crate::kernel::flex::from_values;
+    use crate::kernel::flex::{contiguous, from_values};
     use crate::kernel::parallel;
     use crate::kernel::vectorize::{Vectorize, vectorize};
 
@@ -133,17 +133,10 @@ mod flex {
 
     /// The contiguous storage of a tensor that is known to be on the backend.
     fn storage<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
-        let elements = tensor.shape().num_elements();
         let primitive = tensor
             .try_into_primitive::<Flex>()
             .expect("a tensor on the flex device is a flex tensor");
-        let whole =
-            primitive.is_contiguous() && primitive.bytes().len() == elements * size_of::<f32>();
-        if whole {
-            primitive
-        } else {
-            primitive.to_contiguous()
-        }
+        contiguous(primitive)
     }
 
     /// Updates weights in parts of [`CHUNK`] elements, which `ready` makes of what is known of them;
