@@ -61,7 +61,9 @@
 //! | minibatches, their order, noise | [`batches`] | [`Batches`](batches::Batches), [`Corruption`](batches::Corruption) |
 //! | modules | [`nn`] | [`Autoencoder`](nn::Autoencoder), [`ReconstructionHead`](nn::ReconstructionHead), [`ClusteringLayer`](nn::ClusteringLayer) |
 //! | losses | [`loss`] | [`ReconstructionLoss`](loss::ReconstructionLoss), [`ClusteringLoss`](loss::ClusteringLoss), [`ConstraintLoss`](loss::ConstraintLoss) |
-//! | where clusters begin | [`cluster`] | [`CentroidStart`](cluster::CentroidStart) |
+//! | neighbours of cells, their graph, its communities | [`graph`] | [`GraphConfig`](graph::GraphConfig), [`EmbeddedCells`](graph::EmbeddedCells) |
+//! | where clusters begin | [`start`] | [`CentroidStart`](start::CentroidStart) |
+//! | pairs of cells that belong together or apart | [`pairs`] | [`ConstraintPairs`](pairs::ConstraintPairs) |
 //! | training phases and schedules | [`train`] | [`ScdccConfig`](train::ScdccConfig), [`DescConfig`](train::DescConfig), [`SelfTraining`](train::SelfTraining) |
 //! | fitted model and results | [`model`] | [`FittedModel`](model::FittedModel), [`Fit`](model::Fit), [`Assignment`](model::Assignment), [`Status`](model::Status) |
 //! | agreement with known groups | [`metrics`] | [`adjusted_rand_index`](metrics::adjusted_rand_index), [`silhouette`](metrics::silhouette()) |
@@ -128,11 +130,11 @@ compile_error!(
 pub use burn;
 
 pub mod batches;
-pub mod cluster;
 pub mod counts;
 pub mod device;
 pub mod error;
 mod exact;
+pub mod graph;
 pub mod io;
 pub mod kernel;
 pub mod loss;
@@ -141,9 +143,11 @@ pub mod metrics;
 pub mod model;
 pub mod nn;
 pub mod optim;
+pub mod pairs;
 pub mod prelude;
 pub mod preprocess;
 pub mod random;
+pub mod start;
 pub mod train;
 pub mod view;
 

@@ -11,14 +11,15 @@ use std::path::PathBuf;
 
 use burn::module::Module;
 use celldec::batches::Batches;
-use celldec::cluster::{
-    CommunityMethod, Graph, KMeans, KMeansConfig, Neighbors, connectivities, find_communities,
-    modularity, nearest_neighbors,
+use celldec::graph::{
+    CommunityMethod, Graph, Neighbors, connectivities, find_communities, modularity,
+    nearest_neighbors,
 };
 use celldec::metrics::{adjusted_rand_index, encode_labels};
 use celldec::model::evaluate;
 use celldec::prelude::*;
 use celldec::random::{Purpose, stream};
+use celldec::start::{KMeans, KMeansConfig};
 use celldec::train::TrainingRun;
 use clap::{Parser, ValueEnum};
 use ndarray::Array2;

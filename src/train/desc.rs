@@ -14,8 +14,8 @@ use super::pretrain::{EarlyStopping, PretrainConfig, Stage, pretrain};
 use super::run::TrainingRun;
 use super::self_train::{SelfTrainConfig, SelfTraining, SelfTrainingOutcome, last_good_evaluation};
 use crate::batches::{Batches, Corruption};
-use crate::cluster::{CentroidStart, CommunityMethod, GraphConfig, StableGraphConfig};
 use crate::error::{LastGood, ParameterError, Result};
+use crate::graph::{CommunityMethod, GraphConfig};
 use crate::loss::{ClusteringLoss, GraphSmoothed, KlSelfTraining, MseLoss, ReconstructionLoss};
 use crate::model::{Evaluation, Fit, FittedModel, StopReason};
 use crate::nn::{
@@ -24,6 +24,7 @@ use crate::nn::{
 };
 use crate::optim::OptimizerConfig;
 use crate::preprocess::Cells;
+use crate::start::{CentroidStart, StableGraphConfig};
 
 /// Settings of DESC; [`init`](Self::init) makes a [`DescTrainer`].
 #[derive(Config, Debug)]

@@ -4,7 +4,6 @@ use burn::config::Config;
 use burn::tensor::Device;
 
 use super::checkpoint::CheckpointConfig;
-use super::constraints::ConstraintPairs;
 use super::fitting::{
     check_encoder, check_weight, check_widths, describe, for_training, initial_clusters,
     keep_freed_memory, model_info, start_at_components,
@@ -16,11 +15,8 @@ use super::self_train::{
     Constraints, SelfTrainConfig, SelfTraining, SelfTrainingOutcome, last_good_evaluation,
 };
 use crate::batches::{Batches, Corruption};
-use crate::cluster::{
-    CentroidStart, GraphConfig, KMeansConfig, NeighborAverage, SmoothedKMeansConfig,
-    StableGraphConfig,
-};
 use crate::error::{LastGood, ParameterError, Result};
+use crate::graph::{GraphConfig, NeighborAverage};
 use crate::loss::{
     CannotLinkLoss, ClusteringLoss, CountLoss, GraphSmoothed, KlSelfTraining, MustLinkLoss,
     PairGuided, ReconstructionLoss, Weighted, check_pair_errors,
@@ -31,7 +27,9 @@ use crate::nn::{
     CountDistribution, InitialWeights, ReconstructionHead, SimilarityKernel, initialize_weights,
 };
 use crate::optim::OptimizerConfig;
+use crate::pairs::ConstraintPairs;
 use crate::preprocess::Cells;
+use crate::start::{CentroidStart, KMeansConfig, SmoothedKMeansConfig, StableGraphConfig};
 
 /// Settings of scDCC; [`init`](Self::init) makes a [`ScdccTrainer`].
 ///

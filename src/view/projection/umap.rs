@@ -7,8 +7,8 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use super::{Projection, check_cells, is_one_point};
-use crate::cluster::nearest_neighbors;
 use crate::error::{Error, ParameterError, Result};
+use crate::graph::nearest_neighbors;
 use crate::random::{Purpose, stream};
 
 /// Up to this number of cells more epochs are affordable and needed (umap-learn).

@@ -4,12 +4,13 @@ use ndarray::{Array2, ArrayView2, Axis};
 use rand::seq::index;
 use serde::{Deserialize, Serialize};
 
-use super::graph_start::{GraphConfig, cell_graph, several_communities};
+use super::communities::several_communities;
 use super::kmeans::{KMeans, KMeansConfig, nearest_centroids};
-use super::points::check_embedding;
 use super::smoothed::{SmoothedKMeansConfig, smoothed_kmeans};
 use super::stable::{StableGraphConfig, stable_communities};
 use crate::error::{ParameterError, Result};
+use crate::graph::points::{check_embedding, means};
+use crate::graph::{GraphConfig, cell_graph};
 use crate::random::{Purpose, stream};
 
 /// Where initial centroids come from.
@@ -126,7 +127,8 @@ impl InitialCentroids {
 /// the mean of its community.
 ///
 /// ```
-/// use celldec::cluster::{CentroidStart, GraphConfig, initial_centroids};
+/// use celldec::graph::GraphConfig;
+/// use celldec::start::{CentroidStart, initial_centroids};
 /// use ndarray::Array2;
 ///
 /// // Two groups of 20 cells, far apart.
@@ -250,49 +252,12 @@ fn from_communities(
     })
 }
 
-/// The mean of every cluster `[clusters, dimensions]`, up to the largest label.
-pub(super) fn means(embedding: ArrayView2<f32>, labels: &[usize]) -> Array2<f32> {
-    let clusters = labels.iter().max().map_or(0, |&largest| largest + 1);
-    let mut sums = Array2::<f64>::zeros((clusters, embedding.ncols()));
-    let mut counts = vec![0usize; clusters];
-    for (cell, &label) in embedding.rows().into_iter().zip(labels) {
-        counts[label] += 1;
-        for (sum, &value) in sums.row_mut(label).iter_mut().zip(cell) {
-            *sum += f64::from(value);
-        }
-    }
-    Array2::from_shape_fn(sums.dim(), |(cluster, dimension)| {
-        (sums[[cluster, dimension]] / counts[cluster] as f64) as f32
-    })
-}
-
 #[cfg(test)]
-pub(super) mod tests {
-    use rand::RngExt;
-
+mod tests {
+    use super::super::blobs::blobs;
     use super::*;
-    use crate::cluster::CommunityMethod;
     use crate::error::{Error, ParameterError};
-
-    /// `groups` blobs of `size` cells in 4 dimensions, `distance` apart.
-    pub(in crate::cluster) fn blobs(
-        groups: usize,
-        size: usize,
-        distance: f32,
-    ) -> (Array2<f32>, Vec<usize>) {
-        let mut random = stream(5, Purpose::Simulation, 0, 0);
-        let points = Array2::from_shape_fn((groups * size, 4), |(cell, dimension)| {
-            let group = cell / size;
-            let centre = if dimension == group % 4 {
-                distance * (1 + group / 4) as f32
-            } else {
-                0.0
-            };
-            centre + random.random::<f32>()
-        });
-        let truth = (0..groups * size).map(|cell| cell / size).collect();
-        (points, truth)
-    }
+    use crate::graph::CommunityMethod;
 
     fn agrees(a: &[usize], b: &[usize]) -> bool {
         crate::metrics::adjusted_rand_index(a, b).unwrap() == 1.0

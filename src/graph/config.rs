@@ -1,14 +1,15 @@
-//! Communities of an embedding's cell graph at a given resolution.
+//! Settings of a cell graph and its communities.
 
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
-use super::communities::{CommunityMethod, check_resolution, find_communities};
+use super::communities::{CommunityMethod, check_resolution};
 use super::connectivities::{Graph, connectivities};
 use super::neighbors::{Neighbors, nearest_neighbors};
-use crate::error::{Error, ParameterError, Result};
+use crate::error::{ParameterError, Result};
 
-/// Settings of the graph start: nearest neighbours, UMAP connectivities, communities, means.
+/// Settings of a cell graph and its communities: nearest neighbours, UMAP connectivities, a
+/// resolution.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GraphConfig {
     /// Size of a cell's neighbourhood, the cell itself included, as scanpy's `n_neighbors`.
@@ -102,51 +103,17 @@ impl GraphConfig {
     }
 
     /// The graph of these neighbours.
-    pub(super) fn edges(&self, neighbors: &Neighbors) -> Result<Graph> {
+    pub(crate) fn edges(&self, neighbors: &Neighbors) -> Result<Graph> {
         let graph = connectivities(neighbors)?;
-        Ok(match self.weighted {
-            true => graph,
-            false => graph.into_unweighted(),
+        Ok(if self.weighted {
+            graph
+        } else {
+            graph.into_unweighted()
         })
     }
 }
 
 /// The graph of an embedding's cells.
-pub(super) fn cell_graph(embedding: ArrayView2<f32>, config: &GraphConfig) -> Result<Graph> {
+pub(crate) fn cell_graph(embedding: ArrayView2<f32>, config: &GraphConfig) -> Result<Graph> {
     config.edges(&nearest_neighbors(embedding, config.neighbors - 1)?)
-}
-
-/// The communities of a graph: at least two.
-pub(super) fn several_communities(
-    graph: &Graph,
-    config: &GraphConfig,
-    seed: u64,
-) -> Result<Vec<usize>> {
-    let labels = find_communities(graph, config.resolution, config.method, seed)?;
-    if labels.iter().all(|&label| label == 0) {
-        return Err(Error::SingleCommunity {
-            resolution: config.resolution,
-            suggestion: higher_resolution(graph, config, seed)?,
-        });
-    }
-    Ok(labels)
-}
-
-/// How often the resolution is doubled in search of one that gives several communities.
-const DOUBLINGS: u32 = 6;
-
-/// The first doubling of the resolution that gives several communities, or the last tried.
-fn higher_resolution(graph: &Graph, config: &GraphConfig, seed: u64) -> Result<f64> {
-    let mut resolution = config.resolution;
-    for _ in 0..DOUBLINGS {
-        resolution *= 2.0;
-        if !resolution.is_finite() {
-            return Ok(config.resolution);
-        }
-        let labels = find_communities(graph, resolution, config.method, seed)?;
-        if labels.iter().any(|&label| label > 0) {
-            break;
-        }
-    }
-    Ok(resolution)
 }

@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, ArrayView2};
 
-use super::pair_groups::votes;
+use super::groups::votes;
 
 /// The most sweeps over all cells.
 const SWEEPS: usize = 50;

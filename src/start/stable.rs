@@ -5,12 +5,12 @@ use rand::seq::index;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::communities::{check_resolution, find_communities};
-use super::connectivities::Graph;
-use super::graph_start::{GraphConfig, cell_graph, several_communities};
-use super::neighbors::nearest_neighbors;
+use super::communities::several_communities;
 use super::rare::{RareGroupsConfig, split_rare_groups};
 use crate::error::{ParameterError, Result};
+use crate::graph::{
+    Graph, GraphConfig, cell_graph, check_resolution, find_communities, nearest_neighbors,
+};
 use crate::metrics::{adjusted_rand_index, silhouette};
 use crate::random::{Purpose, stream};
 
@@ -225,9 +225,10 @@ fn stable_resolution(
         .par_iter()
         .map(|&resolution| {
             let labels = find_communities(&graph, resolution, settings.method, seed)?;
-            let stability = match labels.iter().any(|&label| label > 0) {
-                true => subgraphs.agreement(&labels, resolution, settings, seed)?,
-                false => 0.0,
+            let stability = if labels.iter().any(|&label| label > 0) {
+                subgraphs.agreement(&labels, resolution, settings, seed)?
+            } else {
+                0.0
             };
             Ok(Candidate {
                 resolution,
@@ -309,7 +310,7 @@ impl Subgraphs {
 
 #[cfg(test)]
 mod tests {
-    use super::super::centroids::tests::blobs;
+    use super::super::blobs::blobs;
     use super::super::centroids::{CentroidStart, initial_centroids};
     use super::*;
 

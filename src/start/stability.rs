@@ -6,8 +6,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::centroids::{CentroidStart, initial_centroids};
-use super::consensus::best_jaccard;
 use crate::error::{Error, ParameterError, Result};
+use crate::metrics::best_jaccard;
 use crate::random::{Purpose, stream};
 
 /// Settings of [`cluster_stability`].
@@ -52,10 +52,10 @@ impl StabilityConfig {
 ///
 /// It tells whether *this embedding* separates a cluster. Self-training draws cells towards the
 /// clusters it began with, so a cluster may be stable here that another seed would not find: for
-/// that, train several times ([`consensus`](super::consensus)).
+/// that, train several times ([`consensus`](crate::metrics::consensus)).
 ///
 /// ```
-/// use celldec::cluster::{CentroidStart, KMeansConfig, StabilityConfig, cluster_stability};
+/// use celldec::start::{CentroidStart, KMeansConfig, StabilityConfig, cluster_stability};
 /// use ndarray::Array2;
 ///
 /// let cells = Array2::from_shape_fn((40, 2), |(cell, _)| {
@@ -147,7 +147,7 @@ pub fn cluster_stability(
 
 #[cfg(test)]
 mod tests {
-    use super::super::centroids::tests::blobs;
+    use super::super::blobs::blobs;
     use super::super::kmeans::KMeansConfig;
     use super::*;
 
