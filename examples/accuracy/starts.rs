@@ -53,8 +53,8 @@ struct Arguments {
     /// Resolutions of the graph communities.
     #[arg(long, value_delimiter = ',', default_values_t = [0.1, 0.2, 0.3, 0.5, 0.8])]
     resolutions: Vec<f64>,
-    /// Neighbourhoods of the graph, the cell itself included.
-    #[arg(long, value_delimiter = ',', default_values_t = [15, 30])]
+    /// Numbers of neighbours of a cell in the graph.
+    #[arg(long, value_delimiter = ',', default_values_t = [14, 29])]
     neighbors: Vec<usize>,
 }
 
@@ -257,14 +257,14 @@ fn compare_graphs(
     seed: u64,
     table: &mut Table,
 ) -> celldec::Result<()> {
-    for &size in &arguments.neighbors {
-        let neighbors: Neighbors = nearest_neighbors(embedding.view(), size - 1)?;
+    for &count in &arguments.neighbors {
+        let neighbors: Neighbors = nearest_neighbors(embedding.view(), count)?;
         let graph = connectivities(&neighbors)?;
         for &resolution in &arguments.resolutions {
             let labels = find_communities(&graph, resolution, CommunityMethod::Leiden, seed)?;
             let clusters = labels.iter().max().map_or(0, |&last| last + 1);
             table.add(
-                format!("Leiden at {resolution}, {size} neighbours"),
+                format!("Leiden at {resolution}, {count} neighbours"),
                 adjusted_rand_index(truth, &labels)?,
                 clusters as f64,
             );

@@ -12,8 +12,8 @@ use crate::error::{ParameterError, Result};
 /// resolution.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GraphConfig {
-    /// Size of a cell's neighbourhood, the cell itself included, as scanpy's `n_neighbors`.
-    /// At least 2; default 10 (DESC).
+    /// Nearest neighbours of every cell, the cell itself not counted. At least 1; default 9, which
+    /// is 10 in scanpy (and so in DESC), whose `n_neighbors` counts the cell itself.
     pub neighbors: usize,
     /// Resolution of the communities: higher gives more. Default 1.
     pub resolution: f64,
@@ -35,7 +35,7 @@ fn weighted_by_default() -> bool {
 impl Default for GraphConfig {
     fn default() -> Self {
         Self {
-            neighbors: 10,
+            neighbors: 9,
             resolution: 1.0,
             method: CommunityMethod::Leiden,
             weighted: true,
@@ -53,7 +53,7 @@ impl GraphConfig {
         }
     }
 
-    /// Sets the size of a neighbourhood, the cell itself included.
+    /// Sets the number of nearest neighbours, the cell itself not counted.
     pub fn with_neighbors(mut self, neighbors: usize) -> Self {
         self.neighbors = neighbors;
         self
@@ -87,14 +87,14 @@ impl GraphConfig {
     ///
     /// # Errors
     /// [`ParameterError::Resolutions`] when the resolution is not positive and finite,
-    /// [`ParameterError::OutOfRange`] when the neighbourhood is smaller than 2 or larger than the
-    /// number of cells of the graph.
+    /// [`ParameterError::OutOfRange`] without neighbours, or with as many as the graph has cells
+    /// or more.
     pub fn validate(&self, cells: usize) -> Result<()> {
         check_resolution(self.resolution)?;
-        if self.neighbors < 2 || self.neighbors > cells.min(self.max_cells) {
+        if self.neighbors < 1 || self.neighbors >= cells.min(self.max_cells) {
             return Err(ParameterError::OutOfRange {
                 name: "the number of neighbors of the cell graph",
-                requirement: "at least 2 and at most the number of cells in the graph",
+                requirement: "at least 1 and below the number of cells in the graph",
                 value: self.neighbors as f64,
             }
             .into());
@@ -115,5 +115,23 @@ impl GraphConfig {
 
 /// The graph of an embedding's cells.
 pub(crate) fn cell_graph(embedding: ArrayView2<f32>, config: &GraphConfig) -> Result<Graph> {
-    config.edges(&nearest_neighbors(embedding, config.neighbors - 1)?)
+    config.edges(&nearest_neighbors(embedding, config.neighbors)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    #[test]
+    fn neighbours_do_not_count_the_cell_itself() {
+        let pairs = array![[0.0f32], [1.0], [50.0], [52.0]];
+        let config = GraphConfig::default().with_neighbors(1);
+        let graph = cell_graph(pairs.view(), &config).unwrap();
+        let others: Vec<_> = (0..4).map(|cell| graph.row(cell).0.to_vec()).collect();
+        assert_eq!(others, [[1], [0], [3], [2]]);
+        assert!(config.validate(2).is_ok());
+        assert!(config.validate(1).is_err());
+    }
 }

@@ -379,11 +379,11 @@ mod tests {
     }
 
     #[test]
-    fn neighbourhoods_must_fit_the_graph() {
+    fn neighbours_must_be_in_the_graph() {
         let (points, _) = blobs(2, 10, 5.0);
         for config in [
-            GraphConfig::default().with_neighbors(1),
-            GraphConfig::default().with_neighbors(21),
+            GraphConfig::default().with_neighbors(0),
+            GraphConfig::default().with_neighbors(20),
             GraphConfig::default().with_max_cells(9),
         ] {
             assert!(matches!(

@@ -28,7 +28,7 @@ use crate::random::{Purpose, stream};
 /// whose types overlap more, 0.8, at which the real ones fall apart (docs/accuracy.md).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StableGraphConfig {
-    /// The graph; its resolution is not used. Default: neighbourhoods of 30 cells.
+    /// The graph; its resolution is not used. Default: 29 neighbours.
     pub graph: GraphConfig,
     /// Resolutions to choose from. Default: twelve from 0.1 to 1.3.
     pub resolutions: Vec<f64>,
@@ -48,7 +48,7 @@ pub struct StableGraphConfig {
 impl Default for StableGraphConfig {
     fn default() -> Self {
         Self {
-            graph: GraphConfig::default().with_neighbors(30),
+            graph: GraphConfig::default().with_neighbors(29),
             resolutions: vec![
                 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.65, 0.8, 1.0, 1.3,
             ],
@@ -114,8 +114,8 @@ impl StableGraphConfig {
     /// # Errors
     /// As [`GraphConfig::validate`], [`ParameterError::Resolutions`] without resolutions or with one
     /// that is not positive and finite, and [`ParameterError::OutOfRange`] for fewer than 2
-    /// subgraphs, a fraction not between 0 and 1, a negative tolerance, fewer cells to choose the
-    /// resolution on than a neighbourhood has, or a setting of the search for rare groups.
+    /// subgraphs, a fraction not between 0 and 1, a negative tolerance, no more cells to choose
+    /// the resolution on than a cell has neighbours, or a setting of the search for rare groups.
     pub fn validate(&self, cells: usize) -> Result<()> {
         if let Some(rare) = &self.rare {
             rare.validate()?;
@@ -148,9 +148,9 @@ impl StableGraphConfig {
             ),
             (
                 "the number of cells on which the resolution is chosen",
-                "at least the size of a neighbourhood",
+                "above the number of neighbors",
                 self.max_cells as f64,
-                self.max_cells >= self.graph.neighbors,
+                self.max_cells > self.graph.neighbors,
             ),
         ] {
             if !valid {
@@ -165,9 +165,9 @@ impl StableGraphConfig {
         Ok(())
     }
 
-    /// The graph for data of `cells` cells, which may be fewer than a neighbourhood has.
+    /// The graph for data of `cells` cells, which may be fewer than neighbours are asked for.
     pub(super) fn graph_for(&self, cells: usize) -> GraphConfig {
-        let neighbors = self.graph.neighbors.min(cells);
+        let neighbors = self.graph.neighbors.min(cells.saturating_sub(1));
         self.graph.clone().with_neighbors(neighbors)
     }
 }
@@ -217,7 +217,7 @@ fn stable_resolution(
     seed: u64,
 ) -> Result<(Graph, f64)> {
     let cells = embedding.nrows();
-    let neighbors = nearest_neighbors(embedding, settings.neighbors - 1)?;
+    let neighbors = nearest_neighbors(embedding, settings.neighbors)?;
     let graph = settings.edges(&neighbors)?;
     let subgraphs = Subgraphs::draw(&graph, config, seed);
     let candidates = config
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_fewer_than_a_neighbourhood_are_clustered_too() {
+    fn cells_fewer_than_neighbours_are_clustered_too() {
         let (points, truth) = blobs(2, 6, 30.0);
         let start = CentroidStart::StableGraph(StableGraphConfig::new());
         let found = initial_centroids(points.view(), &start, 0).unwrap();
@@ -360,7 +360,7 @@ mod tests {
             good.clone().with_tolerance(-0.1),
             good.clone().with_max_cells(10),
             good.clone()
-                .with_graph(GraphConfig::default().with_neighbors(1)),
+                .with_graph(GraphConfig::default().with_neighbors(0)),
         ] {
             assert!(bad.validate(1000).is_err(), "{bad:?}");
         }

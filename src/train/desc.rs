@@ -33,8 +33,9 @@ pub struct DescConfig {
     /// give more clusters.
     #[config(default = "vec![0.3]")]
     pub resolutions: Vec<f64>,
-    /// Size of a cell's neighbourhood in the graph, the cell itself included.
-    #[config(default = 20)]
+    /// Nearest neighbours of a cell in the graph, the cell itself not counted; scanpy's
+    /// `n_neighbors`, which counts it, is one more.
+    #[config(default = 19)]
     pub neighbors: usize,
     /// How communities of the graph are found.
     #[config(default = "CommunityMethod::Leiden")]
@@ -125,7 +126,7 @@ impl DescConfig {
         let descent = OptimizerConfig::Sgd { momentum: 0.9 };
         Self::new()
             .with_resolutions(vec![1.0])
-            .with_neighbors(10)
+            .with_neighbors(9)
             .with_widths(None)
             .with_linear_skip(false)
             .with_latent_activation(Activation::Tanh)

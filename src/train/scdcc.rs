@@ -178,10 +178,10 @@ impl ScdccConfig {
     }
 
     /// For an unknown number of clusters: Leiden communities of the embedding's neighbour graph
-    /// (15 neighbours) at a resolution, as with scanpy.
+    /// (14 neighbours, which are 15 in scanpy: it counts the cell itself) at a resolution.
     pub fn from_resolution(resolution: f64) -> Self {
         Self::new(0).with_start(Some(CentroidStart::Graph(
-            GraphConfig::new(resolution).with_neighbors(15),
+            GraphConfig::new(resolution).with_neighbors(14),
         )))
     }
 
