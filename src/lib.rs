@@ -60,10 +60,10 @@
 //! | preprocessing | [`preprocess`] | [`Preprocess`](preprocess::Preprocess), [`Cells`](preprocess::Cells) |
 //! | minibatches, their order, noise | [`batches`] | [`Batches`](batches::Batches), [`Corruption`](batches::Corruption) |
 //! | modules | [`nn`] | [`Autoencoder`](nn::Autoencoder), [`ReconstructionHead`](nn::ReconstructionHead), [`ClusteringLayer`](nn::ClusteringLayer) |
-//! | losses | [`loss`] | [`ReconstructionLoss`](loss::ReconstructionLoss), [`ClusteringLoss`](loss::ClusteringLoss), [`ConstraintLoss`](loss::ConstraintLoss) |
 //! | neighbours of cells, their graph, its communities | [`graph`] | [`GraphConfig`](graph::GraphConfig), [`EmbeddedCells`](graph::EmbeddedCells) |
 //! | where clusters begin | [`start`] | [`CentroidStart`](start::CentroidStart) |
 //! | pairs of cells that belong together or apart | [`pairs`] | [`ConstraintPairs`](pairs::ConstraintPairs) |
+//! | losses | [`loss`] | [`ReconstructionLoss`](loss::ReconstructionLoss), [`ClusteringLoss`](loss::ClusteringLoss), [`ConstraintLoss`](loss::ConstraintLoss) |
 //! | training phases and schedules | [`train`] | [`ScdccConfig`](train::ScdccConfig), [`DescConfig`](train::DescConfig), [`SelfTraining`](train::SelfTraining) |
 //! | fitted model and results | [`model`] | [`FittedModel`](model::FittedModel), [`Fit`](model::Fit), [`Assignment`](model::Assignment), [`Status`](model::Status) |
 //! | agreement with known groups | [`metrics`] | [`adjusted_rand_index`](metrics::adjusted_rand_index), [`silhouette`](metrics::silhouette()) |
@@ -71,8 +71,8 @@
 //! | projections, pictures, a report | [`view`] | [`projection::pca`](view::projection::pca); more with the features `tsne`, `umap`, `plot` |
 //!
 //! Beneath them: [`kernel`] (likelihoods, special functions), [`optim`] (optimizers), [`random`]
-//! (random streams), [`device`] (devices by name), [`error`]. [`prelude`] holds what most programs
-//! need.
+//! (random streams), [`tensors`] (matrices as tensors), [`device`] (devices by name), [`error`].
+//! [`prelude`] holds what most programs need.
 //!
 //! # Backends
 //!
@@ -147,7 +147,9 @@ pub mod pairs;
 pub mod prelude;
 pub mod preprocess;
 pub mod random;
+mod selection;
 pub mod start;
+pub mod tensors;
 pub mod train;
 pub mod view;
 

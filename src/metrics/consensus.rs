@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use super::agreement::adjusted_rand_index;
 use super::assignment::match_clusters;
 use crate::error::{Error, Result};
+use crate::selection::argmax;
 
 /// What several clusterings of the same cells agree on.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,12 +62,7 @@ pub fn consensus(labelings: &[Vec<usize>]) -> Result<Consensus> {
         sums[a] += agreement;
         sums[b] += agreement;
     }
-    let medoid = (0..count).fold(
-        0,
-        |best, next| {
-            if sums[next] > sums[best] { next } else { best }
-        },
-    );
+    let medoid = argmax(&sums);
     let reference = &labelings[medoid];
     let clusters = reference.iter().max().map_or(0, |&last| last + 1);
     let mut votes = vec![0u32; cells * clusters];

@@ -1,7 +1,6 @@
 //! Initial centroids of the clusters that self-training refines.
 
 use ndarray::{Array2, ArrayView2, Axis};
-use rand::seq::index;
 use serde::{Deserialize, Serialize};
 
 use super::communities::several_communities;
@@ -11,7 +10,8 @@ use super::stable::{StableGraphConfig, stable_communities};
 use crate::error::{ParameterError, Result};
 use crate::graph::points::{check_embedding, means};
 use crate::graph::{GraphConfig, cell_graph};
-use crate::random::{Purpose, stream};
+use crate::random::{Purpose, stream, subsample};
+use crate::selection::match_greedily;
 
 /// Where initial centroids come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -92,24 +92,18 @@ impl InitialCentroids {
                 )
             })
             .collect();
-        let mut pairs = Vec::new();
-        for (group, mean) in group_means.iter().enumerate() {
-            for (cluster, centroid) in self.centroids.rows().into_iter().enumerate() {
-                let squares = mean.row(0).into_iter().zip(centroid);
-                let distance: f64 = squares.map(|(a, b)| f64::from(a - b).powi(2)).sum();
-                pairs.push((distance, group, cluster));
-            }
-        }
-        pairs.sort_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
-        let mut placed = vec![false; groups.len()];
-        let mut taken = vec![false; self.centroids.nrows()];
-        for (_, group, cluster) in pairs {
-            if !placed[group] && !taken[cluster] {
-                (placed[group], taken[cluster]) = (true, true);
-                self.centroids
-                    .row_mut(cluster)
-                    .assign(&group_means[group].row(0));
-            }
+        let distances: Array2<f64> = Array2::from_shape_fn(
+            (groups.len(), self.centroids.nrows()),
+            |(group, cluster)| {
+                let (mean, centroid) = (group_means[group].row(0), self.centroids.row(cluster));
+                let squares = mean.into_iter().zip(centroid);
+                squares.map(|(a, b)| f64::from(a - b).powi(2)).sum()
+            },
+        );
+        for (group, cluster) in match_greedily(distances.view()) {
+            self.centroids
+                .row_mut(cluster)
+                .assign(&group_means[group].row(0));
         }
         tracing::info!(
             groups = groups.len(),
@@ -217,9 +211,7 @@ fn graph_cells(cells: usize, limit: usize, seed: u64) -> Option<Vec<usize>> {
         "building the cell graph on a subsample"
     );
     let mut random = stream(seed, Purpose::Subsample, 0, 0);
-    let mut chosen = index::sample(&mut random, cells, limit).into_vec();
-    chosen.sort_unstable();
-    Some(chosen)
+    Some(subsample(&mut random, cells, limit))
 }
 
 /// Centroids of communities; where they were found among a subsample of the cells, the others go to

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{ParameterError, Result};
 use crate::graph::points::means;
 use crate::graph::{Graph, GraphConfig, find_communities};
+use crate::selection::median;
 
 /// Settings of the search for rare groups.
 ///
@@ -247,15 +248,6 @@ fn silhouette(
         0.0 => 0.0,
         larger if larger.is_infinite() => 0.0,
         larger => (other - own) / larger,
-    }
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    match sorted.len() {
-        0 => 0.0,
-        count => (sorted[(count - 1) / 2] + sorted[count / 2]) / 2.0,
     }
 }
 

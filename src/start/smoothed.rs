@@ -9,6 +9,7 @@ use crate::error::{ParameterError, Result};
 use crate::graph::{
     NeighborAverage, Neighbors, check_resolution, connectivities, modularity, nearest_neighbors,
 };
+use crate::selection::argmax;
 
 /// Settings of the smoothed k-means start.
 ///
@@ -176,13 +177,7 @@ fn most_modular(mut runs: Vec<KMeans>, neighbors: &Neighbors, resolution: f64) -
         .par_iter()
         .map(|run| modularity(&graph, &run.labels, resolution))
         .collect::<Result<Vec<f64>>>()?;
-    let mut best = 0;
-    for (run, modularity) in modularities.iter().enumerate() {
-        if *modularity > modularities[best] {
-            best = run;
-        }
-    }
-    Ok(runs.swap_remove(best))
+    Ok(runs.swap_remove(argmax(modularities)))
 }
 
 #[cfg(test)]

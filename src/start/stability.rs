@@ -1,14 +1,13 @@
 //! How well an embedding separates its clusters.
 
 use ndarray::{ArrayView2, Axis};
-use rand::seq::index;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::centroids::{CentroidStart, initial_centroids};
 use crate::error::{Error, ParameterError, Result};
 use crate::metrics::best_jaccard;
-use crate::random::{Purpose, stream};
+use crate::random::{Purpose, stream, subsample};
 
 /// Settings of [`cluster_stability`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -116,8 +115,7 @@ pub fn cluster_stability(
         .into_par_iter()
         .map(|number| {
             let mut random = stream(seed, Purpose::Subsample, number, 2);
-            let mut chosen = index::sample(&mut random, cells, count).into_vec();
-            chosen.sort_unstable();
+            let chosen = subsample(&mut random, cells, count);
             let subsample = embedding.select(Axis(0), &chosen);
             let found =
                 match initial_centroids(subsample.view(), &config.start, seed.wrapping_add(number))

@@ -1,7 +1,6 @@
 //! Communities at the resolution that the data themselves prefer.
 
 use ndarray::{ArrayView2, Axis};
-use rand::seq::index;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +11,7 @@ use crate::graph::{
     Graph, GraphConfig, cell_graph, check_resolution, find_communities, nearest_neighbors,
 };
 use crate::metrics::{adjusted_rand_index, silhouette};
-use crate::random::{Purpose, stream};
+use crate::random::{Purpose, stream, subsample};
 
 /// Settings of the stable graph start: communities of the cell graph, at a resolution that is
 /// chosen and need not be given.
@@ -184,8 +183,7 @@ pub(super) fn stable_communities(
     let settings = config.graph_for(cells);
     let (graph, resolution) = if cells > config.max_cells {
         let mut random = stream(seed, Purpose::Subsample, 0, 1);
-        let mut chosen = index::sample(&mut random, cells, config.max_cells).into_vec();
-        chosen.sort_unstable();
+        let chosen = subsample(&mut random, cells, config.max_cells);
         let subsample = embedding.select(Axis(0), &chosen);
         let (_, resolution) = stable_resolution(subsample.view(), config, &settings, seed)?;
         (cell_graph(embedding, &settings)?, resolution)
@@ -277,8 +275,7 @@ impl Subgraphs {
         let count = ((cells as f64 * config.fraction).round() as usize).clamp(1, cells);
         let subgraphs = (0..config.subsamples as u64).into_par_iter().map(|number| {
             let mut random = stream(seed, Purpose::Subsample, 1 + number, 1);
-            let mut chosen = index::sample(&mut random, cells, count).into_vec();
-            chosen.sort_unstable();
+            let chosen = subsample(&mut random, cells, count);
             let subgraph = graph.among(&chosen);
             (chosen, subgraph)
         });
