@@ -13,6 +13,23 @@ use crate::error::ParameterError;
 /// methods, [`Preprocess::scdcc_reference`] and [`Preprocess::desc_reference`] are the published
 /// recipes; every step can be changed with a `with_*` method.
 ///
+/// # Recipes
+///
+/// | | `scdcc` | `scdcc_reference` | `desc` | `desc_reference` |
+/// |---|---|---|---|---|
+/// | [fewest counts of a gene](Self::with_min_counts_per_gene) | 1 | 1 | 1 | 1 |
+/// | [fewest cells of a gene](Self::with_min_cells_per_gene) | 0 | 0 | 0 | 0 |
+/// | [fewest counts of a cell](Self::with_min_counts_per_cell) | 1 | 1 | 1 | 1 |
+/// | [fewest genes of a cell](Self::with_min_genes_per_cell) | 0 | 0 | 0 | 0 |
+/// | [total of a cell](Self::with_target_sum) | median | median | median | 10000 |
+/// | [genes](Self::with_variable_genes) | all | all | 2000 | 2000 |
+/// | [divided by the standard deviation to the power of](Self::with_scaling) | 0.5 | 1 | 0.5 | 1 |
+/// | [brought to a mean variance of 1](Self::with_scaling) | yes | no | yes | no |
+/// | [cut off](Self::with_scaling) | none | none | none | ±6 |
+/// | [fractional counts](Self::with_allow_fractional) | no | no | no | no |
+///
+/// All of them subtract the mean of each gene.
+///
 /// ```
 /// use celldec::counts::CountMatrix;
 /// use celldec::preprocess::Preprocess;
@@ -27,7 +44,7 @@ use crate::error::ParameterError;
 /// assert_eq!(cells.size_factors(), &[1.0, 0.5, 2.0]); // totals 4, 2, 8 over their median
 ///
 /// let mut row = vec![0.0; cells.genes()];
-/// cells.fill_input(0, &mut row)?; // what the network sees: z-scores of log1p values
+/// cells.fill_input(0, &mut row)?; // what the network sees: scaled log1p values
 /// cells.fill_counts(0, &mut row)?; // what the loss sees: raw counts
 /// assert_eq!(row, [1.0, 3.0]);
 /// # Ok::<(), celldec::Error>(())
@@ -63,7 +80,7 @@ impl Default for Preprocess {
 impl Preprocess {
     /// The preprocessing of the default scDCC: genes, then cells, without counts are dropped; size
     /// factor = cell total / median total; log1p; [square-root scaling](Scaling::square_root) per
-    /// gene; no clipping, all genes.
+    /// gene; no clipping, all genes. All recipes side by side: [above](Self#recipes).
     pub fn scdcc() -> Self {
         Self {
             scaling: Some(Scaling::square_root()),
@@ -108,51 +125,49 @@ impl Preprocess {
         }
     }
 
-    /// Drops genes with a smaller total count (default 1).
+    /// Drops genes with a smaller total count; 0 keeps all.
     pub fn with_min_counts_per_gene(mut self, counts: f64) -> Self {
         self.min_counts_per_gene = counts;
         self
     }
 
-    /// Drops genes with a count in fewer cells (default 0: off).
+    /// Drops genes with a count in fewer cells; 0 keeps all.
     pub fn with_min_cells_per_gene(mut self, cells: usize) -> Self {
         self.min_cells_per_gene = cells;
         self
     }
 
-    /// Drops cells with a smaller total count (default 1).
+    /// Drops cells with a smaller total count; with 0, a cell without counts is an error.
     pub fn with_min_counts_per_cell(mut self, counts: f64) -> Self {
         self.min_counts_per_cell = counts;
         self
     }
 
-    /// Drops cells with counts in fewer genes (default 0: off).
+    /// Drops cells with counts in fewer genes; 0 keeps all.
     pub fn with_min_genes_per_cell(mut self, genes: usize) -> Self {
         self.min_genes_per_cell = genes;
         self
     }
 
-    /// What the counts of each cell are normalised to (default: the median for
-    /// [`scdcc`](Self::scdcc), 10 000 for [`desc`](Self::desc)).
+    /// What the counts of each cell are normalised to before log1p.
     pub fn with_target_sum(mut self, target_sum: TargetSum) -> Self {
         self.target_sum = target_sum;
         self
     }
 
-    /// Which genes are kept by their variability (default: all for [`scdcc`](Self::scdcc), 2000
-    /// for [`desc`](Self::desc)).
+    /// Which genes are kept by their variability; `None`: all.
     pub fn with_variable_genes(mut self, variable_genes: impl Into<Option<VariableGenes>>) -> Self {
         self.variable_genes = variable_genes.into();
         self
     }
 
-    /// How genes are scaled (default: z-score, clipped to ±6 for [`desc`](Self::desc)).
+    /// How genes are scaled after log1p; `None`: not at all.
     pub fn with_scaling(mut self, scaling: impl Into<Option<Scaling>>) -> Self {
         self.scaling = scaling.into();
         self
     }
 
-    /// Whether values that are not integers are accepted (default: no).
+    /// Whether values that are not integers are accepted.
     pub fn with_allow_fractional(mut self, allow: bool) -> Self {
         self.allow_fractional = allow;
         self
