@@ -50,9 +50,10 @@ impl Neighbors {
             NeighborAverage::Symmetric => true,
             NeighborAverage::ByHubness => self.hubness() > 1.0,
         };
-        match symmetric {
-            true => self.average_symmetric(values),
-            false => self.average(values),
+        if symmetric {
+            self.average_symmetric(values)
+        } else {
+            self.average(values)
         }
     }
 
