@@ -8,8 +8,8 @@ mod threads;
 
 use std::hint::black_box;
 
-use celldec::cluster::KMeansConfig;
 use celldec::random::{Purpose, stream};
+use celldec::start::KMeansConfig;
 use criterion::{Criterion, criterion_group, criterion_main};
 use ndarray::Array2;
 use rand_distr::{Distribution, StandardNormal};

@@ -7,7 +7,7 @@ mod threads;
 
 use std::hint::black_box;
 
-use celldec::cluster::nearest_neighbors;
+use celldec::graph::nearest_neighbors;
 use criterion::{Criterion, criterion_group, criterion_main};
 
 use embedding::{DIMENSIONS, simulated_embedding};

@@ -264,9 +264,10 @@ impl<'a> Batches<'a> {
     }
 
     fn clean(&self, cells: &CellRows<'_>, rows: &[usize]) -> CleanRows {
-        match self.sparse {
-            true => CleanRows::Sparse(cells.sparse_input(rows)),
-            false => CleanRows::Dense(self.read_input(cells, rows)),
+        if self.sparse {
+            CleanRows::Sparse(cells.sparse_input(rows))
+        } else {
+            CleanRows::Dense(self.read_input(cells, rows))
         }
     }
 

@@ -60,8 +60,10 @@
 //! | preprocessing | [`preprocess`] | [`Preprocess`](preprocess::Preprocess), [`Cells`](preprocess::Cells) |
 //! | minibatches, their order, noise | [`batches`] | [`Batches`](batches::Batches), [`Corruption`](batches::Corruption) |
 //! | modules | [`nn`] | [`Autoencoder`](nn::Autoencoder), [`ReconstructionHead`](nn::ReconstructionHead), [`ClusteringLayer`](nn::ClusteringLayer) |
+//! | neighbours of cells, their graph, its communities | [`graph`] | [`GraphConfig`](graph::GraphConfig), [`EmbeddedCells`](graph::EmbeddedCells) |
+//! | where clusters begin | [`start`] | [`CentroidStart`](start::CentroidStart) |
+//! | pairs of cells that belong together or apart | [`pairs`] | [`ConstraintPairs`](pairs::ConstraintPairs) |
 //! | losses | [`loss`] | [`ReconstructionLoss`](loss::ReconstructionLoss), [`ClusteringLoss`](loss::ClusteringLoss), [`ConstraintLoss`](loss::ConstraintLoss) |
-//! | where clusters begin | [`cluster`] | [`CentroidStart`](cluster::CentroidStart) |
 //! | training phases and schedules | [`train`] | [`ScdccConfig`](train::ScdccConfig), [`DescConfig`](train::DescConfig), [`SelfTraining`](train::SelfTraining) |
 //! | fitted model and results | [`model`] | [`FittedModel`](model::FittedModel), [`Fit`](model::Fit), [`Assignment`](model::Assignment), [`Status`](model::Status) |
 //! | agreement with known groups | [`metrics`] | [`adjusted_rand_index`](metrics::adjusted_rand_index), [`silhouette`](metrics::silhouette()) |
@@ -69,8 +71,8 @@
 //! | projections, pictures, a report | [`view`] | [`projection::pca`](view::projection::pca); more with the features `tsne`, `umap`, `plot` |
 //!
 //! Beneath them: [`kernel`] (likelihoods, special functions), [`optim`] (optimizers), [`random`]
-//! (random streams), [`device`] (devices by name), [`error`]. [`prelude`] holds what most programs
-//! need.
+//! (random streams), [`tensors`] (matrices as tensors), [`device`] (devices by name), [`error`].
+//! [`prelude`] holds what most programs need.
 //!
 //! # Backends
 //!
@@ -128,11 +130,11 @@ compile_error!(
 pub use burn;
 
 pub mod batches;
-pub mod cluster;
 pub mod counts;
 pub mod device;
 pub mod error;
 mod exact;
+pub mod graph;
 pub mod io;
 pub mod kernel;
 pub mod loss;
@@ -141,9 +143,13 @@ pub mod metrics;
 pub mod model;
 pub mod nn;
 pub mod optim;
+pub mod pairs;
 pub mod prelude;
 pub mod preprocess;
 pub mod random;
+mod selection;
+pub mod start;
+pub mod tensors;
 pub mod train;
 pub mod view;
 

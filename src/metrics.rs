@@ -1,10 +1,12 @@
 //! How well a clustering agrees with known groups, and how well it separates the cells.
+//! [`consensus`] says what several clusterings agree on.
 //!
 //! Labels are `&[usize]`, one per cell; only which cells share a label matters, so gaps are fine.
 //! [`encode_labels`] makes them from names. The definitions are scikit-learn's.
 
 mod agreement;
 mod assignment;
+mod consensus;
 mod contingency;
 mod silhouette;
 
@@ -13,6 +15,8 @@ pub use agreement::{
     normalized_mutual_information, v_measure,
 };
 pub use assignment::{clustering_accuracy, match_clusters};
+pub(crate) use consensus::best_jaccard;
+pub use consensus::{Consensus, consensus};
 pub use silhouette::{silhouette, silhouette_samples};
 
 /// Numbers labels of any type by their sorted distinct values; returns the numbers `[cells]` and

@@ -6,6 +6,7 @@
 
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
+use rand::seq::index;
 
 /// What random numbers are used for; part of a stream's address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -57,4 +58,14 @@ pub fn stream(seed: u64, purpose: Purpose, epoch: u64, index: u64) -> ChaCha8Rng
         slot.copy_from_slice(&word.to_le_bytes());
     }
     ChaCha8Rng::from_seed(key)
+}
+
+/// `count` of the numbers below `total`, drawn at random without repetition, rising.
+///
+/// # Panics
+/// When `count` exceeds `total`.
+pub(crate) fn subsample(random: &mut ChaCha8Rng, total: usize, count: usize) -> Vec<usize> {
+    let mut chosen = index::sample(random, total, count).into_vec();
+    chosen.sort_unstable();
+    chosen
 }

@@ -19,7 +19,7 @@ fn groups(cells: usize) -> (Array2<f32>, Vec<usize>) {
 mod projections {
     use super::groups;
     use celldec::Error;
-    use celldec::cluster::nearest_neighbors;
+    use celldec::graph::nearest_neighbors;
     use celldec::view::projection::Projection;
     use ndarray::{Array2, ArrayView2};
 

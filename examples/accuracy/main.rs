@@ -18,10 +18,10 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
-use celldec::cluster::KMeansConfig;
 use celldec::metrics;
 use celldec::prelude::*;
 use celldec::preprocess::{PrincipalComponents, Scaling};
+use celldec::start::KMeansConfig;
 use clap::{Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
 

@@ -11,14 +11,15 @@ use std::path::PathBuf;
 
 use burn::module::Module;
 use celldec::batches::Batches;
-use celldec::cluster::{
-    CommunityMethod, Graph, KMeans, KMeansConfig, Neighbors, connectivities, find_communities,
-    modularity, nearest_neighbors,
+use celldec::graph::{
+    CommunityMethod, Graph, Neighbors, connectivities, find_communities, modularity,
+    nearest_neighbors,
 };
 use celldec::metrics::{adjusted_rand_index, encode_labels};
 use celldec::model::evaluate;
 use celldec::prelude::*;
 use celldec::random::{Purpose, stream};
+use celldec::start::{KMeans, KMeansConfig};
 use celldec::train::TrainingRun;
 use clap::{Parser, ValueEnum};
 use ndarray::Array2;
@@ -52,8 +53,8 @@ struct Arguments {
     /// Resolutions of the graph communities.
     #[arg(long, value_delimiter = ',', default_values_t = [0.1, 0.2, 0.3, 0.5, 0.8])]
     resolutions: Vec<f64>,
-    /// Neighbourhoods of the graph, the cell itself included.
-    #[arg(long, value_delimiter = ',', default_values_t = [15, 30])]
+    /// Numbers of neighbours of a cell in the graph.
+    #[arg(long, value_delimiter = ',', default_values_t = [14, 29])]
     neighbors: Vec<usize>,
 }
 
@@ -256,14 +257,14 @@ fn compare_graphs(
     seed: u64,
     table: &mut Table,
 ) -> celldec::Result<()> {
-    for &size in &arguments.neighbors {
-        let neighbors: Neighbors = nearest_neighbors(embedding.view(), size - 1)?;
+    for &count in &arguments.neighbors {
+        let neighbors: Neighbors = nearest_neighbors(embedding.view(), count)?;
         let graph = connectivities(&neighbors)?;
         for &resolution in &arguments.resolutions {
             let labels = find_communities(&graph, resolution, CommunityMethod::Leiden, seed)?;
             let clusters = labels.iter().max().map_or(0, |&last| last + 1);
             table.add(
-                format!("Leiden at {resolution}, {size} neighbours"),
+                format!("Leiden at {resolution}, {count} neighbours"),
                 adjusted_rand_index(truth, &labels)?,
                 clusters as f64,
             );

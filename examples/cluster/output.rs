@@ -4,9 +4,9 @@ use std::path::Path;
 #[cfg(feature = "h5ad")]
 use std::path::PathBuf;
 
-use celldec::cluster::Consensus;
 use celldec::io::{write_columns_csv, write_matrix_csv};
 use celldec::markers::{ClusterMarkers, MarkerConfig, write_markers_csv};
+use celldec::metrics::Consensus;
 use celldec::nn::ReconstructionHead;
 use celldec::prelude::*;
 use ndarray::ArrayView2;

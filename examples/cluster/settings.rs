@@ -1,7 +1,7 @@
 //! From the command line to the settings of preprocessing and training.
 
-use celldec::cluster::{CentroidStart, KMeansConfig};
 use celldec::prelude::*;
+use celldec::start::{CentroidStart, KMeansConfig};
 
 use crate::arguments::{Arguments, Method, Preset};
 

@@ -20,9 +20,10 @@ pub(crate) enum Workers {
 impl Workers {
     /// What suits steps on a device.
     pub fn of(device: &Device) -> Self {
-        match computes_on(device) {
-            true => Self::Team,
-            false => Self::Ahead,
+        if computes_on(device) {
+            Self::Team
+        } else {
+            Self::Ahead
         }
     }
 }

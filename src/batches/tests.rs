@@ -141,9 +141,10 @@ fn a_reconstruction_reads_what_it_needs() {
                 close(inputs.clean, &clean);
                 close(inputs.corrupted, &corrupted);
                 let input = values(inputs.batch.input);
-                match target.input() {
-                    true => assert_eq!(input, clean),
-                    false => assert!(input.len() == 1 && input[0].is_nan()),
+                if target.input() {
+                    assert_eq!(input, clean);
+                } else {
+                    assert!(input.len() == 1 && input[0].is_nan());
                 }
                 let counts = values(inputs.batch.counts);
                 assert_eq!(counts.len() == clean.len(), target.counts());

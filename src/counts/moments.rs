@@ -90,9 +90,10 @@ impl MomentSums {
                 let mean = sum / n;
                 let variance = (square - n * mean * mean) / (n - 1.0).max(1.0);
                 let excess = variance - mean * inverse;
-                let dispersion = match excess > 0.0 {
-                    true => (mean * mean / excess).min(POISSON),
-                    false => POISSON,
+                let dispersion = if excess > 0.0 {
+                    (mean * mean / excess).min(POISSON)
+                } else {
+                    POISSON
                 };
                 (mean as f32, dispersion as f32)
             })

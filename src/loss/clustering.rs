@@ -3,8 +3,8 @@
 use burn::tensor::Tensor;
 
 use super::combine::{Sum, Weighted};
-use crate::cluster::EmbeddedCells;
 use crate::error::Result;
+use crate::graph::EmbeddedCells;
 
 /// From the soft assignment of all cells to a target, and from a batch to its distance from the
 /// target.

@@ -6,8 +6,8 @@ use super::clustering::ClusteringLoss;
 use super::constraint::ConstraintLoss;
 use super::reconstruction::ReconstructionLoss;
 use crate::batches::{Batch, ReconstructionTarget};
-use crate::cluster::EmbeddedCells;
 use crate::error::Result;
+use crate::graph::EmbeddedCells;
 use crate::nn::HeadOutput;
 
 /// A loss times a weight.

@@ -3,8 +3,8 @@
 use burn::tensor::{Tensor, TensorData};
 
 use super::clustering::ClusteringLoss;
-use crate::cluster::{EmbeddedCells, NeighborAverage};
 use crate::error::Result;
+use crate::graph::{EmbeddedCells, NeighborAverage};
 use crate::model::tensor_to_array;
 
 /// A [`ClusteringLoss`] whose target comes from soft assignments averaged over the
@@ -92,7 +92,7 @@ mod tests {
     use burn::tensor::Device;
 
     use super::*;
-    use crate::cluster::NeighborMemory;
+    use crate::graph::NeighborMemory;
     use crate::loss::KlSelfTraining;
 
     fn values(tensor: Tensor<2>) -> Vec<f32> {

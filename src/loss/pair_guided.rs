@@ -4,9 +4,11 @@ use burn::tensor::{Device, Tensor, TensorData};
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 
 use super::clustering::ClusteringLoss;
-use crate::cluster::{EmbeddedCells, FEWEST_KNOWN, PairField, SoftmaxRegression, pair_groups};
 use crate::error::{ParameterError, Result};
+use crate::graph::EmbeddedCells;
 use crate::model::tensor_to_array;
+use crate::pairs::{PairField, SoftmaxRegression, pair_groups};
+use crate::start::FEWEST_KNOWN;
 
 /// How often paired cells and the classifier learned from them inform each other.
 const ROUNDS: usize = 2;
@@ -222,7 +224,7 @@ mod tests {
     use rand::RngExt;
 
     use super::*;
-    use crate::cluster::NeighborMemory;
+    use crate::graph::NeighborMemory;
     use crate::loss::KlSelfTraining;
     use crate::random::{Purpose, stream};
 

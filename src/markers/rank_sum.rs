@@ -38,9 +38,10 @@ impl RankSums {
     pub fn test(&self, group: usize, groups: &Groups, tie_correct: bool) -> (f64, f64) {
         let cells = groups.cells() as f64;
         let inside = groups.sizes()[group] as f64;
-        let correction = match tie_correct {
-            true => 1.0 - self.ties / cubed_less_itself(groups.cells()),
-            false => 1.0,
+        let correction = if tie_correct {
+            1.0 - self.ties / cubed_less_itself(groups.cells())
+        } else {
+            1.0
         };
         let variance = correction * inside * (cells - inside) * (cells + 1.0) / 12.0;
         let score = (self.sums[group] - inside * (cells + 1.0) / 2.0) / variance.sqrt();

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::evaluate::{Evaluation, hard_labels};
 use super::fitted::FittedModel;
 use super::history::EpochRecord;
-use crate::cluster::InitialCentroids;
 use crate::nn::ReconstructionHead;
+use crate::start::InitialCentroids;
 
 /// Cells assigned to clusters.
 ///

@@ -2,10 +2,11 @@
 
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
-use burn::tensor::{Device, Tensor, TensorData, activation};
+use burn::tensor::{Device, Tensor, activation};
 use ndarray::ArrayView2;
 
 use crate::error::ParameterError;
+use crate::tensors::array_to_tensor;
 
 /// How the similarity of a cell to a centroid falls with their distance.
 #[derive(Config, Debug, PartialEq)]
@@ -92,13 +93,8 @@ impl ClusteringLayer {
         kernel: SimilarityKernel,
         device: &Device,
     ) -> Self {
-        let (clusters, latent) = centroids.dim();
-        let values: Vec<f32> = centroids.iter().copied().collect();
         Self {
-            centroids: Param::from_tensor(Tensor::from_data(
-                TensorData::new(values, [clusters, latent]),
-                device,
-            )),
+            centroids: Param::from_tensor(array_to_tensor(centroids, device)),
             kernel,
         }
     }

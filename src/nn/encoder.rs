@@ -32,9 +32,10 @@ impl EncoderConfig {
     /// Creates the encoder.
     pub fn init(&self, device: &Device) -> Encoder {
         // With a skip connection the latent activation follows the sum.
-        let last = match self.linear_skip {
-            true => Activation::Linear,
-            false => self.latent_activation,
+        let last = if self.linear_skip {
+            Activation::Linear
+        } else {
+            self.latent_activation
         };
         Encoder {
             layers: stack(
@@ -102,6 +103,11 @@ impl Encoder {
             Some((projection, activation)) => activation.forward(latent + projection),
             None => latent,
         }
+    }
+
+    /// Width of the latent space: that of the last layer, 0 for an encoder without layers.
+    pub fn latent(&self) -> usize {
+        self.layers.last().map_or(0, Dense::outputs)
     }
 
     /// Activation of the latent space.

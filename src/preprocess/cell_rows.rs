@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::cells::Cells;
+use super::input_scale::InputScale;
 use super::stored::LoadedRows;
 use crate::counts::CountMatrix;
 use crate::kernel::sparse::{Entry, SparseInput};
@@ -10,7 +10,7 @@ use crate::kernel::sparse::{Entry, SparseInput};
 /// Preprocessed cells whose counts, or those of some of them, are in memory.
 #[derive(Debug, Clone)]
 pub(crate) struct CellRows<'a> {
-    cells: &'a Cells,
+    scale: &'a InputScale,
     counts: RowCounts<'a>,
 }
 
@@ -22,13 +22,13 @@ pub(super) enum RowCounts<'a> {
 }
 
 impl<'a> CellRows<'a> {
-    pub(super) fn new(cells: &'a Cells, counts: RowCounts<'a>) -> Self {
-        Self { cells, counts }
+    pub(super) fn new(scale: &'a InputScale, counts: RowCounts<'a>) -> Self {
+        Self { scale, counts }
     }
 
-    /// The cells that these are rows of.
-    pub fn cells(&self) -> &'a Cells {
-        self.cells
+    /// Number of genes the network sees.
+    pub fn genes(&self) -> usize {
+        self.scale.genes()
     }
 
     /// Genes and raw counts of a cell.
@@ -41,14 +41,14 @@ impl<'a> CellRows<'a> {
 
     /// Writes the scaled network input of a cell into `row` `[genes]`.
     pub fn fill_input(&self, cell: usize, row: &mut [f32]) {
-        row.copy_from_slice(self.cells.input_at_zeros(cell));
+        row.copy_from_slice(self.scale.input_at_zeros(cell));
         self.set_input_at_counts(cell, row);
     }
 
     /// Overwrites the network input of a cell where a count is stored.
     pub fn set_input_at_counts(&self, cell: usize, row: &mut [f32]) {
         let counts = self.counts_of(cell);
-        self.cells
+        self.scale
             .for_each_input(cell, counts, |gene, input| row[gene] = input);
     }
 
@@ -65,36 +65,30 @@ impl<'a> CellRows<'a> {
         // Only the bases that these cells have, in the order in which they come.
         let mut used: Vec<usize> = Vec::new();
         let base_of_row = cells.iter().map(|&cell| {
-            let scaler = self.cells.scaler_index(cell);
-            let known = used.iter().position(|&other| other == scaler);
+            let kind = self.scale.kind_of(cell);
+            let known = used.iter().position(|&other| other == kind);
             known.unwrap_or_else(|| {
-                used.push(scaler);
+                used.push(kind);
                 used.len() - 1
             })
         });
         let base_of_row = base_of_row.collect();
-        let zeros = |&scaler: &usize| self.cells.zeros_of(scaler);
+        let zeros = |&kind: &usize| self.scale.zeros_of(kind);
         let bases = used.iter().map(zeros).collect::<Vec<_>>().concat();
         let lengths = cells.iter().map(|&cell| self.counts_of(cell).0.len());
-        SparseInput::new(
-            self.cells.genes(),
-            bases,
-            base_of_row,
-            lengths,
-            |row, entries| {
-                let zeros = self.cells.input_at_zeros(cells[row]);
-                let counts = self.counts_of(cells[row]);
-                let mut entries = entries.iter_mut();
-                self.cells
-                    .for_each_input(cells[row], counts, |gene, input| {
-                        if let Some(entry) = entries.next() {
-                            *entry = Entry {
-                                index: gene as u32,
-                                value: input - zeros[gene],
-                            };
-                        }
-                    });
-            },
-        )
+        SparseInput::new(self.genes(), bases, base_of_row, lengths, |row, entries| {
+            let zeros = self.scale.input_at_zeros(cells[row]);
+            let counts = self.counts_of(cells[row]);
+            let mut entries = entries.iter_mut();
+            self.scale
+                .for_each_input(cells[row], counts, |gene, input| {
+                    if let Some(entry) = entries.next() {
+                        *entry = Entry {
+                            index: gene as u32,
+                            value: input - zeros[gene],
+                        };
+                    }
+                });
+        })
     }
 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use ndarray::{Array2, Axis};
 
-use super::FilterReport;
+use super::batch_labels::BatchLabels;
 use super::cell_rows::{CellRows, RowCounts};
+use super::filter::FilterReport;
 use super::fingerprint::{CachedFingerprint, Fingerprint};
-use super::fitted::{BatchLabels, FittedPreprocess, GeneStatistics};
+use super::fitted::FittedPreprocess;
+use super::input_scale::InputScale;
 use super::normalize::size_factors;
-use super::scaler::{Logarithms, Scaler};
 use super::stored::{LoadedRows, Stored};
 use crate::counts::{CountMatrix, GeneMoments, MomentSums};
 use crate::error::{Error, Result};
@@ -44,16 +45,11 @@ const BUFFER_BYTES: f64 = 256.0 * 1024.0 * 1024.0;
 pub struct Cells {
     preprocessing: FittedPreprocess,
     counts: Stored,
-    /// Total count of each cell, of genes that passed the filters `[cells]`.
-    totals: Vec<f64>,
-    /// How values become inputs, one for every kind of cell.
-    scalers: Vec<Scaler>,
-    /// Which of `scalers` each batch uses; one entry when there are no batches.
-    scaler_of_batch: Vec<usize>,
+    /// How counts become inputs.
+    scale: InputScale,
     size_factors: Vec<f32>,
     kept_cells: Vec<usize>,
     kept_genes: Vec<Option<usize>>,
-    batches: Option<BatchLabels>,
     report: FilterReport,
     fingerprint: CachedFingerprint,
     /// Cells in memory at a time; `None`: by default.
@@ -80,41 +76,12 @@ impl Cells {
         batches: Option<BatchLabels>,
         report: FilterReport,
     ) -> Self {
-        let statistics: Vec<&GeneStatistics> = match &batches {
-            None => vec![preprocessing.statistics()],
-            Some(labels) => labels
-                .names()
-                .iter()
-                .map(|name| preprocessing.statistics_of(name))
-                .collect(),
-        };
-        // Batches without statistics of their own share the overall ones: one scaler for all.
-        let mut distinct: Vec<&GeneStatistics> = Vec::new();
-        let scaler_of_batch: Vec<usize> = statistics
-            .into_iter()
-            .map(|statistics| {
-                let known = distinct
-                    .iter()
-                    .position(|&other| std::ptr::eq(other, statistics));
-                known.unwrap_or_else(|| {
-                    distinct.push(statistics);
-                    distinct.len() - 1
-                })
-            })
-            .collect();
-        let scalers = distinct
-            .into_iter()
-            .map(|statistics| Scaler::new(statistics, preprocessing.settings().scaling))
-            .collect();
         Self {
-            totals: totals.to_vec(),
             size_factors: size_factors(totals, preprocessing.median_total()),
-            scalers,
-            scaler_of_batch,
+            scale: InputScale::new(&preprocessing, totals, batches),
             counts,
             kept_cells,
             kept_genes,
-            batches,
             report,
             preprocessing,
             fingerprint: CachedFingerprint::default(),
@@ -124,7 +91,7 @@ impl Cells {
 
     /// Number of cells.
     pub fn cells(&self) -> usize {
-        self.totals.len()
+        self.scale.totals().len()
     }
 
     /// Number of genes the network sees.
@@ -186,7 +153,7 @@ impl Cells {
     /// Those of the source.
     pub(crate) fn rows(&self, cells: &[usize]) -> Result<CellRows<'_>> {
         Ok(match &self.counts {
-            Stored::Matrix(counts) => CellRows::new(self, RowCounts::Matrix(counts)),
+            Stored::Matrix(counts) => CellRows::new(&self.scale, RowCounts::Matrix(counts)),
             Stored::Source(counts) => {
                 let loaded = counts.load_scattered(&self.kept_cells, cells)?;
                 self.loaded_rows(Arc::new(loaded))
@@ -196,7 +163,7 @@ impl Cells {
 
     /// Rows that were [loaded](Self::load).
     pub(crate) fn loaded_rows(&self, rows: Arc<LoadedRows>) -> CellRows<'_> {
-        CellRows::new(self, RowCounts::Loaded(rows))
+        CellRows::new(&self.scale, RowCounts::Loaded(rows))
     }
 
     /// Reads rising cells that lie close together, unless they are in memory already.
@@ -257,7 +224,7 @@ impl Cells {
 
     /// Total count of each cell `[cells]`, with genes that were dropped for varying little.
     pub(crate) fn totals(&self) -> &[f64] {
-        &self.totals
+        self.scale.totals()
     }
 
     /// The preprocessing that made these cells; it prepares new ones in the same way.
@@ -280,27 +247,7 @@ impl Cells {
 
     /// What the network input of a cell would be if all its counts were zero `[genes]`.
     pub(crate) fn input_at_zeros(&self, cell: usize) -> &[f32] {
-        self.zeros_of(self.scaler_index(cell))
-    }
-
-    /// What the network input of cells of a kind is where a count is zero `[genes]`.
-    pub(super) fn zeros_of(&self, scaler: usize) -> &[f32] {
-        &self.scalers[scaler].zeros
-    }
-
-    /// Calls `f` with gene and network input of every stored count of a cell, genes rising.
-    pub(super) fn for_each_input(
-        &self,
-        cell: usize,
-        (genes, values): (&[u32], &[f32]),
-        mut f: impl FnMut(usize, f32),
-    ) {
-        let scaler = &self.scalers[self.scaler_index(cell)];
-        let mut logarithms = Logarithms::new(self.preprocessing.target_total() / self.totals[cell]);
-        for (&gene, &count) in genes.iter().zip(values) {
-            let gene = gene as usize;
-            f(gene, scaler.scale(gene, logarithms.of(count)));
-        }
+        self.scale.input_at_zeros(cell)
     }
 
     /// The scaled network input of the given cells, sparse.
@@ -312,15 +259,6 @@ impl Cells {
     /// When one of them is not below [`cells`](Self::cells), as slice indexing does.
     pub fn sparse_input(&self, cells: &[usize]) -> Result<SparseInput> {
         Ok(self.rows(cells)?.sparse_input(cells))
-    }
-
-    /// Which kind of cell a cell is, for scaling.
-    pub(super) fn scaler_index(&self, cell: usize) -> usize {
-        let batch = self
-            .batches
-            .as_ref()
-            .map_or(0, |labels| labels.codes()[cell]);
-        self.scaler_of_batch[batch]
     }
 
     /// Writes the raw counts of a cell into `row` `[genes]`.
@@ -361,12 +299,12 @@ impl Cells {
     /// Batch of each cell `[cells]` as position in [`batch_names`](Self::batch_names); `None` when
     /// no batches were given.
     pub fn batches(&self) -> Option<&[usize]> {
-        self.batches.as_ref().map(BatchLabels::codes)
+        self.scale.batches().map(BatchLabels::codes)
     }
 
     /// Labels of the batches of these cells, sorted; empty when no batches were given.
     pub fn batch_names(&self) -> &[String] {
-        self.batches.as_ref().map_or(&[], BatchLabels::names)
+        self.scale.batches().map_or(&[], BatchLabels::names)
     }
 
     /// How many cells and genes were dropped, and why.
@@ -384,7 +322,8 @@ impl Cells {
         self.visit(|cell, genes, values| {
             if let Some(row) = dense.index_axis_mut(Axis(0), cell).as_slice_mut() {
                 row.copy_from_slice(self.input_at_zeros(cell));
-                self.for_each_input(cell, (genes, values), |gene, input| row[gene] = input);
+                self.scale
+                    .for_each_input(cell, (genes, values), |gene, input| row[gene] = input);
             }
         })?;
         Ok(dense)
@@ -416,14 +355,15 @@ impl Cells {
                 indices.bytes(&gene.to_le_bytes());
                 counts.float(count);
             }
-            self.for_each_input(cell, (genes, values), |_, input| inputs.float(input));
+            self.scale
+                .for_each_input(cell, (genes, values), |_, input| inputs.float(input));
         })?;
         for part in parts {
             hash.bytes(&part.finish().to_le_bytes());
         }
         hash.number(self.stored());
-        for scaler in &self.scalers {
-            hash.floats(&scaler.zeros);
+        for zeros in self.scale.zeros() {
+            hash.floats(zeros);
         }
         hash.floats(&self.size_factors);
         hash.texts(self.cell_names());

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Preprocess;
+use super::settings::Preprocess;
 use super::survey::CellSums;
 use crate::counts::CountSource;
 use crate::error::{Error, Place, Result};
@@ -81,6 +81,15 @@ impl FilterReport {
             "preprocessed counts"
         );
     }
+}
+
+/// Refuses a source without cells or genes.
+pub(super) fn refuse_empty(source: &dyn CountSource) -> Result<()> {
+    let (cells, genes) = (source.cell_names().len(), source.gene_names().len());
+    if cells == 0 || genes == 0 {
+        return Err(Error::EmptyMatrix { cells, genes });
+    }
+    Ok(())
 }
 
 /// The cells that pass the filters, with their total counts.

@@ -3,15 +3,19 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
-use super::filter::{CellFilter, filter_cells, refuse_empty_cells};
-use super::fitted::{BatchLabels, BatchStatistics, FittedPreprocess, GeneStatistics, Learned};
+use super::batch_labels::BatchLabels;
+use super::cells::Cells;
+use super::filter::{CellFilter, FilterReport, filter_cells, refuse_empty, refuse_empty_cells};
+use super::fitted::{FittedPreprocess, Learned};
 use super::genes::GeneList;
-use super::normalize::{Part, median};
+use super::normalize::{Part, TargetSum};
+use super::settings::Preprocess;
+use super::statistics::{BatchStatistics, GeneStatistics};
 use super::stored::Input;
 use super::survey::{GeneSums, survey, survey_of};
-use super::{Cells, FilterReport, Preprocess, TargetSum};
 use crate::counts::{CountMatrix, CountSource, GeneMap};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::selection::median;
 
 impl Preprocess {
     /// Learns the preprocessing from `counts` (cells × genes) and applies it.
@@ -19,11 +23,15 @@ impl Preprocess {
     /// Genes are scaled over all cells.
     ///
     /// # Errors
-    /// - [`Error::Parameter`] for a setting outside its range,
-    /// - [`Error::EmptyMatrix`], [`Error::AllFiltered`] when there is nothing (left) to learn from,
-    /// - [`Error::FractionalCount`] for values that are not integers, unless allowed,
-    /// - [`Error::EmptyCell`] for a cell without counts that the filters do not drop,
-    /// - [`Error::VariableGenes`] when variable genes cannot be found.
+    /// - [`Error::Parameter`](crate::Error::Parameter) for a setting outside its range,
+    /// - [`Error::EmptyMatrix`](crate::Error::EmptyMatrix),
+    ///   [`Error::AllFiltered`](crate::Error::AllFiltered) when there is nothing (left) to learn
+    ///   from,
+    /// - [`Error::FractionalCount`](crate::Error::FractionalCount) for values that are not integers,
+    ///   unless allowed,
+    /// - [`Error::EmptyCell`](crate::Error::EmptyCell) for a cell without counts that the filters do
+    ///   not drop,
+    /// - [`Error::VariableGenes`](crate::Error::VariableGenes) when variable genes cannot be found.
     pub fn fit(&self, counts: &CountMatrix) -> Result<Cells> {
         self.fit_input(Input::Matrix(counts), None)
     }
@@ -34,8 +42,8 @@ impl Preprocess {
     /// New cells of a batch that was not seen here are scaled by the statistics of all cells.
     ///
     /// # Errors
-    /// As [`fit`](Self::fit), and [`Error::LengthMismatch`] when `batches` does not have one label
-    /// per cell.
+    /// As [`fit`](Self::fit), and [`Error::LengthMismatch`](crate::Error::LengthMismatch) when
+    /// `batches` does not have one label per cell.
     pub fn fit_with_batches<L: Display>(
         &self,
         counts: &CountMatrix,
@@ -176,13 +184,4 @@ impl Preprocess {
         }
         passing
     }
-}
-
-/// Refuses a source without cells or genes.
-pub(super) fn refuse_empty(source: &dyn CountSource) -> Result<()> {
-    let (cells, genes) = (source.cell_names().len(), source.gene_names().len());
-    if cells == 0 || genes == 0 {
-        return Err(Error::EmptyMatrix { cells, genes });
-    }
-    Ok(())
 }

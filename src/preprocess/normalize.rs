@@ -1,6 +1,7 @@
 //! Size factors and gene statistics, in a few passes over the sparse counts.
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::counts::{CountSource, visit_cells};
 use crate::error::Result;
@@ -17,15 +18,14 @@ const BLOCK_CELLS: usize = 256;
 /// would turn rounding into signal.
 const CONSTANT: f64 = 1e-9;
 
-/// The median, the mean of the two middle values for an even number of them; 0 for none.
-pub(super) fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    match sorted.len() {
-        0 => 0.0,
-        n if n % 2 == 1 => sorted[n / 2],
-        n => 0.5 * (sorted[n / 2 - 1] + sorted[n / 2]),
-    }
+/// What the counts of a cell are normalised to.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetSum {
+    /// The median total count of the training cells (scanpy's default).
+    Median,
+    /// A fixed total, for example 10 000.
+    Fixed(f64),
 }
 
 /// Size factors `[cells]`: totals relative to the median total.
@@ -161,13 +161,6 @@ mod tests {
 
     fn plain(_: usize) -> impl FnMut(usize, f32) -> f64 {
         |_, count| f64::from(count)
-    }
-
-    #[test]
-    fn median_of_odd_even_and_none() {
-        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
-        assert_eq!(median(&[]), 0.0);
     }
 
     #[test]

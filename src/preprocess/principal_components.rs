@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use nalgebra::{DMatrix, SymmetricEigen};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
-use rand::seq::index;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
-use super::{CellRows, Cells};
+use super::cell_rows::CellRows;
+use super::cells::Cells;
 use crate::error::{ParameterError, Result};
-use crate::random::{Purpose, stream};
+use crate::random::{Purpose, stream, subsample};
 
 /// Cells that are dense at the same time; part of the definition of the result, because sums are
 /// formed per block.
@@ -158,13 +158,11 @@ fn chosen_cells(cells: usize, seed: u64) -> Vec<usize> {
         return (0..cells).collect();
     }
     let mut random = stream(seed, Purpose::PrincipalComponents, 0, 1);
-    let mut chosen = index::sample(&mut random, cells, MOST_CELLS).into_vec();
-    chosen.sort_unstable();
-    chosen
+    subsample(&mut random, cells, MOST_CELLS)
 }
 
 fn dense(cells: &CellRows<'_>, rows: &[usize]) -> Array2<f32> {
-    let mut block = Array2::zeros((rows.len(), cells.cells().genes()));
+    let mut block = Array2::zeros((rows.len(), cells.genes()));
     for (mut values, &row) in block.rows_mut().into_iter().zip(rows) {
         if let Some(values) = values.as_slice_mut() {
             cells.fill_input(row, values);
@@ -194,7 +192,7 @@ fn sum_over_blocks(
 }
 
 fn mean_input(cells: &CellRows<'_>, rows: &[usize]) -> Array1<f32> {
-    let sum = sum_over_blocks(rows, (1, cells.cells().genes()), |rows| {
+    let sum = sum_over_blocks(rows, (1, cells.genes()), |rows| {
         dense(cells, rows).sum_axis(Axis(0)).insert_axis(Axis(0))
     });
     sum.slice(s![0, ..])

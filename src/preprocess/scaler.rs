@@ -1,7 +1,109 @@
 //! From counts to the values that the network sees.
 
-use super::fitted::GeneStatistics;
-use super::{Clip, Scaling};
+use serde::{Deserialize, Serialize};
+
+use super::statistics::GeneStatistics;
+
+/// Which scaled values are cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Clip {
+    /// Values above the limit become the limit (older scanpy; DESC's per-batch scaling).
+    Upper(f64),
+    /// Values outside ± the limit become ± the limit (scanpy since 1.9 on centred data).
+    Both(f64),
+}
+
+impl Clip {
+    pub(super) fn limit(self) -> f64 {
+        match self {
+            Self::Upper(limit) | Self::Both(limit) => limit,
+        }
+    }
+
+    /// The least and the largest value that is left.
+    fn range(self) -> (f64, f64) {
+        match self {
+            Self::Upper(limit) => (f64::NEG_INFINITY, limit),
+            Self::Both(limit) => (-limit, limit),
+        }
+    }
+}
+
+/// How the log-normalised values `v` of a gene are scaled: `(v − mean) / sd^exponent`, if asked for
+/// times one factor for all genes, then clipped. The standard deviation has `n − 1` in the
+/// denominator; a gene without variance is divided by 1.
+///
+/// The default is the plain z-score.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Scaling {
+    /// Subtract the gene's mean.
+    pub center: bool,
+    /// Power of the standard deviation to divide by: 1 is the z-score, 0 leaves the scale alone,
+    /// values between shrink the weight of rarely expressed genes.
+    pub exponent: f64,
+    /// Multiply all genes by one factor so that the mean variance of genes, before clipping,
+    /// is 1, as it is of z-scores.
+    pub unit_variance: bool,
+    /// Cut off extreme values.
+    pub clip: Option<Clip>,
+}
+
+impl Default for Scaling {
+    fn default() -> Self {
+        Self {
+            center: true,
+            exponent: 1.0,
+            unit_variance: false,
+            clip: None,
+        }
+    }
+}
+
+impl Scaling {
+    /// Centred, divided by the square root of the standard deviation, and brought to a mean
+    /// variance of 1.
+    ///
+    /// Between the z-score, which makes the noise of rarely expressed genes as loud as any signal,
+    /// and no scaling, which leaves the word to a few highly expressed genes.
+    pub fn square_root() -> Self {
+        Self {
+            exponent: 0.5,
+            unit_variance: true,
+            ..Self::default()
+        }
+    }
+
+    /// The z-score: centred, divided by the standard deviation, not clipped.
+    pub fn z_score() -> Self {
+        Self::default()
+    }
+
+    /// Whether the mean is subtracted (default: yes).
+    pub fn with_center(mut self, center: bool) -> Self {
+        self.center = center;
+        self
+    }
+
+    /// The power of the standard deviation to divide by (default 1).
+    pub fn with_exponent(mut self, exponent: f64) -> Self {
+        self.exponent = exponent;
+        self
+    }
+
+    /// Whether all genes are brought to a mean variance of 1 by one factor (default: no).
+    pub fn with_unit_variance(mut self, unit_variance: bool) -> Self {
+        self.unit_variance = unit_variance;
+        self
+    }
+
+    /// Which extreme values are cut off (default: none).
+    pub fn with_clip(mut self, clip: impl Into<Option<Clip>>) -> Self {
+        self.clip = clip.into();
+        self
+    }
+}
 
 /// Scaling of one kind of cell: `(value − centre) / divisor`, within limits.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,9 +132,10 @@ impl Scaler {
                 1.0
             }
         };
-        let common = match scaling.unit_variance {
-            true => root_mean_square(statistics.sd.iter().map(|&sd| sd / divisor(sd))),
-            false => 1.0,
+        let common = if scaling.unit_variance {
+            root_mean_square(statistics.sd.iter().map(|&sd| sd / divisor(sd)))
+        } else {
+            1.0
         };
         let genes = statistics.mean.iter().zip(&statistics.sd);
         let genes = genes.map(|(&mean, &sd)| {

@@ -169,9 +169,12 @@ impl Stored {
                 moments(part, |position| {
                     let mut logarithms = Logarithms::new(scales[positions[position]]);
                     // The value of a gene that is not used goes nowhere.
-                    move |gene, count| match is_used[gene] {
-                        true => logarithms.of(count),
-                        false => 0.0,
+                    move |gene, count| {
+                        if is_used[gene] {
+                            logarithms.of(count)
+                        } else {
+                            0.0
+                        }
                     }
                 })
             }

@@ -1,30 +1,30 @@
 //! Highly variable genes, as scanpy 1.11 finds them.
 //!
-//! Two rankings: [`seurat`] (dispersion of the normalised counts, standardised among genes of
-//! similar mean; Satija et al., Nat. Biotechnol. 2015) and [`seurat_v3`] (variance of the raw
+//! Two rankings: [`seurat_scores`] (dispersion of the normalised counts, standardised among genes of
+//! similar mean; Satija et al., Nat. Biotechnol. 2015) and [`seurat_v3_scores`] (variance of the raw
 //! counts, standardised by the loess trend over the mean; Stuart et al., Cell 2019).
 
 use serde::{Deserialize, Serialize};
 
-use super::TargetSum;
 use super::loess::loess;
-use super::normalize::{Part, median, moments};
+use super::normalize::{Part, TargetSum, moments};
 use crate::counts::{CountMatrix, visit_cells_ahead};
 use crate::error::{Error, Result};
+use crate::selection::median;
 
-/// Number of bins of the mean that [`seurat`] standardises dispersions in.
+/// Number of bins of the mean that [`seurat_scores`] standardises dispersions in.
 const MEAN_BINS: usize = 20;
 
-/// Share of the genes in each local regression of [`seurat_v3`].
+/// Share of the genes in each local regression of [`seurat_v3_scores`].
 const LOESS_SPAN: f64 = 0.3;
 
 /// How genes are ranked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Flavor {
-    /// Dispersion of the normalised counts; see [`seurat`].
+    /// Dispersion of the normalised counts; see [`seurat_scores`].
     Seurat,
-    /// Standardised variance of the raw counts; see [`seurat_v3`].
+    /// Standardised variance of the raw counts; see [`seurat_v3_scores`].
     SeuratV3,
 }
 
@@ -117,7 +117,7 @@ pub struct SeuratScores {
 /// # Errors
 /// [`Error::VariableGenes`] with fewer than two cells or genes, [`Error::EmptyCell`] for a cell
 /// without counts.
-pub fn seurat(counts: &CountMatrix, target_sum: TargetSum) -> Result<SeuratScores> {
+pub fn seurat_scores(counts: &CountMatrix, target_sum: TargetSum) -> Result<SeuratScores> {
     let totals = counts.cell_totals();
     if let Some(cell) = totals.iter().position(|&total| total <= 0.0) {
         return Err(Error::EmptyCell {
@@ -242,7 +242,7 @@ pub struct SeuratV3Scores {
 ///
 /// # Errors
 /// [`Error::VariableGenes`] with fewer than two cells or genes.
-pub fn seurat_v3(counts: &CountMatrix) -> Result<SeuratV3Scores> {
+pub fn seurat_v3_scores(counts: &CountMatrix) -> Result<SeuratV3Scores> {
     whole(counts, seurat_v3_of_part)
 }
 

@@ -14,8 +14,8 @@ use super::pretrain::{EarlyStopping, PretrainConfig, Stage, pretrain};
 use super::run::TrainingRun;
 use super::self_train::{SelfTrainConfig, SelfTraining, SelfTrainingOutcome, last_good_evaluation};
 use crate::batches::{Batches, Corruption};
-use crate::cluster::{CentroidStart, CommunityMethod, GraphConfig, StableGraphConfig};
 use crate::error::{LastGood, ParameterError, Result};
+use crate::graph::{CommunityMethod, GraphConfig};
 use crate::loss::{ClusteringLoss, GraphSmoothed, KlSelfTraining, MseLoss, ReconstructionLoss};
 use crate::model::{Evaluation, Fit, FittedModel, StopReason};
 use crate::nn::{
@@ -24,6 +24,7 @@ use crate::nn::{
 };
 use crate::optim::OptimizerConfig;
 use crate::preprocess::Cells;
+use crate::start::{CentroidStart, StableGraphConfig};
 
 /// Settings of DESC; [`init`](Self::init) makes a [`DescTrainer`].
 #[derive(Config, Debug)]
@@ -32,8 +33,9 @@ pub struct DescConfig {
     /// give more clusters.
     #[config(default = "vec![0.3]")]
     pub resolutions: Vec<f64>,
-    /// Size of a cell's neighbourhood in the graph, the cell itself included.
-    #[config(default = 20)]
+    /// Nearest neighbours of a cell in the graph, the cell itself not counted; scanpy's
+    /// `n_neighbors`, which counts it, is one more.
+    #[config(default = 19)]
     pub neighbors: usize,
     /// How communities of the graph are found.
     #[config(default = "CommunityMethod::Leiden")]
@@ -124,7 +126,7 @@ impl DescConfig {
         let descent = OptimizerConfig::Sgd { momentum: 0.9 };
         Self::new()
             .with_resolutions(vec![1.0])
-            .with_neighbors(10)
+            .with_neighbors(9)
             .with_widths(None)
             .with_linear_skip(false)
             .with_latent_activation(Activation::Tanh)

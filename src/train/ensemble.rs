@@ -1,7 +1,7 @@
 //! Several fits with different seeds, and their consensus.
 
-use crate::cluster::{Consensus, consensus};
 use crate::error::{ParameterError, Result};
+use crate::metrics::{Consensus, consensus};
 use crate::model::Fit;
 use crate::nn::ReconstructionHead;
 
@@ -39,7 +39,7 @@ impl<H: ReconstructionHead> Ensemble<H> {
     ///
     /// # Errors
     /// [`ParameterError::OutOfRange`] for no members, the first error of `fit`, and as
-    /// [`consensus`](crate::cluster::consensus) when its fits are of different cells.
+    /// [`consensus`](crate::metrics::consensus) when its fits are of different cells.
     pub fn fit(
         members: usize,
         first_seed: u64,
@@ -60,7 +60,7 @@ impl<H: ReconstructionHead> Ensemble<H> {
     /// An ensemble of fits of the same cells.
     ///
     /// # Errors
-    /// As [`consensus`](crate::cluster::consensus).
+    /// As [`consensus`](crate::metrics::consensus).
     pub fn from_fits(members: Vec<Fit<H>>) -> Result<Self> {
         let labels: Vec<Vec<usize>> = members
             .iter()

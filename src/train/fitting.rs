@@ -10,11 +10,11 @@ use super::checkpoint::{Snapshot, Step};
 use super::observer::Event;
 use super::run::TrainingRun;
 use crate::batches::Batches;
-use crate::cluster::{CentroidStart, FEWEST_KNOWN, InitialCentroids, initial_centroids};
 use crate::error::{Error, ParameterError, Result};
 use crate::model::{ModelInfo, evaluate};
 use crate::nn::Encoder;
 use crate::preprocess::{Cells, PrincipalComponents};
+use crate::start::{CentroidStart, FEWEST_KNOWN, InitialCentroids, initial_centroids};
 
 /// A module's weights on `device` with automatic differentiation, wherever they were.
 pub(super) fn for_training<M: Module>(module: M, device: &Device) -> M {

@@ -9,7 +9,6 @@
 //!   ([`CheckpointConfig`]) from which a run resumes.
 
 mod checkpoint;
-mod constraints;
 mod desc;
 mod ensemble;
 mod epoch;
@@ -22,7 +21,6 @@ mod scdcc;
 mod self_train;
 
 pub use checkpoint::CheckpointConfig;
-pub use constraints::ConstraintPairs;
 pub use desc::{DescConfig, DescRun, DescTrainer};
 pub use ensemble::Ensemble;
 pub use layerwise::pretrain_layers;

@@ -4,7 +4,6 @@ use burn::config::Config;
 use burn::tensor::Device;
 
 use super::checkpoint::CheckpointConfig;
-use super::constraints::ConstraintPairs;
 use super::fitting::{
     check_encoder, check_weight, check_widths, describe, for_training, initial_clusters,
     keep_freed_memory, model_info, start_at_components,
@@ -16,11 +15,8 @@ use super::self_train::{
     Constraints, SelfTrainConfig, SelfTraining, SelfTrainingOutcome, last_good_evaluation,
 };
 use crate::batches::{Batches, Corruption};
-use crate::cluster::{
-    CentroidStart, GraphConfig, KMeansConfig, NeighborAverage, SmoothedKMeansConfig,
-    StableGraphConfig,
-};
 use crate::error::{LastGood, ParameterError, Result};
+use crate::graph::{GraphConfig, NeighborAverage};
 use crate::loss::{
     CannotLinkLoss, ClusteringLoss, CountLoss, GraphSmoothed, KlSelfTraining, MustLinkLoss,
     PairGuided, ReconstructionLoss, Weighted, check_pair_errors,
@@ -31,7 +27,9 @@ use crate::nn::{
     CountDistribution, InitialWeights, ReconstructionHead, SimilarityKernel, initialize_weights,
 };
 use crate::optim::OptimizerConfig;
+use crate::pairs::ConstraintPairs;
 use crate::preprocess::Cells;
+use crate::start::{CentroidStart, KMeansConfig, SmoothedKMeansConfig, StableGraphConfig};
 
 /// Settings of scDCC; [`init`](Self::init) makes a [`ScdccTrainer`].
 ///
@@ -180,10 +178,10 @@ impl ScdccConfig {
     }
 
     /// For an unknown number of clusters: Leiden communities of the embedding's neighbour graph
-    /// (15 neighbours) at a resolution, as with scanpy.
+    /// (14 neighbours, which are 15 in scanpy: it counts the cell itself) at a resolution.
     pub fn from_resolution(resolution: f64) -> Self {
         Self::new(0).with_start(Some(CentroidStart::Graph(
-            GraphConfig::new(resolution).with_neighbors(15),
+            GraphConfig::new(resolution).with_neighbors(14),
         )))
     }
 

@@ -10,7 +10,6 @@ use burn::tensor::{Device, Tensor, TensorData};
 use ndarray::Array2;
 
 use super::checkpoint::{Snapshot, Step};
-use super::constraints::ConstraintPairs;
 use super::epoch::{EpochAddress, MeanLosses, Steps, Term};
 use super::fitting::check_encoder;
 use super::observer::Event;
@@ -18,11 +17,12 @@ use super::run::TrainingRun;
 use crate::batches::{
     Batches, CleanRows, DenseRows, EpochPlan, Noise, ReconstructionInputs, ReconstructionRows,
 };
-use crate::cluster::EmbeddedCells;
 use crate::error::{Error, LastGood, ParameterError, Result};
+use crate::graph::EmbeddedCells;
 use crate::loss::{ClusteringLoss, ConstraintLoss, ReconstructionLoss};
 use crate::model::{EpochRecord, Evaluation, Phase, StopReason, evaluate, tensor_to_array};
 use crate::nn::{ClusteringNetwork, NetworkInput, ReconstructionHead};
+use crate::pairs::ConstraintPairs;
 
 pub use config::SelfTrainConfig;
 

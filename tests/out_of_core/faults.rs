@@ -5,8 +5,9 @@ use std::sync::Arc;
 use celldec::Error;
 use celldec::device::by_name;
 use celldec::markers::MarkerConfig;
+use celldec::pairs::ConstraintPairs;
 use celldec::preprocess::Preprocess;
-use celldec::train::{ConstraintPairs, ScdccConfig};
+use celldec::train::ScdccConfig;
 
 use super::{Blocks, counts, on_threads};
 

@@ -1,14 +1,13 @@
 //! Training and evaluation.
 
-use celldec::cluster::{CentroidStart, KMeansConfig};
 use celldec::device::by_name;
 use celldec::metrics::adjusted_rand_index;
 use celldec::model::Fit;
 use celldec::nn::{CountHead, ReconstructionHead};
+use celldec::pairs::ConstraintPairs;
 use celldec::preprocess::{Cells, Preprocess};
-use celldec::train::{
-    CheckpointConfig, ConstraintPairs, DescConfig, DescTrainer, ScdccConfig, ScdccTrainer,
-};
+use celldec::start::{CentroidStart, KMeansConfig};
+use celldec::train::{CheckpointConfig, DescConfig, DescTrainer, ScdccConfig, ScdccTrainer};
 use celldec::{Error, counts::CountMatrix};
 
 use super::{Blocks, bits, counts, on_threads};

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use celldec::cluster::{
+use celldec::graph::{
     CommunityMethod, Graph, connectivities, find_communities, modularity, nearest_neighbors,
 };
 use ndarray::Array2;

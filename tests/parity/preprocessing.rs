@@ -1,8 +1,8 @@
 //! Preprocessing against scanpy and numpy.
 
 use celldec::counts::CountMatrix;
-use celldec::preprocess::variable_genes::{seurat, seurat_v3, top_genes};
 use celldec::preprocess::{Clip, GeneStatistics, Preprocess, Scaling, TargetSum, VariableGenes};
+use celldec::preprocess::{seurat_scores, seurat_v3_scores, top_genes};
 use ndarray::{Array2, s};
 
 use crate::fixtures::Fixture;
@@ -192,7 +192,7 @@ fn seurat_on_simulated_counts() {
         ("seurat_1e4", TargetSum::Fixed(1e4)),
         ("seurat_median", TargetSum::Median),
     ] {
-        let scores = seurat(&counts, target).unwrap();
+        let scores = seurat_scores(&counts, target).unwrap();
         for (column, found) in [
             ("means", &scores.means),
             ("dispersions", &scores.dispersions),
@@ -219,7 +219,7 @@ fn seurat_on_simulated_counts() {
 fn seurat_v3_on_simulated_counts() {
     let fixture = Fixture::open("e_variable_genes_small");
     let counts = matrix(&fixture, "counts");
-    let scores = seurat_v3(&counts).unwrap();
+    let scores = seurat_v3_scores(&counts).unwrap();
     for (column, found) in [
         ("means", &scores.means),
         ("variances", &scores.variances),

@@ -8,8 +8,8 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use celldec::counts::CountMatrix;
-use celldec::preprocess::variable_genes::{seurat, seurat_v3, top_genes};
 use celldec::preprocess::{Preprocess, TargetSum, VariableGenes};
+use celldec::preprocess::{seurat_scores, seurat_v3_scores, top_genes};
 
 use crate::fixtures::Fixture;
 
@@ -44,7 +44,7 @@ fn seurat_chooses_exactly_the_genes_of_scanpy() {
         ("seurat_1e4", TargetSum::Fixed(1e4)),
         ("seurat_median", TargetSum::Median),
     ] {
-        let scores = seurat(&counts, target).unwrap();
+        let scores = seurat_scores(&counts, target).unwrap();
         for (column, found) in [
             ("means", &scores.means),
             ("dispersions", &scores.dispersions),
@@ -73,7 +73,7 @@ fn seurat_v3_chooses_the_genes_of_scanpy() {
     let fixture = Fixture::open("e_hvg_worm_full");
     let prefix = "v3_worm_min3cells";
     let genes = fixture.indices(&format!("{prefix}_gene_idx_in_file"));
-    let scores = seurat_v3(&counts.select_genes(&genes).unwrap()).unwrap();
+    let scores = seurat_v3_scores(&counts.select_genes(&genes).unwrap()).unwrap();
     for (column, found, tolerance) in [
         ("mean", &scores.means, 1e-12),
         ("var", &scores.variances, 1e-11),
@@ -103,7 +103,7 @@ fn seurat_v3_chooses_the_genes_of_scanpy() {
 #[test]
 fn seurat_v3_works_where_scanpy_stops() {
     let Some(counts) = worm_neurons() else { return };
-    let scores = seurat_v3(&counts).unwrap();
+    let scores = seurat_v3_scores(&counts).unwrap();
     let finite = |values: &[f64]| values.iter().all(|value| value.is_finite());
     assert!(finite(&scores.expected_log_variances));
     assert!(finite(&scores.standardized_variances));

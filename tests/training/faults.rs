@@ -51,7 +51,7 @@ fn impossible_numbers_of_clusters_are_refused() {
         CentroidStart::KMeans(KMeansConfig::new(21)),
         CentroidStart::KMeans(KMeansConfig::new(1)),
         CentroidStart::Graph(GraphConfig::new(-1.0)),
-        CentroidStart::Graph(GraphConfig::new(1.0).with_neighbors(21)),
+        CentroidStart::Graph(GraphConfig::new(1.0).with_neighbors(20)),
     ] {
         // What needs no cells to be seen is refused by `init` already.
         let refused = scdcc(3)

@@ -7,7 +7,7 @@ use super::super::*;
 use super::{bits, named, recipes, simulated};
 use crate::counts::CountMatrix;
 use crate::error::Error;
-use crate::model::tensor_to_array;
+use crate::tensors::tensor_to_array;
 
 #[test]
 fn all_genes_are_kept_when_fewer_than_asked() {

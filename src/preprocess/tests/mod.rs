@@ -1,6 +1,7 @@
 //! Tests of the whole preprocessing, and what they share.
 
 mod behaviour;
+mod defaults;
 mod faults;
 mod properties;
 

@@ -4,9 +4,9 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::{Constraints, SelfTrainConfig};
-use crate::cluster::{NeighborMemory, Neighbors};
 use crate::error::Result;
 use crate::exact;
+use crate::graph::{NeighborMemory, Neighbors};
 use crate::model::StopReason;
 use crate::preprocess::{Cells, Fingerprint};
 use crate::train::checkpoint::{Saved, Snapshot};

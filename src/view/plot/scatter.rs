@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::metrics::encode_labels;
 use crate::model::Assignment;
 use crate::preprocess::Cells;
+use crate::selection::median;
 use crate::view::projection::Projection;
 
 const SIDE: f64 = 500.0;
@@ -340,12 +341,11 @@ impl Batches {
 
 /// The median of some cells in both directions.
 fn median_place(cells: &[usize], places: &[(f64, f64)]) -> (f64, f64) {
-    let median = |of: fn(&(f64, f64)) -> f64| {
-        let mut values: Vec<f64> = cells.iter().map(|&cell| of(&places[cell])).collect();
-        let middle = values.len() / 2;
-        *values.select_nth_unstable_by(middle, f64::total_cmp).1
+    let middle = |of: fn(&(f64, f64)) -> f64| {
+        let values: Vec<f64> = cells.iter().map(|&cell| of(&places[cell])).collect();
+        median(&values)
     };
-    (median(|place| place.0), median(|place| place.1))
+    (middle(|place| place.0), middle(|place| place.1))
 }
 
 /// Room of a name; names among the points have at most three characters.

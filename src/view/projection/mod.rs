@@ -11,8 +11,8 @@ mod umap;
 
 use ndarray::{Array2, ArrayView2};
 
-use crate::cluster::check_embedding;
 use crate::error::{Error, Result};
+use crate::graph::points::check_embedding;
 
 pub use pca::pca;
 #[cfg(feature = "tsne")]

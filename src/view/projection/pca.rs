@@ -4,8 +4,8 @@ use nalgebra::{DMatrix, SymmetricEigen};
 use ndarray::{Array2, ArrayView2, Axis};
 
 use super::Projection;
-use crate::cluster::check_embedding;
 use crate::error::Result;
+use crate::graph::points::check_embedding;
 
 /// The two leading principal components of an embedding `[cells, dimensions]`.
 ///

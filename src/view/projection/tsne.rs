@@ -5,8 +5,8 @@ use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 use super::{Projection, check_cells, is_one_point, pca};
-use crate::cluster::nearest_neighbors;
 use crate::error::{Error, ParameterError, Result};
+use crate::graph::nearest_neighbors;
 
 /// Neighbours of each cell for each unit of perplexity, as in van der Maaten's implementation.
 const NEIGHBORS: usize = 3;

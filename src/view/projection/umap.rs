@@ -7,8 +7,8 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use super::{Projection, check_cells, is_one_point};
-use crate::cluster::nearest_neighbors;
 use crate::error::{Error, ParameterError, Result};
+use crate::graph::nearest_neighbors;
 use crate::random::{Purpose, stream};
 
 /// Up to this number of cells more epochs are affordable and needed (umap-learn).
@@ -35,7 +35,7 @@ const SMALL: usize = 10_000;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UmapConfig {
-    /// Neighbours of a cell, itself included.
+    /// Nearest neighbours of a cell, itself not counted.
     pub neighbors: usize,
     /// How near to each other cells may lie.
     pub min_distance: f64,
@@ -48,7 +48,7 @@ pub struct UmapConfig {
 impl Default for UmapConfig {
     fn default() -> Self {
         Self {
-            neighbors: 15,
+            neighbors: 14,
             min_distance: 0.5,
             epochs: None,
             seed: 0,
@@ -57,13 +57,13 @@ impl Default for UmapConfig {
 }
 
 impl UmapConfig {
-    /// 15 neighbours and a minimum distance of 0.5, as in scanpy.
+    /// 14 neighbours (15 in scanpy, which counts the cell itself) and a minimum distance of 0.5.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Neighbours of a cell, itself included (default 15; lowered to the number of cells where
-    /// there are fewer).
+    /// Nearest neighbours of a cell, itself not counted (default 14; all others where there are
+    /// fewer).
     pub fn with_neighbors(mut self, neighbors: usize) -> Self {
         self.neighbors = neighbors;
         self
@@ -90,15 +90,15 @@ impl UmapConfig {
     /// Projects an embedding `[cells, dimensions]`.
     ///
     /// # Errors
-    /// [`ParameterError::OutOfRange`] for fewer than four cells, fewer than two neighbours or a
-    /// minimum distance outside 0..=1, [`ParameterError::Epochs`] for 0 epochs,
+    /// [`ParameterError::OutOfRange`] for fewer than four cells, no neighbours or a minimum
+    /// distance outside 0..=1, [`ParameterError::Epochs`] for 0 epochs,
     /// [`Error::EmptyInput`] without dimensions, [`Error::NonFiniteValue`] for a NaN or infinite
     /// value, [`Error::Projection`] when the layout fails.
     pub fn project(&self, embedding: ArrayView2<'_, f32>) -> Result<Projection> {
         self.check()?;
         let (cells, dimensions) = embedding.dim();
         check_cells("the number of cells of a UMAP", cells)?;
-        let others = (self.neighbors - 1).min(cells - 1);
+        let others = self.neighbors.min(cells - 1);
         let neighbors = nearest_neighbors(embedding, others)?;
         if is_one_point(embedding) {
             return Projection::new("UMAP", Array2::zeros((cells, 2)));
@@ -170,9 +170,9 @@ impl UmapConfig {
             }
             .into())
         };
-        if self.neighbors < 2 {
+        if self.neighbors == 0 {
             let name = "the number of neighbors of a UMAP";
-            return out_of_range(name, "at least 2", self.neighbors as f64);
+            return out_of_range(name, "at least 1", 0.0);
         }
         if !(0.0..=1.0).contains(&self.min_distance) {
             let name = "the minimum distance of a UMAP";

@@ -33,7 +33,7 @@ pub struct Neighbors {
 /// which candidates could be among the nearest, and these are measured in f64.
 ///
 /// ```
-/// use celldec::cluster::nearest_neighbors;
+/// use celldec::graph::nearest_neighbors;
 /// use ndarray::array;
 ///
 /// let found = nearest_neighbors(array![[0.0], [1.0], [3.0]].view(), 1)?;

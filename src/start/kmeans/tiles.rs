@@ -2,7 +2,7 @@
 
 use ndarray::Array2;
 
-use crate::cluster::points::{row, squared_norms};
+use crate::graph::points::{row, squared_norms};
 #[cfg(target_arch = "x86_64")]
 use crate::kernel::vectorize::has_avx512;
 

@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, ArrayView2};
 
-use super::pair_groups::votes;
+use super::groups::votes;
 
 /// The most sweeps over all cells.
 const SWEEPS: usize = 50;
@@ -127,10 +127,10 @@ mod tests {
         let mut apart = Vec::new();
         for first in 0..8 {
             for second in 0..first {
-                match first / 4 == second / 4 {
-                    true => together.push((first, second)),
-                    false if (second, first) != (0, 4) => apart.push((first, second)),
-                    false => {}
+                if first / 4 == second / 4 {
+                    together.push((first, second));
+                } else if (second, first) != (0, 4) {
+                    apart.push((first, second));
                 }
             }
         }

@@ -3,7 +3,7 @@
 use ndarray::Array2;
 
 use super::tiles::{Lanes, WIDTH};
-use crate::cluster::points::squared_norms;
+use crate::graph::points::squared_norms;
 use crate::kernel::lanes::mul_add;
 
 /// Centroids scored in one sweep over the dimensions, twice as many where registers allow:
@@ -200,9 +200,9 @@ mod tests {
     use proptest::prelude::*;
     use rand::RngExt;
 
+    use super::super::tiles::{Points, largest_norm};
     use super::*;
-    use crate::cluster::kmeans::tiles::{Points, largest_norm};
-    use crate::cluster::points::{row, squared_distance_f64};
+    use crate::graph::points::{row, squared_distance_f64};
     use crate::random::{Purpose, stream};
 
     proptest! {

@@ -4,12 +4,12 @@ use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::communities::{check_resolution, modularity};
-use super::connectivities::connectivities;
 use super::kmeans::{KMeans, KMeansConfig};
-use super::neighbor_average::NeighborAverage;
-use super::neighbors::{Neighbors, nearest_neighbors};
 use crate::error::{ParameterError, Result};
+use crate::graph::{
+    NeighborAverage, Neighbors, check_resolution, connectivities, modularity, nearest_neighbors,
+};
+use crate::selection::argmax;
 
 /// Settings of the smoothed k-means start.
 ///
@@ -177,20 +177,14 @@ fn most_modular(mut runs: Vec<KMeans>, neighbors: &Neighbors, resolution: f64) -
         .par_iter()
         .map(|run| modularity(&graph, &run.labels, resolution))
         .collect::<Result<Vec<f64>>>()?;
-    let mut best = 0;
-    for (run, modularity) in modularities.iter().enumerate() {
-        if *modularity > modularities[best] {
-            best = run;
-        }
-    }
-    Ok(runs.swap_remove(best))
+    Ok(runs.swap_remove(argmax(modularities)))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::blobs::blobs;
+    use super::super::centroids::{CentroidStart, initial_centroids};
     use super::*;
-    use crate::cluster::centroids::tests::blobs;
-    use crate::cluster::{CentroidStart, initial_centroids};
 
     #[test]
     fn smoothing_gives_cells_between_groups_to_their_neighbours() {

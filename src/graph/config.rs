@@ -1,18 +1,19 @@
-//! Communities of an embedding's cell graph at a given resolution.
+//! Settings of a cell graph and its communities.
 
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
-use super::communities::{CommunityMethod, check_resolution, find_communities};
+use super::communities::{CommunityMethod, check_resolution};
 use super::connectivities::{Graph, connectivities};
 use super::neighbors::{Neighbors, nearest_neighbors};
-use crate::error::{Error, ParameterError, Result};
+use crate::error::{ParameterError, Result};
 
-/// Settings of the graph start: nearest neighbours, UMAP connectivities, communities, means.
+/// Settings of a cell graph and its communities: nearest neighbours, UMAP connectivities, a
+/// resolution.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GraphConfig {
-    /// Size of a cell's neighbourhood, the cell itself included, as scanpy's `n_neighbors`.
-    /// At least 2; default 10 (DESC).
+    /// Nearest neighbours of every cell, the cell itself not counted. At least 1; default 9, which
+    /// is 10 in scanpy (and so in DESC), whose `n_neighbors` counts the cell itself.
     pub neighbors: usize,
     /// Resolution of the communities: higher gives more. Default 1.
     pub resolution: f64,
@@ -34,7 +35,7 @@ fn weighted_by_default() -> bool {
 impl Default for GraphConfig {
     fn default() -> Self {
         Self {
-            neighbors: 10,
+            neighbors: 9,
             resolution: 1.0,
             method: CommunityMethod::Leiden,
             weighted: true,
@@ -52,7 +53,7 @@ impl GraphConfig {
         }
     }
 
-    /// Sets the size of a neighbourhood, the cell itself included.
+    /// Sets the number of nearest neighbours, the cell itself not counted.
     pub fn with_neighbors(mut self, neighbors: usize) -> Self {
         self.neighbors = neighbors;
         self
@@ -86,14 +87,14 @@ impl GraphConfig {
     ///
     /// # Errors
     /// [`ParameterError::Resolutions`] when the resolution is not positive and finite,
-    /// [`ParameterError::OutOfRange`] when the neighbourhood is smaller than 2 or larger than the
-    /// number of cells of the graph.
+    /// [`ParameterError::OutOfRange`] without neighbours, or with as many as the graph has cells
+    /// or more.
     pub fn validate(&self, cells: usize) -> Result<()> {
         check_resolution(self.resolution)?;
-        if self.neighbors < 2 || self.neighbors > cells.min(self.max_cells) {
+        if self.neighbors < 1 || self.neighbors >= cells.min(self.max_cells) {
             return Err(ParameterError::OutOfRange {
                 name: "the number of neighbors of the cell graph",
-                requirement: "at least 2 and at most the number of cells in the graph",
+                requirement: "at least 1 and below the number of cells in the graph",
                 value: self.neighbors as f64,
             }
             .into());
@@ -102,51 +103,35 @@ impl GraphConfig {
     }
 
     /// The graph of these neighbours.
-    pub(super) fn edges(&self, neighbors: &Neighbors) -> Result<Graph> {
+    pub(crate) fn edges(&self, neighbors: &Neighbors) -> Result<Graph> {
         let graph = connectivities(neighbors)?;
-        Ok(match self.weighted {
-            true => graph,
-            false => graph.into_unweighted(),
+        Ok(if self.weighted {
+            graph
+        } else {
+            graph.into_unweighted()
         })
     }
 }
 
 /// The graph of an embedding's cells.
-pub(super) fn cell_graph(embedding: ArrayView2<f32>, config: &GraphConfig) -> Result<Graph> {
-    config.edges(&nearest_neighbors(embedding, config.neighbors - 1)?)
+pub(crate) fn cell_graph(embedding: ArrayView2<f32>, config: &GraphConfig) -> Result<Graph> {
+    config.edges(&nearest_neighbors(embedding, config.neighbors)?)
 }
 
-/// The communities of a graph: at least two.
-pub(super) fn several_communities(
-    graph: &Graph,
-    config: &GraphConfig,
-    seed: u64,
-) -> Result<Vec<usize>> {
-    let labels = find_communities(graph, config.resolution, config.method, seed)?;
-    if labels.iter().all(|&label| label == 0) {
-        return Err(Error::SingleCommunity {
-            resolution: config.resolution,
-            suggestion: higher_resolution(graph, config, seed)?,
-        });
-    }
-    Ok(labels)
-}
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
 
-/// How often the resolution is doubled in search of one that gives several communities.
-const DOUBLINGS: u32 = 6;
+    use super::*;
 
-/// The first doubling of the resolution that gives several communities, or the last tried.
-fn higher_resolution(graph: &Graph, config: &GraphConfig, seed: u64) -> Result<f64> {
-    let mut resolution = config.resolution;
-    for _ in 0..DOUBLINGS {
-        resolution *= 2.0;
-        if !resolution.is_finite() {
-            return Ok(config.resolution);
-        }
-        let labels = find_communities(graph, resolution, config.method, seed)?;
-        if labels.iter().any(|&label| label > 0) {
-            break;
-        }
+    #[test]
+    fn neighbours_do_not_count_the_cell_itself() {
+        let pairs = array![[0.0f32], [1.0], [50.0], [52.0]];
+        let config = GraphConfig::default().with_neighbors(1);
+        let graph = cell_graph(pairs.view(), &config).unwrap();
+        let others: Vec<_> = (0..4).map(|cell| graph.row(cell).0.to_vec()).collect();
+        assert_eq!(others, [[1], [0], [3], [2]]);
+        assert!(config.validate(2).is_ok());
+        assert!(config.validate(1).is_err());
     }
-    Ok(resolution)
 }

@@ -3,7 +3,7 @@
 use rand::seq::index;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::pair_groups;
+use super::groups::pair_groups;
 use crate::error::{ConstraintError, Error, Result};
 use crate::random::{Purpose, stream};
 
@@ -11,7 +11,7 @@ use crate::random::{Purpose, stream};
 /// [`Cells`](crate::preprocess::Cells) that are clustered.
 ///
 /// ```
-/// use celldec::train::ConstraintPairs;
+/// use celldec::pairs::ConstraintPairs;
 ///
 /// let pairs = ConstraintPairs::new(vec![(0, 1)], vec![(1, 2)])?;
 /// assert_eq!(pairs.must_link(), [(0, 1)]);
@@ -150,7 +150,7 @@ impl ConstraintPairs {
     }
 
     /// Every cell of a pair, once, rising.
-    pub(super) fn cells(&self) -> Vec<usize> {
+    pub(crate) fn cells(&self) -> Vec<usize> {
         let pairs = self.must_link.iter().chain(&self.cannot_link);
         let mut cells: Vec<usize> = pairs.flat_map(|&(first, second)| [first, second]).collect();
         cells.sort_unstable();
@@ -164,7 +164,7 @@ impl ConstraintPairs {
     }
 
     /// Checks that every pair names cells below `cells`.
-    pub(super) fn check_range(&self, cells: usize) -> Result<(), ConstraintError> {
+    pub(crate) fn check_range(&self, cells: usize) -> Result<(), ConstraintError> {
         for (kind, pairs) in [
             ("must-link", &self.must_link),
             ("cannot-link", &self.cannot_link),

@@ -2,8 +2,10 @@
 
 use rayon::prelude::*;
 
+use super::agreement::adjusted_rand_index;
+use super::assignment::match_clusters;
 use crate::error::{Error, Result};
-use crate::metrics::{adjusted_rand_index, match_clusters};
+use crate::selection::argmax;
 
 /// What several clusterings of the same cells agree on.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,7 +31,7 @@ pub struct Consensus {
 /// medoid's (Dudoit and Fridlyand, Bioinformatics 2003).
 ///
 /// ```
-/// use celldec::cluster::consensus;
+/// use celldec::metrics::consensus;
 ///
 /// let found = consensus(&[vec![0, 0, 1, 1], vec![1, 1, 0, 0], vec![0, 0, 0, 1]])?;
 /// assert_eq!(found.labels, [0, 0, 1, 1]);
@@ -60,10 +62,7 @@ pub fn consensus(labelings: &[Vec<usize>]) -> Result<Consensus> {
         sums[a] += agreement;
         sums[b] += agreement;
     }
-    let medoid = (0..count).fold(0, |best, next| match sums[next] > sums[best] {
-        true => next,
-        false => best,
-    });
+    let medoid = argmax(&sums);
     let reference = &labelings[medoid];
     let clusters = reference.iter().max().map_or(0, |&last| last + 1);
     let mut votes = vec![0u32; cells * clusters];
@@ -128,7 +127,7 @@ fn renamed(reference: &[usize], labels: &[usize]) -> Result<Vec<usize>> {
 
 /// The Jaccard index of every cluster of `reference` with the most similar cluster of `labels`; 0
 /// for one without cells.
-pub(super) fn best_jaccard(reference: &[usize], labels: &[usize], clusters: usize) -> Vec<f64> {
+pub(crate) fn best_jaccard(reference: &[usize], labels: &[usize], clusters: usize) -> Vec<f64> {
     let sizes = |labels: &[usize]| {
         let mut sizes = std::collections::BTreeMap::<usize, usize>::new();
         for &label in labels {

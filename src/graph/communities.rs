@@ -36,7 +36,7 @@ const PASSES: usize = 20;
 /// more communities. The search is random but repeatable for `seed`.
 ///
 /// ```
-/// use celldec::cluster::{CommunityMethod, Graph, find_communities};
+/// use celldec::graph::{CommunityMethod, Graph, find_communities};
 ///
 /// let edges = [(0, 1, 1.0), (1, 2, 1.0), (0, 2, 1.0), (2, 3, 0.1), (3, 4, 1.0)];
 /// let graph = Graph::from_edges(5, &edges)?;

@@ -98,7 +98,7 @@ impl Graph {
     }
 
     /// The graph among `nodes` (rising): node i of it is `nodes[i]` of this one.
-    pub(super) fn among(&self, nodes: &[usize]) -> Self {
+    pub(crate) fn among(&self, nodes: &[usize]) -> Self {
         let mut number = vec![u32::MAX; self.nodes()];
         for (new, &node) in nodes.iter().enumerate() {
             number[node] = new as u32;
@@ -325,8 +325,8 @@ mod tests {
     use proptest::prelude::*;
     use rand::RngExt;
 
+    use super::super::neighbors::nearest_neighbors;
     use super::*;
-    use crate::cluster::nearest_neighbors;
     use crate::random::{Purpose, stream};
 
     proptest! {

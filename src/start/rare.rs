@@ -4,11 +4,10 @@ use ndarray::{Array2, ArrayView2, Zip};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::centroids::means;
-use super::communities::find_communities;
-use super::connectivities::Graph;
-use super::graph_start::GraphConfig;
 use crate::error::{ParameterError, Result};
+use crate::graph::points::means;
+use crate::graph::{Graph, GraphConfig, find_communities};
+use crate::selection::median;
 
 /// Settings of the search for rare groups.
 ///
@@ -195,12 +194,12 @@ fn counterpart(members: &[usize], labels: &[usize]) -> (usize, usize) {
     for &cell in members {
         *counts.entry(labels[cell]).or_default() += 1;
     }
-    counts
-        .into_iter()
-        .fold((0, 0), |best, (label, count)| match count > best.1 {
-            true => (label, count),
-            false => best,
-        })
+    counts.into_iter().fold(
+        (0, 0),
+        |best, (label, count)| {
+            if count > best.1 { (label, count) } else { best }
+        },
+    )
 }
 
 /// The mean silhouette of every cluster.
@@ -252,22 +251,12 @@ fn silhouette(
     }
 }
 
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    match sorted.len() {
-        0 => 0.0,
-        count => (sorted[(count - 1) / 2] + sorted[count / 2]) / 2.0,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rand::RngExt;
 
-    use super::super::connectivities::connectivities;
-    use super::super::neighbors::nearest_neighbors;
     use super::*;
+    use crate::graph::{connectivities, nearest_neighbors};
     use crate::random::{Purpose, stream};
 
     /// Two blobs of 300 cells, and `rare` cells at a distance from the first.

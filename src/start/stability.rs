@@ -1,14 +1,13 @@
 //! How well an embedding separates its clusters.
 
 use ndarray::{ArrayView2, Axis};
-use rand::seq::index;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::centroids::{CentroidStart, initial_centroids};
-use super::consensus::best_jaccard;
 use crate::error::{Error, ParameterError, Result};
-use crate::random::{Purpose, stream};
+use crate::metrics::best_jaccard;
+use crate::random::{Purpose, stream, subsample};
 
 /// Settings of [`cluster_stability`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,10 +51,10 @@ impl StabilityConfig {
 ///
 /// It tells whether *this embedding* separates a cluster. Self-training draws cells towards the
 /// clusters it began with, so a cluster may be stable here that another seed would not find: for
-/// that, train several times ([`consensus`](super::consensus)).
+/// that, train several times ([`consensus`](crate::metrics::consensus)).
 ///
 /// ```
-/// use celldec::cluster::{CentroidStart, KMeansConfig, StabilityConfig, cluster_stability};
+/// use celldec::start::{CentroidStart, KMeansConfig, StabilityConfig, cluster_stability};
 /// use ndarray::Array2;
 ///
 /// let cells = Array2::from_shape_fn((40, 2), |(cell, _)| {
@@ -116,8 +115,7 @@ pub fn cluster_stability(
         .into_par_iter()
         .map(|number| {
             let mut random = stream(seed, Purpose::Subsample, number, 2);
-            let mut chosen = index::sample(&mut random, cells, count).into_vec();
-            chosen.sort_unstable();
+            let chosen = subsample(&mut random, cells, count);
             let subsample = embedding.select(Axis(0), &chosen);
             let found =
                 match initial_centroids(subsample.view(), &config.start, seed.wrapping_add(number))
@@ -147,7 +145,7 @@ pub fn cluster_stability(
 
 #[cfg(test)]
 mod tests {
-    use super::super::centroids::tests::blobs;
+    use super::super::blobs::blobs;
     use super::super::kmeans::KMeansConfig;
     use super::*;
 

@@ -10,8 +10,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use self::tiles::Points;
-use super::points::{CentredPoints, check_embedding};
 use crate::error::{Error, ParameterError, Result};
+use crate::graph::points::{CentredPoints, check_embedding};
 use crate::random::{Purpose, stream};
 
 /// Settings of k-means.
@@ -25,7 +25,7 @@ use crate::random::{Purpose, stream};
 /// its centroid, as scikit-learn does.
 ///
 /// ```
-/// use celldec::cluster::KMeansConfig;
+/// use celldec::start::KMeansConfig;
 /// use ndarray::array;
 ///
 /// let cells = array![[0.0, 0.1], [0.2, 0.0], [5.0, 5.1], [5.2, 5.0]];

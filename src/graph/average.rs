@@ -50,9 +50,10 @@ impl Neighbors {
             NeighborAverage::Symmetric => true,
             NeighborAverage::ByHubness => self.hubness() > 1.0,
         };
-        match symmetric {
-            true => self.average_symmetric(values),
-            false => self.average(values),
+        if symmetric {
+            self.average_symmetric(values)
+        } else {
+            self.average(values)
         }
     }
 
@@ -62,7 +63,7 @@ impl Neighbors {
     /// al., *JMLR* 2010).
     ///
     /// ```
-    /// use celldec::cluster::nearest_neighbors;
+    /// use celldec::graph::nearest_neighbors;
     /// use ndarray::array;
     ///
     /// let pairs = nearest_neighbors(array![[0.0], [1.0], [8.0], [9.0]].view(), 1)?;
@@ -91,7 +92,7 @@ impl Neighbors {
     /// be on to all of these; here a hub takes their mean as well.
     ///
     /// ```
-    /// use celldec::cluster::nearest_neighbors;
+    /// use celldec::graph::nearest_neighbors;
     /// use ndarray::array;
     ///
     /// // The second cell is the nearest neighbour of both others.
@@ -134,8 +135,8 @@ impl Neighbors {
 mod tests {
     use ndarray::array;
 
+    use super::super::neighbors::nearest_neighbors;
     use super::*;
-    use crate::cluster::nearest_neighbors;
 
     #[test]
     fn hubness_chooses_between_both_averages() {

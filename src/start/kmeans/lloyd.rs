@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::scorer::{Nearest, Scorer};
 use super::tiles::{Lanes, Points, WIDTH, gather, largest_norm};
-use crate::cluster::points::{BLOCK, row, squared_distance, squared_distance_f64};
+use crate::graph::points::{BLOCK, row, squared_distance, squared_distance_f64};
 use crate::kernel::vectorize::{Vectorize, vectorize};
 
 /// Copying a cell into a tile takes about as long as comparing it with this many centroids.

@@ -6,7 +6,7 @@ use rand::rngs::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::tiles::{Lanes, Points, WIDTH};
-use crate::cluster::points::{BLOCK, row};
+use crate::graph::points::{BLOCK, row};
 use crate::kernel::lanes::mul_add;
 use crate::kernel::vectorize::{Vectorize, vectorize};
 

@@ -89,6 +89,22 @@ pub(crate) fn check_embedding(embedding: ArrayView2<f32>) -> Result<()> {
     }
 }
 
+/// The mean of every cluster `[clusters, dimensions]`, up to the largest label.
+pub(crate) fn means(embedding: ArrayView2<f32>, labels: &[usize]) -> Array2<f32> {
+    let clusters = labels.iter().max().map_or(0, |&largest| largest + 1);
+    let mut sums = Array2::<f64>::zeros((clusters, embedding.ncols()));
+    let mut counts = vec![0usize; clusters];
+    for (cell, &label) in embedding.rows().into_iter().zip(labels) {
+        counts[label] += 1;
+        for (sum, &value) in sums.row_mut(label).iter_mut().zip(cell) {
+            *sum += f64::from(value);
+        }
+    }
+    Array2::from_shape_fn(sums.dim(), |(cluster, dimension)| {
+        (sums[[cluster, dimension]] / counts[cluster] as f64) as f32
+    })
+}
+
 /// ‖a − b‖² in f32, exactly 0 for equal points.
 pub(crate) fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
     const LANES: usize = 8;

@@ -1,16 +1,17 @@
 //! Initial centroids of the clusters that self-training refines.
 
 use ndarray::{Array2, ArrayView2, Axis};
-use rand::seq::index;
 use serde::{Deserialize, Serialize};
 
-use super::graph_start::{GraphConfig, cell_graph, several_communities};
+use super::communities::several_communities;
 use super::kmeans::{KMeans, KMeansConfig, nearest_centroids};
-use super::points::check_embedding;
 use super::smoothed::{SmoothedKMeansConfig, smoothed_kmeans};
 use super::stable::{StableGraphConfig, stable_communities};
 use crate::error::{ParameterError, Result};
-use crate::random::{Purpose, stream};
+use crate::graph::points::{check_embedding, means};
+use crate::graph::{GraphConfig, cell_graph};
+use crate::random::{Purpose, stream, subsample};
+use crate::selection::match_greedily;
 
 /// Where initial centroids come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -91,24 +92,18 @@ impl InitialCentroids {
                 )
             })
             .collect();
-        let mut pairs = Vec::new();
-        for (group, mean) in group_means.iter().enumerate() {
-            for (cluster, centroid) in self.centroids.rows().into_iter().enumerate() {
-                let squares = mean.row(0).into_iter().zip(centroid);
-                let distance: f64 = squares.map(|(a, b)| f64::from(a - b).powi(2)).sum();
-                pairs.push((distance, group, cluster));
-            }
-        }
-        pairs.sort_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
-        let mut placed = vec![false; groups.len()];
-        let mut taken = vec![false; self.centroids.nrows()];
-        for (_, group, cluster) in pairs {
-            if !placed[group] && !taken[cluster] {
-                (placed[group], taken[cluster]) = (true, true);
-                self.centroids
-                    .row_mut(cluster)
-                    .assign(&group_means[group].row(0));
-            }
+        let distances: Array2<f64> = Array2::from_shape_fn(
+            (groups.len(), self.centroids.nrows()),
+            |(group, cluster)| {
+                let (mean, centroid) = (group_means[group].row(0), self.centroids.row(cluster));
+                let squares = mean.into_iter().zip(centroid);
+                squares.map(|(a, b)| f64::from(a - b).powi(2)).sum()
+            },
+        );
+        for (group, cluster) in match_greedily(distances.view()) {
+            self.centroids
+                .row_mut(cluster)
+                .assign(&group_means[group].row(0));
         }
         tracing::info!(
             groups = groups.len(),
@@ -126,7 +121,8 @@ impl InitialCentroids {
 /// the mean of its community.
 ///
 /// ```
-/// use celldec::cluster::{CentroidStart, GraphConfig, initial_centroids};
+/// use celldec::graph::GraphConfig;
+/// use celldec::start::{CentroidStart, initial_centroids};
 /// use ndarray::Array2;
 ///
 /// // Two groups of 20 cells, far apart.
@@ -215,9 +211,7 @@ fn graph_cells(cells: usize, limit: usize, seed: u64) -> Option<Vec<usize>> {
         "building the cell graph on a subsample"
     );
     let mut random = stream(seed, Purpose::Subsample, 0, 0);
-    let mut chosen = index::sample(&mut random, cells, limit).into_vec();
-    chosen.sort_unstable();
-    Some(chosen)
+    Some(subsample(&mut random, cells, limit))
 }
 
 /// Centroids of communities; where they were found among a subsample of the cells, the others go to
@@ -250,49 +244,12 @@ fn from_communities(
     })
 }
 
-/// The mean of every cluster `[clusters, dimensions]`, up to the largest label.
-pub(super) fn means(embedding: ArrayView2<f32>, labels: &[usize]) -> Array2<f32> {
-    let clusters = labels.iter().max().map_or(0, |&largest| largest + 1);
-    let mut sums = Array2::<f64>::zeros((clusters, embedding.ncols()));
-    let mut counts = vec![0usize; clusters];
-    for (cell, &label) in embedding.rows().into_iter().zip(labels) {
-        counts[label] += 1;
-        for (sum, &value) in sums.row_mut(label).iter_mut().zip(cell) {
-            *sum += f64::from(value);
-        }
-    }
-    Array2::from_shape_fn(sums.dim(), |(cluster, dimension)| {
-        (sums[[cluster, dimension]] / counts[cluster] as f64) as f32
-    })
-}
-
 #[cfg(test)]
-pub(super) mod tests {
-    use rand::RngExt;
-
+mod tests {
+    use super::super::blobs::blobs;
     use super::*;
-    use crate::cluster::CommunityMethod;
     use crate::error::{Error, ParameterError};
-
-    /// `groups` blobs of `size` cells in 4 dimensions, `distance` apart.
-    pub(in crate::cluster) fn blobs(
-        groups: usize,
-        size: usize,
-        distance: f32,
-    ) -> (Array2<f32>, Vec<usize>) {
-        let mut random = stream(5, Purpose::Simulation, 0, 0);
-        let points = Array2::from_shape_fn((groups * size, 4), |(cell, dimension)| {
-            let group = cell / size;
-            let centre = if dimension == group % 4 {
-                distance * (1 + group / 4) as f32
-            } else {
-                0.0
-            };
-            centre + random.random::<f32>()
-        });
-        let truth = (0..groups * size).map(|cell| cell / size).collect();
-        (points, truth)
-    }
+    use crate::graph::CommunityMethod;
 
     fn agrees(a: &[usize], b: &[usize]) -> bool {
         crate::metrics::adjusted_rand_index(a, b).unwrap() == 1.0
@@ -414,11 +371,11 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn neighbourhoods_must_fit_the_graph() {
+    fn neighbours_must_be_in_the_graph() {
         let (points, _) = blobs(2, 10, 5.0);
         for config in [
-            GraphConfig::default().with_neighbors(1),
-            GraphConfig::default().with_neighbors(21),
+            GraphConfig::default().with_neighbors(0),
+            GraphConfig::default().with_neighbors(20),
             GraphConfig::default().with_max_cells(9),
         ] {
             assert!(matches!(

@@ -1,18 +1,17 @@
 //! Communities at the resolution that the data themselves prefer.
 
 use ndarray::{ArrayView2, Axis};
-use rand::seq::index;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::communities::{check_resolution, find_communities};
-use super::connectivities::Graph;
-use super::graph_start::{GraphConfig, cell_graph, several_communities};
-use super::neighbors::nearest_neighbors;
+use super::communities::several_communities;
 use super::rare::{RareGroupsConfig, split_rare_groups};
 use crate::error::{ParameterError, Result};
+use crate::graph::{
+    Graph, GraphConfig, cell_graph, check_resolution, find_communities, nearest_neighbors,
+};
 use crate::metrics::{adjusted_rand_index, silhouette};
-use crate::random::{Purpose, stream};
+use crate::random::{Purpose, stream, subsample};
 
 /// Settings of the stable graph start: communities of the cell graph, at a resolution that is
 /// chosen and need not be given.
@@ -28,7 +27,7 @@ use crate::random::{Purpose, stream};
 /// whose types overlap more, 0.8, at which the real ones fall apart (docs/accuracy.md).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StableGraphConfig {
-    /// The graph; its resolution is not used. Default: neighbourhoods of 30 cells.
+    /// The graph; its resolution is not used. Default: 29 neighbours.
     pub graph: GraphConfig,
     /// Resolutions to choose from. Default: twelve from 0.1 to 1.3.
     pub resolutions: Vec<f64>,
@@ -48,7 +47,7 @@ pub struct StableGraphConfig {
 impl Default for StableGraphConfig {
     fn default() -> Self {
         Self {
-            graph: GraphConfig::default().with_neighbors(30),
+            graph: GraphConfig::default().with_neighbors(29),
             resolutions: vec![
                 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.65, 0.8, 1.0, 1.3,
             ],
@@ -114,8 +113,8 @@ impl StableGraphConfig {
     /// # Errors
     /// As [`GraphConfig::validate`], [`ParameterError::Resolutions`] without resolutions or with one
     /// that is not positive and finite, and [`ParameterError::OutOfRange`] for fewer than 2
-    /// subgraphs, a fraction not between 0 and 1, a negative tolerance, fewer cells to choose the
-    /// resolution on than a neighbourhood has, or a setting of the search for rare groups.
+    /// subgraphs, a fraction not between 0 and 1, a negative tolerance, no more cells to choose
+    /// the resolution on than a cell has neighbours, or a setting of the search for rare groups.
     pub fn validate(&self, cells: usize) -> Result<()> {
         if let Some(rare) = &self.rare {
             rare.validate()?;
@@ -148,9 +147,9 @@ impl StableGraphConfig {
             ),
             (
                 "the number of cells on which the resolution is chosen",
-                "at least the size of a neighbourhood",
+                "above the number of neighbors",
                 self.max_cells as f64,
-                self.max_cells >= self.graph.neighbors,
+                self.max_cells > self.graph.neighbors,
             ),
         ] {
             if !valid {
@@ -165,9 +164,9 @@ impl StableGraphConfig {
         Ok(())
     }
 
-    /// The graph for data of `cells` cells, which may be fewer than a neighbourhood has.
+    /// The graph for data of `cells` cells, which may be fewer than neighbours are asked for.
     pub(super) fn graph_for(&self, cells: usize) -> GraphConfig {
-        let neighbors = self.graph.neighbors.min(cells);
+        let neighbors = self.graph.neighbors.min(cells.saturating_sub(1));
         self.graph.clone().with_neighbors(neighbors)
     }
 }
@@ -184,8 +183,7 @@ pub(super) fn stable_communities(
     let settings = config.graph_for(cells);
     let (graph, resolution) = if cells > config.max_cells {
         let mut random = stream(seed, Purpose::Subsample, 0, 1);
-        let mut chosen = index::sample(&mut random, cells, config.max_cells).into_vec();
-        chosen.sort_unstable();
+        let chosen = subsample(&mut random, cells, config.max_cells);
         let subsample = embedding.select(Axis(0), &chosen);
         let (_, resolution) = stable_resolution(subsample.view(), config, &settings, seed)?;
         (cell_graph(embedding, &settings)?, resolution)
@@ -217,7 +215,7 @@ fn stable_resolution(
     seed: u64,
 ) -> Result<(Graph, f64)> {
     let cells = embedding.nrows();
-    let neighbors = nearest_neighbors(embedding, settings.neighbors - 1)?;
+    let neighbors = nearest_neighbors(embedding, settings.neighbors)?;
     let graph = settings.edges(&neighbors)?;
     let subgraphs = Subgraphs::draw(&graph, config, seed);
     let candidates = config
@@ -225,9 +223,10 @@ fn stable_resolution(
         .par_iter()
         .map(|&resolution| {
             let labels = find_communities(&graph, resolution, settings.method, seed)?;
-            let stability = match labels.iter().any(|&label| label > 0) {
-                true => subgraphs.agreement(&labels, resolution, settings, seed)?,
-                false => 0.0,
+            let stability = if labels.iter().any(|&label| label > 0) {
+                subgraphs.agreement(&labels, resolution, settings, seed)?
+            } else {
+                0.0
             };
             Ok(Candidate {
                 resolution,
@@ -276,8 +275,7 @@ impl Subgraphs {
         let count = ((cells as f64 * config.fraction).round() as usize).clamp(1, cells);
         let subgraphs = (0..config.subsamples as u64).into_par_iter().map(|number| {
             let mut random = stream(seed, Purpose::Subsample, 1 + number, 1);
-            let mut chosen = index::sample(&mut random, cells, count).into_vec();
-            chosen.sort_unstable();
+            let chosen = subsample(&mut random, cells, count);
             let subgraph = graph.among(&chosen);
             (chosen, subgraph)
         });
@@ -309,7 +307,7 @@ impl Subgraphs {
 
 #[cfg(test)]
 mod tests {
-    use super::super::centroids::tests::blobs;
+    use super::super::blobs::blobs;
     use super::super::centroids::{CentroidStart, initial_centroids};
     use super::*;
 
@@ -339,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_fewer_than_a_neighbourhood_are_clustered_too() {
+    fn cells_fewer_than_neighbours_are_clustered_too() {
         let (points, truth) = blobs(2, 6, 30.0);
         let start = CentroidStart::StableGraph(StableGraphConfig::new());
         let found = initial_centroids(points.view(), &start, 0).unwrap();
@@ -359,7 +357,7 @@ mod tests {
             good.clone().with_tolerance(-0.1),
             good.clone().with_max_cells(10),
             good.clone()
-                .with_graph(GraphConfig::default().with_neighbors(1)),
+                .with_graph(GraphConfig::default().with_neighbors(0)),
         ] {
             assert!(bad.validate(1000).is_err(), "{bad:?}");
         }

@@ -1,0 +1,39 @@
+//! Communities as clusters: at least two.
+
+use crate::error::{Error, Result};
+use crate::graph::{Graph, GraphConfig, find_communities};
+
+/// The communities of a graph: at least two.
+pub(super) fn several_communities(
+    graph: &Graph,
+    config: &GraphConfig,
+    seed: u64,
+) -> Result<Vec<usize>> {
+    let labels = find_communities(graph, config.resolution, config.method, seed)?;
+    if labels.iter().all(|&label| label == 0) {
+        return Err(Error::SingleCommunity {
+            resolution: config.resolution,
+            suggestion: higher_resolution(graph, config, seed)?,
+        });
+    }
+    Ok(labels)
+}
+
+/// How often the resolution is doubled in search of one that gives several communities.
+const DOUBLINGS: u32 = 6;
+
+/// The first doubling of the resolution that gives several communities, or the last tried.
+fn higher_resolution(graph: &Graph, config: &GraphConfig, seed: u64) -> Result<f64> {
+    let mut resolution = config.resolution;
+    for _ in 0..DOUBLINGS {
+        resolution *= 2.0;
+        if !resolution.is_finite() {
+            return Ok(config.resolution);
+        }
+        let labels = find_communities(graph, resolution, config.method, seed)?;
+        if labels.iter().any(|&label| label > 0) {
+            break;
+        }
+    }
+    Ok(resolution)
+}

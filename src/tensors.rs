@@ -1,0 +1,33 @@
+//! Matrices in memory as tensors on a device.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use ndarray::{Array2, ArrayView2};
+
+/// A tensor of the same shape and values as a matrix.
+///
+/// ```
+/// use burn::tensor::Device;
+/// use celldec::tensors::{array_to_tensor, tensor_to_array};
+/// use ndarray::array;
+///
+/// let matrix = array![[1.0f32, 2.0], [3.0, 4.0]];
+/// let tensor = array_to_tensor(matrix.view(), &Device::default());
+/// assert_eq!(tensor_to_array(tensor.transpose()), matrix.t());
+/// ```
+pub fn array_to_tensor(array: ArrayView2<'_, f32>, device: &Device) -> Tensor<2> {
+    let (rows, columns) = array.dim();
+    let values: Vec<f32> = array.iter().copied().collect();
+    Tensor::from_data(TensorData::new(values, [rows, columns]), device)
+}
+
+/// A matrix of the same shape and values as a tensor.
+pub fn tensor_to_array(tensor: Tensor<2>) -> Array2<f32> {
+    let [rows, columns] = tensor.dims();
+    let data = tensor.into_data_as::<f32>();
+    let values = data
+        .as_slice::<f32>()
+        .expect("data converted to f32 is f32")
+        .to_vec();
+    Array2::from_shape_vec((rows, columns), values)
+        .expect("a tensor holds as many values as its shape")
+}
