@@ -150,11 +150,15 @@ fn wrong_columns_and_matrices_are_explained() {
     refused(&["cluster", &truncated], "truncated");
     let renamed = file(&folder, "text.h5ad", "text");
     refused(&["cluster", &renamed], "not an HDF5 file");
-    let genomes = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tenx");
-    let genomes = genomes.join("two_genomes.h5");
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let genomes = fixtures.join("tenx/two_genomes.h5");
     refused(&["cluster", text(&genomes)], "choose one with --genome");
-    let missing = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/h5ad");
-    let missing = missing.join("missing_x.h5ad");
+    let matrices = fixtures.join("h5ad/matrices.h5ad");
+    refused(
+        &["cluster", text(&matrices), "--layer", "csc", "--on-disk"],
+        "or leave --on-disk out",
+    );
+    let missing = fixtures.join("h5ad/missing_x.h5ad");
     refused(
         &["cluster", text(&missing)],
         "choose one of: --layer \"counts\"",
