@@ -1,7 +1,7 @@
 //! Counts read from disk beside counts in memory: peak memory and time of the same work.
 //!
 //! ```text
-//! cargo run --release --features h5ad --example out_of_core -- run --cells 1000000
+//! cargo run --release --features cli --example out_of_core -- run --cells 1000000
 //! ```
 //!
 //! Writes simulated counts (2000 genes, about a tenth of the entries not zero) as a compressed

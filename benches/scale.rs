@@ -1,8 +1,8 @@
 //! How time and memory grow with the number of cells.
 //!
 //! ```text
-//! cargo run --release --example scale -- memory
-//! cargo run --release --example scale -- time
+//! cargo run --release --features cli --example scale -- memory
+//! cargo run --release --features cli --example scale -- time
 //! ```
 //!
 //! Simulated counts, 2000 genes, about a tenth of the entries not zero, scDCC's reference network

@@ -16,7 +16,6 @@ use celldec::batches::{Batch, ReconstructionTarget};
 use celldec::burn;
 use celldec::nn::{HeadOutput, ReconstructionHead};
 use celldec::prelude::*;
-use clap::Parser;
 
 use burn::config::Config;
 use burn::module::Module;
@@ -25,12 +24,8 @@ use burn::tensor::Tensor;
 
 #[path = "shared/bundled.rs"]
 mod bundled;
-#[path = "shared/exit.rs"]
-mod exit;
-#[path = "shared/labels.rs"]
-mod labels;
 
-use labels::KnownTypes;
+use bundled::Bundled;
 
 /// Settings of a [`PoissonHead`]; it has none.
 #[derive(Config, Debug)]
@@ -124,68 +119,63 @@ impl ClusteringLoss for Entropy {
     }
 }
 
-/// Trains scDCC and DESC with a Poisson head and another clustering loss.
-#[derive(Debug, Parser)]
-struct Arguments {
-    /// Epochs of pretraining.
-    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
-    pretraining_epochs: usize,
-    /// Compute device: cpu, or what the build offers (ndarray, wgpu, cuda).
-    #[arg(long, value_name = "NAME", default_value = "cpu")]
-    device: String,
-    /// Seed of everything random.
-    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
-    seed: u64,
-}
-
 fn main() -> ExitCode {
-    exit::code(run(&Arguments::parse()), &[])
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
-fn run(arguments: &Arguments) -> Result<()> {
-    let device = celldec::device::by_name(&arguments.device)?;
-    let (counts, labels) = bundled::read()?;
+/// Trains scDCC and DESC with a Poisson head and another clustering loss.
+fn run() -> Result<()> {
+    let device = Device::default();
+    let data = Bundled::read()?;
     println!(
-        "{:<9} {:<16} {:<31} {:>8} {:>6}   agreement with the published types",
+        "{:<9} {:<16} {:<31} {:>8} {:>6}   ARI with the published types",
         "schedule", "reconstruction", "clustering", "clusters", "s"
     );
 
     let start = Instant::now();
-    let cells = Preprocess::scdcc().fit(&counts)?;
-    let types = KnownTypes::new(&labels::join(cells.cell_names(), &labels));
-    let fit = ScdccConfig::new(types.names.len())
-        .with_seed(arguments.seed)
-        .with_pretraining_epochs(arguments.pretraining_epochs)
+    let cells = Preprocess::scdcc().fit(&data.counts)?;
+    let fit = ScdccConfig::new(10)
+        .with_pretraining_epochs(100)
         .init(&device)?
         .with_reconstruction_loss(PoissonLoss, PoissonHeadConfig::new())
         .with_clustering_loss(SquaredTarget.plus(Entropy.weighted(0.1)))
         .fit(&cells)?;
-    print("scDCC", &fit, &types, start)?;
+    print("scDCC", &data, &cells, &fit, start)?;
 
     let start = Instant::now();
-    let cells = Preprocess::desc().fit(&counts)?;
-    let types = KnownTypes::new(&labels::join(cells.cell_names(), &labels));
+    let cells = Preprocess::desc().fit(&data.counts)?;
     let runs = DescConfig::new()
-        .with_seed(arguments.seed)
-        .with_pretraining_epochs(arguments.pretraining_epochs)
+        .with_pretraining_epochs(100)
         .init(&device)?
         .with_reconstruction_loss(PoissonLoss, PoissonHeadConfig::new())
         .with_clustering_loss(SquaredTarget.plus(Entropy.weighted(0.1)))
         .fit(&cells)?;
     for run in &runs {
-        print("DESC", &run.fit, &types, start)?;
+        print("DESC", &data, &cells, &run.fit, start)?;
     }
     Ok(())
 }
 
-fn print(schedule: &str, fit: &Fit<PoissonHead>, types: &KnownTypes, start: Instant) -> Result<()> {
+fn print(
+    schedule: &str,
+    data: &Bundled,
+    cells: &Cells,
+    fit: &Fit<PoissonHead>,
+    start: Instant,
+) -> Result<()> {
     println!(
-        "{schedule:<9} {:<16} {:<31} {:>8} {:>6.1}   {}",
+        "{schedule:<9} {:<16} {:<31} {:>8} {:>6.1}   {:.3}",
         PoissonLoss.name(),
         SquaredTarget.plus(Entropy.weighted(0.1)).name(),
         fit.clusters().count(),
         start.elapsed().as_secs_f64(),
-        types.agreement(fit.clusters().labels())?
+        data.agreement(cells, fit.clusters())?
     );
     Ok(())
 }

@@ -3,143 +3,151 @@
 //! ```text
 //! cargo run --release --example quickstart
 //! ```
+//!
+//! Results go to `output/quickstart`, or to the folder named after `--`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use celldec::io::{write_columns_csv, write_matrix_csv};
+use celldec::nn::ReconstructionHead;
 use celldec::prelude::*;
-use clap::Parser;
-use indicatif::MultiProgress;
 
 #[path = "shared/bundled.rs"]
 mod bundled;
-#[path = "shared/exit.rs"]
-mod exit;
-#[path = "shared/labels.rs"]
-mod labels;
-#[path = "shared/progress.rs"]
-mod progress;
-#[path = "shared/report.rs"]
-mod report;
-#[path = "shared/results.rs"]
-mod results;
 
-use labels::KnownTypes;
-use progress::Progress;
-
-/// Clusters the bundled 700 blood cells with scDCC and with DESC.
-#[derive(Debug, Parser)]
-struct Arguments {
-    /// Folder for the results.
-    #[arg(long, value_name = "FOLDER", default_value = "output/quickstart")]
-    output: PathBuf,
-    /// Compute device: cpu, or what the build offers (ndarray, wgpu, cuda).
-    #[arg(long, value_name = "NAME", default_value = "cpu")]
-    device: String,
-    /// Seed of everything random.
-    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
-    seed: u64,
-    /// Epochs of pretraining of both methods, in place of each method's default.
-    #[arg(long, value_name = "NUMBER")]
-    pretraining_epochs: Option<usize>,
-    /// The most epochs of self-training of both methods, in place of each method's default.
-    #[arg(long, value_name = "NUMBER")]
-    max_epochs: Option<usize>,
-}
+use bundled::Bundled;
 
 fn main() -> ExitCode {
-    exit::code(run(&Arguments::parse()), &[])
+    let folder = std::env::args_os().nth(1);
+    let folder = folder.map_or_else(|| "output/quickstart".into(), PathBuf::from);
+    match run(&folder) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
-fn run(arguments: &Arguments) -> Result<()> {
+fn run(folder: &Path) -> Result<()> {
     let start = Instant::now();
-    let device = celldec::device::by_name(&arguments.device)?;
-    let (counts, labels) = bundled::read()?;
-    println!("{} cells × {} genes", counts.cells(), counts.genes());
-    scdcc(arguments, &counts, &labels, &device)?;
-    desc(arguments, &counts, &labels, &device)?;
+    let device = Device::default();
+    let data = Bundled::read()?;
+    println!(
+        "{} cells × {} genes",
+        data.counts.cells(),
+        data.counts.genes()
+    );
+    scdcc(&data, &device, folder)?;
+    desc(&data, &device, folder)?;
     println!("\nAll done in {:.1} s.", start.elapsed().as_secs_f64());
     Ok(())
 }
 
 /// The number of clusters is known.
-fn scdcc(
-    arguments: &Arguments,
-    counts: &CountMatrix,
-    labels: &[(String, String)],
-    device: &Device,
-) -> Result<()> {
-    let cells = Preprocess::scdcc().fit(counts)?;
-    let types = KnownTypes::new(&labels::join(cells.cell_names(), labels));
-    println!("\nscDCC, {} clusters", types.names.len());
-    let mut config = ScdccConfig::new(types.names.len()).with_seed(arguments.seed);
-    config.pretraining_epochs = arguments
-        .pretraining_epochs
-        .unwrap_or(config.pretraining_epochs);
-    config.max_epochs = arguments.max_epochs.unwrap_or(config.max_epochs);
-    let fit = config
-        .init(device)?
-        .fit_observed(&cells, &mut Progress::new(MultiProgress::new()))?;
-    report::print_summary(&fit, Some(&types))?;
-    report::print_table(&types, fit.clusters());
-
-    let folder = arguments.output.join("scdcc");
-    results::write(&folder, &cells, &fit)?;
-    let path = folder.join("model.safetensors");
-    fit.model().save(&path)?;
+fn scdcc(data: &Bundled, device: &Device, folder: &Path) -> Result<()> {
+    println!("\nscDCC, 10 clusters");
+    let cells = Preprocess::scdcc().fit(&data.counts)?;
+    let trainer = ScdccConfig::new(10).init(device)?;
+    let fit = trainer.fit_observed(&cells, &mut print_phases)?;
+    finish(data, &cells, &fit, &folder.join("scdcc"))?;
 
     // A saved model assigns cells that it has never seen; here it sees its training cells again.
+    let path = folder.join("scdcc/model.safetensors");
+    fit.model().save(&path)?;
     let model = ScdccModel::load(&path, device)?;
-    let again = model.assign(&model.prepare(counts)?)?;
-    let same = again
-        .labels()
-        .iter()
-        .zip(fit.clusters().labels())
-        .filter(|(again, first)| again == first)
-        .count();
+    let again = model.assign(&model.prepare(&data.counts)?)?;
+    let pairs = again.labels().iter().zip(fit.clusters().labels());
     println!(
-        "\n  written to    {}: {}, model.safetensors",
-        folder.display(),
-        results::FILES
-    );
-    println!(
-        "  reloaded      the model assigns {same} of {} cells to the same cluster",
+        "  reloaded      the model assigns {} of {} cells to the same cluster",
+        pairs.filter(|(again, first)| again == first).count(),
         cells.cells()
     );
     Ok(())
 }
 
 /// The number of clusters follows from a resolution; several resolutions share one pretraining.
-fn desc(
-    arguments: &Arguments,
-    counts: &CountMatrix,
-    labels: &[(String, String)],
-    device: &Device,
-) -> Result<()> {
+fn desc(data: &Bundled, device: &Device, folder: &Path) -> Result<()> {
     println!("\nDESC, resolutions 0.3, 0.5 and 0.8");
-    let cells = Preprocess::desc().fit(counts)?;
-    let types = KnownTypes::new(&labels::join(cells.cell_names(), labels));
-    let mut config = DescConfig::new()
-        .with_resolutions(vec![0.3, 0.5, 0.8])
-        .with_seed(arguments.seed);
-    config.pretraining_epochs = arguments
-        .pretraining_epochs
-        .unwrap_or(config.pretraining_epochs);
-    config.max_epochs = arguments.max_epochs.unwrap_or(config.max_epochs);
-    let runs = config
-        .init(device)?
-        .fit_observed(&cells, &mut Progress::new(MultiProgress::new()))?;
-    for DescRun { resolution, fit } in &runs {
+    let cells = Preprocess::desc().fit(&data.counts)?;
+    let config = DescConfig::new().with_resolutions(vec![0.3, 0.5, 0.8]);
+    let trainer = config.init(device)?;
+    for DescRun { resolution, fit } in trainer.fit_observed(&cells, &mut print_phases)? {
         let name = resolution.map(|r| format!("{r:.1}")).unwrap_or_default();
         println!("\n  resolution    {name}");
-        report::print_summary(fit, Some(&types))?;
-        let folder = arguments.output.join(format!("desc_{name}"));
-        results::write(&folder, &cells, fit)?;
-        println!("  written to    {}", folder.display());
+        finish(data, &cells, &fit, &folder.join(format!("desc_{name}")))?;
     }
-    if let Some(last) = runs.last() {
-        report::print_table(&types, last.fit.clusters());
+    Ok(())
+}
+
+/// An observer is a function of what happens during training.
+fn print_phases(event: &Event<'_>) {
+    match event {
+        Event::PhaseFinished {
+            phase,
+            epochs,
+            seconds,
+        } => println!("  {phase:<32} {epochs:>4} epochs   {seconds:>6.1} s"),
+        Event::CentroidsFound {
+            clusters, seconds, ..
+        } => println!(
+            "  {:<32} {clusters:>4} clusters {seconds:>6.1} s",
+            "initial centroids"
+        ),
+        _ => {}
     }
+}
+
+/// Prints what a fit found and writes labels, soft assignments and the embedding.
+fn finish<H: ReconstructionHead>(
+    data: &Bundled,
+    cells: &Cells,
+    fit: &Fit<H>,
+    folder: &Path,
+) -> Result<()> {
+    let clusters = fit.clusters();
+    println!(
+        "  clusters      {} with {:?} cells",
+        clusters.count(),
+        clusters.sizes()
+    );
+    println!(
+        "  training      {}",
+        if fit.status().converged {
+            "converged"
+        } else {
+            "not converged, more epochs may help"
+        }
+    );
+    println!(
+        "  agreement     adjusted Rand index {:.3} with the published types",
+        data.agreement(cells, clusters)?
+    );
+
+    std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
+    let names = cells.cell_names();
+    let labels: Vec<String> = clusters.labels().iter().map(usize::to_string).collect();
+    write_columns_csv(
+        folder.join("labels.csv"),
+        &[("cell", names), ("cluster", &labels)],
+    )?;
+    let numbered = |prefix: &str, count: usize| -> Vec<String> {
+        (0..count).map(|i| format!("{prefix}{i}")).collect()
+    };
+    write_matrix_csv(
+        folder.join("soft_assignments.csv"),
+        names,
+        &numbered("cluster_", clusters.count()),
+        clusters.soft(),
+    )?;
+    write_matrix_csv(
+        folder.join("embedding.csv"),
+        names,
+        &numbered("z_", fit.embedding().ncols()),
+        fit.embedding(),
+    )?;
+    println!("  written to    {}", folder.display());
     Ok(())
 }

@@ -4,9 +4,11 @@
 //! cargo run --release --features plot,umap --example report
 //! ```
 //!
+//! Results go to `output/report`, or to the folder named after `--`.
+//!
 //! Without the feature `umap` cells are shown by the principal components of their embedding.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use celldec::markers::{MarkerConfig, write_markers_csv};
@@ -14,46 +16,33 @@ use celldec::prelude::*;
 use celldec::view::plot::{Scatter, cluster_table, confidence_histogram, training_curves};
 use celldec::view::projection::Projection;
 use celldec::view::report::Report;
-use clap::Parser;
 use ndarray::ArrayView2;
 
 #[path = "shared/bundled.rs"]
 mod bundled;
-#[path = "shared/exit.rs"]
-mod exit;
 
-/// Clusters the bundled 700 blood cells and writes pictures, marker genes and a report.
-#[derive(Debug, Parser)]
-struct Arguments {
-    /// Folder for the results.
-    #[arg(long, value_name = "FOLDER", default_value = "output/report")]
-    output: PathBuf,
-    /// Seed of everything random.
-    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
-    seed: u64,
-}
+use bundled::Bundled;
 
 fn main() -> ExitCode {
-    exit::code(run(&Arguments::parse()), &[])
+    let folder = std::env::args_os().nth(1);
+    let folder = folder.map_or_else(|| "output/report".into(), PathBuf::from);
+    match run(&folder) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
-fn run(arguments: &Arguments) -> Result<()> {
-    let (counts, labels) = bundled::read()?;
-    let cells = Preprocess::scdcc().fit(&counts)?;
-    // The labels are in the order of the matrix; preprocessing may drop cells.
-    let types: Vec<&str> = cells
-        .kept_cells()
-        .iter()
-        .map(|&cell| labels[cell].1.as_str())
-        .collect();
-    let fit = ScdccConfig::new(10)
-        .with_seed(arguments.seed)
-        .init(&Device::default())?
-        .fit(&cells)?;
+fn run(folder: &Path) -> Result<()> {
+    let data = Bundled::read()?;
+    let cells = Preprocess::scdcc().fit(&data.counts)?;
+    let types = data.types_of(&cells);
+    let fit = ScdccConfig::new(10).init(&Device::default())?.fit(&cells)?;
 
-    let folder = &arguments.output;
     std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
-    let projection = project(fit.embedding(), arguments.seed)?;
+    let projection = project(fit.embedding())?;
     let scatter = Scatter::new(&projection);
     scatter
         .by_cluster(fit.clusters())?
@@ -67,7 +56,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     training_curves(fit.history())?.save(folder.join("training.svg"))?;
 
     // Among all genes, of the cells that were clustered.
-    let kept = counts.select_cells(cells.kept_cells())?;
+    let kept = data.counts.select_cells(cells.kept_cells())?;
     let markers = MarkerConfig::new().find(&kept, fit.clusters().labels())?;
     write_markers_csv(folder.join("markers.csv"), &markers)?;
     if let Some(best) = markers.first().and_then(|markers| markers.genes.first()) {
@@ -81,17 +70,20 @@ fn run(arguments: &Arguments) -> Result<()> {
         .with_projection(&projection)
         .with_markers(&markers)
         .save(folder.join("report.html"))?;
-    println!("written to {}", folder.display());
+    println!(
+        "adjusted Rand index {:.3}; written to {}",
+        data.agreement(&cells, fit.clusters())?,
+        folder.display()
+    );
     Ok(())
 }
 
 #[cfg(feature = "umap")]
-fn project(embedding: ArrayView2<'_, f32>, seed: u64) -> Result<Projection> {
-    let settings = celldec::view::projection::UmapConfig::new();
-    settings.with_seed(seed).project(embedding)
+fn project(embedding: ArrayView2<'_, f32>) -> Result<Projection> {
+    celldec::view::projection::UmapConfig::new().project(embedding)
 }
 
 #[cfg(not(feature = "umap"))]
-fn project(embedding: ArrayView2<'_, f32>, _seed: u64) -> Result<Projection> {
+fn project(embedding: ArrayView2<'_, f32>) -> Result<Projection> {
     celldec::view::projection::pca(embedding)
 }

@@ -1,7 +1,7 @@
 //! Measures methods on labelled data: accuracy, agreement, time and memory.
 //!
 //! ```text
-//! cargo run --release --features h5ad --example accuracy -- --seeds 3 --json out.json FILE.h5ad…
+//! cargo run --release --features cli --example accuracy -- --seeds 3 --json out.json FILE.h5ad…
 //! ```
 //!
 //! A file may also be a simulated family, `sim:rare` for example, or a subset of a file,

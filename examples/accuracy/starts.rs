@@ -2,7 +2,7 @@
 //! rules of choice among single starts of k-means, and graph communities.
 //!
 //! ```text
-//! cargo run --release --features h5ad --example starts -- --seeds 3 sim:rare FILE.h5ad…
+//! cargo run --release --features cli --example starts -- --seeds 3 sim:rare FILE.h5ad…
 //! ```
 
 mod sets;

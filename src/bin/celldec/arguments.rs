@@ -1,0 +1,74 @@
+//! The command line as a whole; every subcommand has its options beside its work.
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::cluster::ClusterArguments;
+use crate::compare::CompareArguments;
+use crate::info::InfoArguments;
+use crate::map::MapArguments;
+
+/// Deep embedded clustering of single-cell RNA-seq.
+///
+/// Clusters the cells of a count matrix with scDCC or DESC, puts new cells into clusters found
+/// before, compares labels, and says what is in a file.
+#[derive(Debug, Parser)]
+#[command(
+    name = "celldec",
+    version,
+    after_help = "Try `celldec help cluster` for explanations and examples."
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub task: Task,
+    #[command(flatten)]
+    pub global: Global,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Task {
+    Cluster(ClusterArguments),
+    Map(MapArguments),
+    Compare(CompareArguments),
+    Info(InfoArguments),
+}
+
+/// Options of every subcommand.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global")]
+pub struct Global {
+    /// Threads to compute with [default: as many as there are cores].
+    ///
+    /// Results do not depend on their number.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        global = true,
+        value_parser = whole_number,
+        allow_negative_numbers = true
+    )]
+    pub threads: Option<usize>,
+    /// Log what is read, filtered and found.
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+    /// Print only warnings, errors, and what compare and info are asked for.
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+/// What computes.
+#[derive(Debug, Args)]
+pub struct DeviceArgument {
+    /// Compute device: cpu, or what the build offers (ndarray, wgpu, cuda).
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "cpu",
+        help_heading = "Computing"
+    )]
+    pub device: String,
+}
+
+pub fn whole_number(text: &str) -> Result<usize, String> {
+    text.parse()
+        .map_err(|_| "expected a whole number, such as 8".to_string())
+}

@@ -1,0 +1,142 @@
+//! Shows training as it goes: a bar for the running phase, a line for every finished one.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use celldec::model::EpochRecord;
+use celldec::prelude::*;
+use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
+
+use crate::console::Console;
+
+// Phases may end early, and nothing is known of the next one's speed: what is left is the most that
+// the running phase can take. Narrow enough for 80 columns; the message takes what is left.
+const BAR: &str = "  {prefix} {bar:12} {pos}/{len} epochs, {rate}, {left}  {wide_msg}";
+const SPINNER: &str = "  {spinner} {prefix} {elapsed}";
+
+/// An observer that prints progress.
+pub struct Progress {
+    console: Console,
+    bar: ProgressBar,
+    losses: String,
+}
+
+impl Progress {
+    pub fn new(console: Console) -> Self {
+        Self {
+            console,
+            bar: ProgressBar::hidden(),
+            losses: String::new(),
+        }
+    }
+
+    fn start(&mut self, phase: Phase, epochs: usize) {
+        self.bar.finish_and_clear();
+        self.losses.clear();
+        let bar = ProgressBar::hidden();
+        bar.set_length(epochs as u64);
+        bar.set_prefix(name(phase));
+        // The template is fixed; should it not parse, the plain bar serves as well.
+        if let Ok(style) = ProgressStyle::with_template(BAR) {
+            bar.set_style(style.with_key("rate", rate).with_key("left", left));
+        }
+        self.bar = self.console.add(bar);
+        self.bar.tick();
+    }
+
+    /// For work whose length is not known.
+    fn start_spinner(&mut self, name: &str) {
+        let bar = ProgressBar::hidden();
+        bar.set_prefix(name.to_string());
+        if let Ok(style) = ProgressStyle::with_template(SPINNER) {
+            bar.set_style(style);
+        }
+        self.bar = self.console.add(bar);
+        self.bar.enable_steady_tick(Duration::from_millis(200));
+    }
+
+    fn advance(&mut self, record: &EpochRecord) {
+        let losses: Vec<String> = record
+            .losses
+            .iter()
+            .map(|(name, value)| format!("{name} {value:.4}"))
+            .collect();
+        self.losses = losses.join("  ");
+        let changed = record
+            .changed
+            .map(|changed| format!("  {:.1} % changed", 100.0 * changed))
+            .unwrap_or_default();
+        self.bar.set_message(format!("{}{changed}", self.losses));
+        self.bar.inc(1);
+    }
+}
+
+impl Observer for Progress {
+    fn on_event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::PhaseStarted { phase, epochs } => self.start(*phase, *epochs),
+            Event::Resumed { phase, epoch } => {
+                self.console.say(format_args!(
+                    "  {} resumed after {epoch} epochs",
+                    name(*phase)
+                ));
+                self.bar.set_position(*epoch as u64);
+                self.bar.reset_eta();
+            }
+            Event::EpochFinished(record) => self.advance(record),
+            Event::PhaseFinished {
+                phase,
+                epochs,
+                seconds,
+            } => {
+                self.bar.finish_and_clear();
+                let name = name(*phase);
+                let losses = &self.losses;
+                self.console.say(format_args!(
+                    "  {name:<21} {epochs:>5} epochs   {seconds:>6.1} s   {losses}"
+                ));
+                if *phase == Phase::Pretraining {
+                    self.start_spinner("initial centroids");
+                }
+            }
+            Event::CentroidsFound {
+                clusters, seconds, ..
+            } => {
+                self.bar.finish_and_clear();
+                let name = "initial centroids";
+                self.console.say(format_args!(
+                    "  {name:<21} {clusters:>5} clusters {seconds:>6.1} s"
+                ));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Progress {
+    /// Training that fails leaves no bar behind.
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+// Writing into the bar's own text cannot fail.
+
+fn rate(state: &ProgressState, text: &mut dyn Write) {
+    let _ = write!(text, "{:.1}/s", state.per_sec());
+}
+
+/// Nothing is known before the first epoch.
+fn left(state: &ProgressState, text: &mut dyn Write) {
+    let _ = match state.pos() {
+        0 => write!(text, "time left unknown"),
+        _ => write!(text, "at most {:#} left", HumanDuration(state.eta())),
+    };
+}
+
+fn name(phase: Phase) -> String {
+    match phase {
+        Phase::LayerwisePretraining { layer } => format!("pretraining, layer {}", layer + 1),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,146 @@
+//! What lies before training and after it.
+
+use celldec::cluster::Consensus;
+use celldec::nn::ReconstructionHead;
+use celldec::prelude::*;
+
+use super::arguments::ClusterArguments;
+use super::keys::{self, Keys};
+use super::{constraints, summary, writing};
+use crate::console::Console;
+use crate::input::{self, CountFile, Input, Purpose};
+use crate::known::KnownTypes;
+use crate::output::{Destination, Output, annotated};
+
+/// One clustering.
+pub struct Found<H: ReconstructionHead> {
+    /// The resolution asked for, of several.
+    pub resolution: Option<f64>,
+    pub fit: Fit<H>,
+    /// Agreement with the same under other seeds.
+    pub consensus: Option<Consensus>,
+}
+
+impl<H: ReconstructionHead> Found<H> {
+    pub fn new(resolution: Option<f64>, fit: Fit<H>) -> Self {
+        Self {
+            resolution,
+            fit,
+            consensus: None,
+        }
+    }
+}
+
+/// The cells to cluster, and where their clusters go.
+pub struct Work<'a> {
+    pub(super) arguments: &'a ClusterArguments,
+    pub(super) console: &'a Console,
+    pub(super) destination: Destination<'a>,
+    pub(super) input: Input,
+    pub(super) cells: Cells,
+    keys: Vec<Keys>,
+}
+
+impl<'a> Work<'a> {
+    /// Reads and preprocesses; refuses, before training, what could not be written afterwards.
+    pub fn prepare(
+        arguments: &'a ClusterArguments,
+        console: &'a Console,
+        file: &'a CountFile<'a>,
+        preprocess: &Preprocess,
+    ) -> Result<Self> {
+        let destination = Destination::new(file, &arguments.output, &arguments.writing)?;
+        let input = input::read(&arguments.cells, file, Purpose::Fit)?;
+        let keys = keys::of(arguments);
+        annotated::check(&destination, &input, keys.iter().flat_map(Keys::all))?;
+        let cells = input
+            .counts
+            .fit(preprocess, input.batch_labels().as_deref())?;
+        let report = cells.report();
+        console.say(format_args!(
+            "{} cells × {} genes of {} ({} cells and {} genes left out)",
+            cells.cells(),
+            cells.genes(),
+            file.format_name(),
+            report.cells_dropped(),
+            report.genes_dropped()
+        ));
+        if input.batches.is_some() {
+            console.say(format_args!(
+                "  scaled within batches {}",
+                cells.batch_names().join(", ")
+            ));
+        }
+        Ok(Self {
+            arguments,
+            console,
+            destination,
+            input,
+            cells,
+            keys,
+        })
+    }
+
+    /// The prepared cells.
+    pub fn cells(&self) -> &Cells {
+        &self.cells
+    }
+
+    /// Which pairs of cells belong together or apart.
+    pub fn read_constraints(&self) -> Result<ConstraintPairs> {
+        let Some(path) = &self.arguments.constraints else {
+            return Ok(ConstraintPairs::default());
+        };
+        let (pairs, dropped) = constraints::read(path, &self.input.counts, &self.cells)?;
+        self.console.say(format_args!(
+            "  {} must-link and {} cannot-link pairs",
+            pairs.must_link().len(),
+            pairs.cannot_link().len()
+        ));
+        if dropped > 0 {
+            self.console.say(format_args!(
+                "  {dropped} pairs are unused: preprocessing left a cell out"
+            ));
+        }
+        Ok(pairs)
+    }
+
+    /// Prints and writes every clustering.
+    pub fn finish<H: ReconstructionHead>(self, found: &[Found<H>]) -> Result<()> {
+        let console = self.console;
+        let types = self.input.types_of(self.cells.kept_cells());
+        let known = types.as_deref().map(KnownTypes::new);
+        // Marker genes are looked for among all genes, of the cells that were clustered.
+        let kept = self.input.counts.select(self.cells.kept_cells())?;
+        if kept.is_none() {
+            console
+                .say("note: marker genes need the counts in memory; leave --on-disk out for them");
+        }
+        for one in found {
+            let mut folder = self.destination.folder.to_path_buf();
+            if let (Some(resolution), true) = (one.resolution, found.len() > 1) {
+                console.say(format_args!("\n  resolution    {resolution}"));
+                folder.push(format!("resolution_{resolution}"));
+            }
+            summary::print_fit(console, &one.fit, known.as_ref())?;
+            if let Some(consensus) = &one.consensus {
+                summary::print_consensus(console, consensus);
+            }
+            let files = writing::write(&self, &folder, kept.as_ref(), one)?;
+            console.say(format_args!(
+                "  written to    {}: {}",
+                folder.display(),
+                files.join(", ")
+            ));
+            if let Some(known) = &known {
+                console.say(format_args!("\n{}", known.table(one.fit.clusters())));
+            }
+        }
+        if self.destination.options.wants(Output::H5ad) {
+            let results = writing::h5ad_results(self.arguments, &self.cells, self.keys, found)?;
+            let path = annotated::write(&self.destination, self.input, &self.cells, results)?;
+            console.say(format_args!("  .h5ad file    {}", path.display()));
+        }
+        Ok(())
+    }
+}

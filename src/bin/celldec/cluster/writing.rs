@@ -1,0 +1,113 @@
+//! The files of one clustering, and its entries of the .h5ad file.
+
+use std::path::Path;
+
+use celldec::cluster::Consensus;
+use celldec::io::{CellResults, ResultKeys, write_columns_csv};
+use celldec::markers::{ClusterMarkers, MarkerConfig, write_markers_csv};
+use celldec::nn::ReconstructionHead;
+use celldec::prelude::*;
+
+use super::arguments::ClusterArguments;
+use super::keys::Keys;
+use super::report;
+use super::work::{Found, Work};
+use crate::output::{Output, tables};
+
+/// Marker genes written of each cluster.
+const MARKERS: usize = 100;
+
+/// Writes the files of one clustering into its folder and gives their names.
+///
+/// `kept` are the counts of the clustered cells, where they are in memory.
+pub fn write<H: ReconstructionHead>(
+    work: &Work<'_>,
+    folder: &Path,
+    kept: Option<&CountMatrix>,
+    found: &Found<H>,
+) -> Result<Vec<String>> {
+    std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
+    let (options, cells, fit) = (work.destination.options, &work.cells, &found.fit);
+    let mut files = vec!["model.safetensors".to_string()];
+    fit.model().save(folder.join(&files[0]))?;
+    let wants_tables = options.wants(Output::Csv);
+    if wants_tables {
+        tables::write_cells(folder, cells, fit.clusters(), fit.embedding())?;
+        files.push(tables::CELL_FILES.to_string());
+        tables::write_history(&folder.join("history.csv"), fit.history())?;
+        files.push("history.csv".to_string());
+        if let Some(consensus) = &found.consensus {
+            write_consensus(&folder.join("consensus.csv"), cells, consensus)?;
+            files.push("consensus.csv".to_string());
+        }
+        if options.denoised {
+            let denoised = fit.model().denoise(cells)?;
+            files.push(tables::write_denoised(folder, cells, denoised.view())?);
+        }
+    }
+    let kept = kept.filter(|_| wants_tables || options.wants(Output::Report));
+    let markers = match kept {
+        Some(kept) => find_markers(kept, fit.clusters())?,
+        None => Vec::new(),
+    };
+    if kept.is_some() && wants_tables {
+        write_markers_csv(folder.join("markers.csv"), &markers)?;
+        files.push("markers.csv".to_string());
+    }
+    files.extend(report::draw(work, folder, fit, &markers)?);
+    Ok(files)
+}
+
+/// What goes into the .h5ad file, by its names there.
+pub fn h5ad_results<H: ReconstructionHead>(
+    arguments: &ClusterArguments,
+    cells: &Cells,
+    keys: Vec<Keys>,
+    found: &[Found<H>],
+) -> Result<Vec<(ResultKeys, CellResults)>> {
+    let mut results = Vec::new();
+    for (keys, one) in keys.into_iter().zip(found) {
+        let mut pieces = one.fit.results(cells)?;
+        if arguments.writing.denoised {
+            let denoised = one.fit.model().denoise(cells)?;
+            pieces = pieces.with_denoised(denoised, cells.gene_names().to_vec());
+        }
+        results.push((keys.run, pieces));
+        if let (Some(keys), Some(consensus)) = (keys.consensus, &one.consensus) {
+            let pieces = CellResults::new(consensus.labels.clone())
+                .with_kept_cells(cells.kept_cells().to_vec())
+                .with_cell_names(cells.cell_names().to_vec())
+                .with_confidence(consensus.agreement.clone())
+                .with_details(serde_json::json!({
+                    "runs": arguments.runs,
+                    "first_seed": arguments.seed,
+                    "mean_agreement": consensus.mean_agreement,
+                    "stability": consensus.stability,
+                }));
+            results.push((keys, pieces));
+        }
+    }
+    Ok(results)
+}
+
+/// Of all clusters that are large enough, and not all of the cells.
+fn find_markers(kept: &CountMatrix, clusters: &Assignment) -> Result<Vec<ClusterMarkers>> {
+    let sizes = clusters.sizes();
+    let tested = (0..sizes.len())
+        .filter(|&cluster| sizes[cluster] >= 2 && kept.cells() - sizes[cluster] >= 2);
+    MarkerConfig::new()
+        .with_limit(MARKERS)
+        .with_clusters(tested)
+        .find(kept, clusters.labels())
+}
+
+fn write_consensus(path: &Path, cells: &Cells, consensus: &Consensus) -> Result<()> {
+    write_columns_csv(
+        path,
+        &[
+            ("cell", cells.cell_names()),
+            ("cluster", &tables::texts(&consensus.labels)),
+            ("agreement", &tables::texts(&consensus.agreement)),
+        ],
+    )
+}

@@ -1,0 +1,168 @@
+//! How counts are read, by the format of their file.
+
+use std::path::Path;
+
+use celldec::io::{CountFormat, GeneNames, H5adOptions, MtxOptions, TableOptions, TenxH5Options};
+use celldec::prelude::*;
+use clap::Args;
+
+use crate::refusal::conflict;
+
+/// Which counts of a file.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Counts")]
+pub struct ReadArguments {
+    /// Take the counts of an .h5ad file from this layer instead of X.
+    #[arg(long, value_name = "NAME", conflicts_with = "raw")]
+    pub layer: Option<String>,
+    /// Take the counts of an .h5ad file from its `raw` part instead of X.
+    #[arg(long)]
+    pub raw: bool,
+    /// Only the genes of this genome, such as GRCh38 (10x .h5).
+    #[arg(long, value_name = "NAME")]
+    pub genome: Option<String>,
+    /// Only features of this type, or "all" [default: Gene Expression] (10x).
+    #[arg(long, value_name = "TYPE")]
+    pub feature_type: Option<String>,
+    /// Name genes by identifiers such as Ensembl's instead of symbols (10x).
+    #[arg(long)]
+    pub gene_ids: bool,
+    /// What file names start with in a 10x folder of several samples.
+    #[arg(long, value_name = "TEXT")]
+    pub prefix: Option<String>,
+    /// The table has a line for every gene and a column for every cell.
+    #[arg(long)]
+    pub transposed: bool,
+}
+
+impl ReadArguments {
+    /// Whether any option is given.
+    pub fn is_given(&self) -> bool {
+        self.layer.is_some()
+            || self.raw
+            || self.genome.is_some()
+            || self.feature_type.is_some()
+            || self.gene_ids
+            || self.prefix.is_some()
+            || self.transposed
+    }
+}
+
+/// A file or folder of counts, and which of them are wanted.
+pub struct CountFile<'a> {
+    pub path: &'a Path,
+    pub format: CountFormat,
+    options: &'a ReadArguments,
+}
+
+impl<'a> CountFile<'a> {
+    /// Finds the format and refuses options that another one has.
+    pub fn new(path: &'a Path, options: &'a ReadArguments) -> Result<Self> {
+        let file = Self {
+            path,
+            format: CountFormat::of(path)?,
+            options,
+        };
+        let (mtx, tenx) = (CountFormat::TenxMtx, CountFormat::TenxH5);
+        file.refuse("--layer", options.layer.is_some(), &[CountFormat::H5ad])?;
+        file.refuse("--raw", options.raw, &[CountFormat::H5ad])?;
+        file.refuse("--genome", options.genome.is_some(), &[tenx])?;
+        file.refuse(
+            "--feature-type",
+            options.feature_type.is_some(),
+            &[mtx, tenx],
+        )?;
+        file.refuse("--gene-ids", options.gene_ids, &[mtx, tenx])?;
+        file.refuse("--prefix", options.prefix.is_some(), &[mtx])?;
+        file.refuse("--transposed", options.transposed, &[CountFormat::Table])?;
+        Ok(file)
+    }
+
+    /// Refuses an option that is given and is for other formats.
+    pub fn refuse(&self, option: &str, given: bool, formats: &[CountFormat]) -> Result<()> {
+        if !given || formats.contains(&self.format) {
+            return Ok(());
+        }
+        let formats: Vec<&str> = formats.iter().copied().map(name).collect();
+        Err(conflict(format!(
+            "{option} is for {}, but {} is {}; leave it out",
+            formats.join(" and "),
+            self.path.display(),
+            self.format_name()
+        )))
+    }
+
+    pub fn format_name(&self) -> &'static str {
+        name(self.format)
+    }
+
+    /// Whether counts come from the `raw` part of an .h5ad file.
+    pub fn is_raw(&self) -> bool {
+        self.options.raw
+    }
+
+    /// What to read of an .h5ad file.
+    pub fn h5ad_options(&self) -> H5adOptions {
+        let options = H5adOptions::new();
+        match &self.options.layer {
+            Some(layer) => options.with_layer(layer),
+            None if self.options.raw => options.with_raw(),
+            None => options,
+        }
+    }
+
+    /// Reads the counts into memory.
+    pub fn read(&self) -> Result<CountMatrix> {
+        match self.format {
+            CountFormat::TenxMtx => {
+                let mut options = MtxOptions::new().with_gene_names(self.gene_names());
+                if let Some(prefix) = &self.options.prefix {
+                    options = options.with_prefix(prefix);
+                }
+                match self.options.feature_type.as_deref() {
+                    None => options,
+                    Some("all") => options.with_all_feature_types(true),
+                    Some(one) => options.with_feature_type(one),
+                }
+                .read(self.path)
+            }
+            CountFormat::TenxH5 => {
+                let mut options = TenxH5Options::new().with_gene_names(self.gene_names());
+                if let Some(genome) = &self.options.genome {
+                    options = options.with_genome(genome);
+                }
+                match self.options.feature_type.as_deref() {
+                    None => options,
+                    Some("all") => options.with_all_feature_types(true),
+                    Some(one) => options.with_feature_type(one),
+                }
+                .read(self.path)
+            }
+            CountFormat::H5ad => {
+                let options = self.h5ad_options().with_annotations::<String>([]);
+                Ok(options.read(self.path)?.counts)
+            }
+            _ => TableOptions::new()
+                .with_transposed(self.options.transposed)
+                .read(self.path),
+        }
+    }
+
+    fn gene_names(&self) -> GeneNames {
+        if self.options.gene_ids {
+            GeneNames::Ids
+        } else {
+            GeneNames::Symbols
+        }
+    }
+}
+
+/// The format in words.
+fn name(format: CountFormat) -> &'static str {
+    match format {
+        CountFormat::TenxMtx => "a 10x folder",
+        CountFormat::TenxH5 => "a 10x .h5 file",
+        CountFormat::H5ad => "an .h5ad file",
+        _ => "a table",
+    }
+}

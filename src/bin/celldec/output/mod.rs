@@ -1,0 +1,152 @@
+//! What a run leaves behind.
+
+pub mod annotated;
+pub mod drawings;
+pub mod tables;
+
+use std::path::{Path, PathBuf};
+
+use celldec::io::CountFormat;
+use celldec::prelude::*;
+use clap::{Args, ValueEnum};
+
+use crate::input::CountFile;
+use crate::refusal::{conflict, not_built};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Tables, such as labels.csv, soft_assignments.csv, embedding.csv.
+    Csv,
+    /// The cells with their results for Python or R: cells.h5ad.
+    H5ad,
+    /// Pictures of cells, clusters and training.
+    Plots,
+    /// Everything on one page: report.html.
+    Report,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProjectionMethod {
+    /// Principal components of the embedding.
+    Pca,
+    /// t-SNE (in builds with the feature `tsne`).
+    Tsne,
+    /// UMAP (in builds with the feature `umap`).
+    Umap,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PictureFormat {
+    /// Pixels, for slides.
+    Png,
+    /// Lines and text, for papers.
+    Svg,
+}
+
+/// What to write, and how.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArguments {
+    /// What to write, as a list [default: everything].
+    #[arg(long, value_name = "LIST", value_enum, value_delimiter = ',')]
+    pub write: Vec<Output>,
+    /// Also write denoised expression (scDCC only): a value for every cell and gene.
+    #[arg(long)]
+    pub denoised: bool,
+    /// The name of the results in the .h5ad file [default: the method].
+    ///
+    /// NAME gives obs["NAME"], obsm["X_NAME"] and so on; several resolutions give NAME_0.3 and so
+    /// on.
+    #[arg(verbatim_doc_comment, long, value_name = "NAME")]
+    pub key: Option<String>,
+    /// Write into the input .h5ad itself, not into a copy of it.
+    #[arg(long)]
+    pub in_place: bool,
+    /// Replace results of the same name in the .h5ad file.
+    #[arg(long)]
+    pub overwrite: bool,
+    /// How to draw cells in two dimensions, as a list [default: the last of pca, tsne and umap that
+    /// this build has].
+    #[arg(long, value_name = "LIST", value_enum, value_delimiter = ',')]
+    pub projection: Vec<ProjectionMethod>,
+    /// Format of the pictures.
+    #[arg(long, value_enum, default_value = "png")]
+    pub pictures: PictureFormat,
+}
+
+impl OutputArguments {
+    /// Refuses options that contradict each other, or that this build has not got.
+    pub fn check(&self) -> Result<()> {
+        for &method in &self.projection {
+            match method {
+                ProjectionMethod::Tsne if !cfg!(feature = "tsne") => {
+                    return Err(not_built("--projection", "tsne", "tsne"));
+                }
+                ProjectionMethod::Umap if !cfg!(feature = "umap") => {
+                    return Err(not_built("--projection", "umap", "umap"));
+                }
+                _ => {}
+            }
+        }
+        self.check_h5ad("--in-place", self.in_place)?;
+        self.check_h5ad("--overwrite", self.overwrite)?;
+        self.check_h5ad("--key", self.key.is_some())
+    }
+
+    /// Refuses an option about the .h5ad file where none is written.
+    pub fn check_h5ad(&self, option: &str, given: bool) -> Result<()> {
+        if given && !self.wants(Output::H5ad) {
+            return Err(conflict(format!(
+                "{option} is about the .h5ad file; add h5ad to --write, or leave {option} out"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Whether something is to be written: it is in the list, or there is no list.
+    pub fn wants(&self, output: Output) -> bool {
+        self.write.is_empty() || self.write.contains(&output)
+    }
+}
+
+/// Where the results of a file's cells go.
+pub struct Destination<'a> {
+    pub file: &'a CountFile<'a>,
+    pub folder: &'a Path,
+    pub options: &'a OutputArguments,
+}
+
+impl<'a> Destination<'a> {
+    /// Makes the folder. One that cannot be written is better known now than after training.
+    pub fn new(
+        file: &'a CountFile<'a>,
+        folder: &'a Path,
+        options: &'a OutputArguments,
+    ) -> Result<Self> {
+        file.refuse("--in-place", options.in_place, &[CountFormat::H5ad])?;
+        let probe = folder.join(format!(".celldec-{}", std::process::id()));
+        std::fs::create_dir_all(folder)
+            .and_then(|()| std::fs::write(&probe, b""))
+            .and_then(|()| std::fs::remove_file(&probe))
+            .map_err(|source| {
+                conflict(format!(
+                    "--output {}: no folder that can be written ({source}); choose another",
+                    folder.display()
+                ))
+            })?;
+        Ok(Self {
+            file,
+            folder,
+            options,
+        })
+    }
+
+    /// The .h5ad file with the results.
+    fn h5ad_path(&self) -> PathBuf {
+        if self.options.in_place {
+            self.file.path.to_path_buf()
+        } else {
+            self.folder.join("cells.h5ad")
+        }
+    }
+}
