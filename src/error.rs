@@ -336,6 +336,48 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// Reading a file would take more memory than a sound file of its size asks for.
+    #[error(
+        "{}, {place}: going on needs {} of memory, but {} of data are read in at most {}; the file is \
+         damaged or made to exhaust memory (if it is sound, store it without compression)",
+        path.display(), size(*needed), size(*file_bytes), size(*limit)
+    )]
+    MemoryLimit {
+        /// The file, or the folder of files that belong together.
+        path: PathBuf,
+        /// The line or the HDF5 path.
+        place: String,
+        /// Bytes that reading on would hold at a time.
+        needed: u64,
+        /// Bytes that it may hold.
+        limit: u64,
+        /// Bytes of the file.
+        file_bytes: u64,
+    },
+    /// Several entries of a matrix for one cell and gene, whose sum is no exact count.
+    #[error(
+        "cell {cell}, gene {gene} has {entries} entries that sum to {sum}, which 32-bit floats \
+         cannot hold exactly; sum duplicates before, or check where they come from"
+    )]
+    InexactSum {
+        /// The cell.
+        cell: Place,
+        /// The gene.
+        gene: Place,
+        /// How many entries.
+        entries: usize,
+        /// Their sum.
+        sum: f64,
+    },
+}
+
+/// A number of bytes for messages.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..10_000 => format!("{bytes} bytes"),
+        10_000..10_000_000 => format!("{} KB", bytes / 1000),
+        _ => format!("{} MB", bytes / 1_000_000),
+    }
 }
 
 impl Error {
@@ -376,6 +418,17 @@ impl Error {
                 cell: named(cell, cells),
                 gene: named(gene, genes),
                 value,
+            },
+            Self::InexactSum {
+                cell,
+                gene,
+                entries,
+                sum,
+            } => Self::InexactSum {
+                cell: named(cell, cells),
+                gene: named(gene, genes),
+                entries,
+                sum,
             },
             other => other,
         }

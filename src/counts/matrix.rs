@@ -18,7 +18,8 @@ pub(super) use sparse::{Sparse, canonical};
 ///
 /// A matrix is valid by construction: row offsets rise, gene indices within a row are sorted,
 /// unique and in range, and every stored value is finite, positive and not zero. Unsorted input is
-/// sorted, duplicate entries of a cell and gene are summed, explicit zeros are dropped.
+/// sorted, duplicate entries of a cell and gene are summed (in double precision; a sum of whole
+/// numbers that 32 bits cannot hold is refused), explicit zeros are dropped.
 ///
 /// Whether values are *integers* is checked by the preprocessing, which can be told to accept
 /// estimated (fractional) counts.
@@ -49,7 +50,9 @@ impl CountMatrix {
     ///
     /// # Errors
     /// [`Error::InvalidSparse`] when the parts contradict each other,
-    /// [`Error::NonFiniteCount`] and [`Error::NegativeCount`] for such values.
+    /// [`Error::NonFiniteCount`] and [`Error::NegativeCount`] for such values, also for a negative
+    /// one among duplicates whose sum is not; [`Error::InexactSum`] for duplicates of whole numbers
+    /// whose sum 32-bit floats cannot hold.
     pub fn from_csr(
         cells: usize,
         genes: usize,

@@ -1,14 +1,26 @@
-//! Files that appear complete or not at all.
+//! Files that appear complete or not at all: the one place where files are written.
+//!
+//! A new file is written beside its target under a name that nobody can predict, created only if
+//! there is nothing of that name, with the owner, group and permissions of the file that it
+//! replaces before its first byte. It is brought to disk and renamed. What a writer that was killed
+//! leaves behind is removed by the next one to the same target; a lock tells whether a writer still
+//! lives. Links are followed, and what is no file (a pipe, a terminal) is written to as it is.
 
-use std::fs::{self, File, OpenOptions};
+mod target;
+mod temporary;
+mod together;
+
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::error::{Error, Result};
+use target::Target;
+pub(crate) use temporary::Temporary;
+pub(super) use together::{Piece, finish, is_unsettled, write_together};
 
 /// Writes `path` through a temporary file in the same folder that is renamed when everything is
 /// on disk; a failure leaves an existing file untouched. Compresses when the path ends in `.gz`.
@@ -29,44 +41,43 @@ fn write_compressed(
     gzip: bool,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<()> {
-    replace_atomically(path, |temporary| {
-        write_to(temporary, gzip, write).map_err(|source| Error::io(path, source))
-    })
+    let failed = |source| Error::io(path, source);
+    match Target::of(path).map_err(failed)? {
+        Target::File { path: real, old } => {
+            temporary::clean(&real, together::pending(&real).as_deref(), false);
+            let temporary = Temporary::create(&real, old.as_ref()).map_err(failed)?;
+            write_to(temporary.file(), gzip, write)
+                .and_then(|()| temporary.place())
+                .map_err(failed)
+        }
+        Target::Stream => OpenOptions::new()
+            .append(true)
+            .open(path)
+            .and_then(|stream| write_to(&stream, gzip, write))
+            .map_err(failed),
+    }
 }
 
-/// Lets `make` create a temporary file in the folder of `path`, brings it to disk and renames it
-/// to `path`; a failure leaves an existing file untouched. An existing file's permissions stay, and
-/// one that is read-only is not replaced, although the folder would allow it.
+/// Lets `make` fill a temporary file beside `path` and puts it in place; a failure leaves an
+/// existing file untouched. For formats that are not written from start to end: what is no file
+/// is refused.
+#[cfg(feature = "h5ad")]
 pub(crate) fn replace_atomically(
     path: &Path,
-    make: impl FnOnce(&Path) -> Result<()>,
+    make: impl FnOnce(&Temporary) -> Result<()>,
 ) -> Result<()> {
-    let protected = fs::metadata(path).is_ok_and(|old| old.permissions().readonly());
-    if protected {
-        return Err(Error::io(
-            path,
-            io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                "the file is read-only; make it writable or choose another name",
-            ),
-        ));
-    }
-    let temporary = temporary_path(path);
-    let written = make(&temporary)
-        .and_then(|()| put_in_place(&temporary, path).map_err(|source| Error::io(path, source)));
-    if written.is_err() {
-        // The first failure is the one to report; the temporary file may not even exist.
-        let _ = fs::remove_file(&temporary);
-    }
-    written
-}
-
-fn put_in_place(temporary: &Path, path: &Path) -> io::Result<()> {
-    File::open(temporary)?.sync_all()?;
-    if let Ok(old) = fs::metadata(path) {
-        fs::set_permissions(temporary, old.permissions())?;
-    }
-    fs::rename(temporary, path)
+    let failed = |source| Error::io(path, source);
+    let Target::File { path: real, old } = Target::of(path).map_err(failed)? else {
+        return Err(failed(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is no file, and this format cannot be written to a pipe or device; give the name \
+             of a file",
+        )));
+    };
+    temporary::clean(&real, together::pending(&real).as_deref(), false);
+    let temporary = Temporary::create(&real, old.as_ref()).map_err(failed)?;
+    make(&temporary)?;
+    temporary.place().map_err(failed)
 }
 
 /// Whether the path says gzip.
@@ -76,91 +87,20 @@ pub(super) fn is_gzip(path: &Path) -> bool {
 }
 
 fn write_to(
-    path: &Path,
+    file: &File,
     gzip: bool,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    let buffered = BufWriter::with_capacity(1 << 16, file);
+    let mut buffered = BufWriter::with_capacity(1 << 16, file);
     if gzip {
         let mut encoder = GzEncoder::new(buffered, Compression::default());
         write(&mut encoder)?;
-        into_file(encoder.finish()?)?;
+        encoder.finish()?.flush()
     } else {
-        let mut buffered = buffered;
         write(&mut buffered)?;
-        into_file(buffered)?;
+        buffered.flush()
     }
-    Ok(())
-}
-
-fn into_file(buffered: BufWriter<File>) -> io::Result<File> {
-    buffered.into_inner().map_err(|error| error.into_error())
-}
-
-fn temporary_path(path: &Path) -> PathBuf {
-    // Two writers of one process must not share a temporary file, nor must two processes.
-    static COUNTER: AtomicU64 = AtomicU64::new(0);
-    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let name = path
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    path.with_file_name(format!(".{name}.{}-{number}.partial", std::process::id()))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entries(folder: &Path) -> Vec<String> {
-        fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
-            .collect()
-    }
-
-    #[test]
-    fn a_failed_write_leaves_the_old_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("result.csv.gz");
-        write_atomically(&path, |out| out.write_all(b"old")).unwrap();
-        let old = fs::read(&path).unwrap();
-        let failed = write_atomically(&path, |out| {
-            out.write_all(&[b'x'; 1 << 18])?;
-            Err(io::Error::new(io::ErrorKind::StorageFull, "disk full"))
-        });
-        assert!(
-            matches!(failed, Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::StorageFull)
-        );
-        assert_eq!(fs::read(&path).unwrap(), old);
-        assert_eq!(entries(folder.path()), ["result.csv.gz"]);
-    }
-
-    #[test]
-    fn a_read_only_file_is_not_replaced_and_permissions_stay() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("result.csv");
-        fs::write(&path, b"old").unwrap();
-        let writable = fs::metadata(&path).unwrap().permissions();
-        let mut protected = writable.clone();
-        protected.set_readonly(true);
-        fs::set_permissions(&path, protected).unwrap();
-        let error = write_atomically(&path, |out| out.write_all(b"new")).unwrap_err();
-        assert!(error.to_string().contains("read-only"), "{error}");
-        assert_eq!(fs::read(&path).unwrap(), b"old");
-        fs::set_permissions(&path, writable.clone()).unwrap();
-        write_atomically(&path, |out| out.write_all(b"new")).unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"new");
-        assert_eq!(fs::metadata(&path).unwrap().permissions(), writable);
-        assert_eq!(entries(folder.path()), ["result.csv"]);
-    }
-
-    #[test]
-    fn a_missing_folder_is_an_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("absent/result.csv");
-        let error = write_atomically(&path, |out| out.write_all(b"x")).unwrap_err();
-        assert!(error.to_string().contains("absent"), "{error}");
-    }
-}
+mod tests;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::text::shown;
+
 const GENE_EXPRESSION: &str = "Gene Expression";
 
 /// Which features of a 10x file to keep.
@@ -20,6 +22,12 @@ impl FeatureTypes {
             Self::Only(name) => Some(name),
             Self::All => None,
         }
+    }
+
+    /// Bytes that [`select`](Self::select) takes at most for so many features.
+    pub fn memory(features: usize) -> u64 {
+        // An entry for every type, in nodes that may be half empty, and a position.
+        features as u64 * 64
     }
 
     /// Positions of the features to keep, given the type of each; `None` for a feature without
@@ -53,10 +61,15 @@ impl FeatureTypes {
         }
         match wanted {
             Some(wanted) if kept.is_empty() && features > 0 => {
-                let there: Vec<String> = found
+                const SHOWN: usize = 20;
+                let mut there: Vec<String> = found
                     .iter()
-                    .map(|(name, count)| format!("\"{name}\" ({count})"))
+                    .take(SHOWN)
+                    .map(|(name, count)| format!("\"{}\" ({count})", shown(name.as_bytes())))
                     .collect();
+                if found.len() > SHOWN {
+                    there.push(format!("{} more", found.len() - SHOWN));
+                }
                 let there = if there.is_empty() {
                     "the file gives no types, its features are genes".to_string()
                 } else {

@@ -1,9 +1,9 @@
 //! Which format a file of counts has.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use super::input::open_file;
 use crate::error::{Error, Result};
 
 /// The first bytes of every HDF5 file without a user block.
@@ -92,11 +92,9 @@ impl CountFormat {
 
 fn starts_as_hdf5(path: &Path) -> Result<bool> {
     let mut start = Vec::with_capacity(HDF5_SIGNATURE.len());
-    File::open(path)
-        .and_then(|file| {
-            file.take(HDF5_SIGNATURE.len() as u64)
-                .read_to_end(&mut start)
-        })
+    let (file, _) = open_file(path)?;
+    file.take(HDF5_SIGNATURE.len() as u64)
+        .read_to_end(&mut start)
         .map_err(|source| Error::io(path, source))?;
     Ok(start == HDF5_SIGNATURE)
 }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use hdf5_pure::{AttrValue, DType, Dataset, File, FormatError, Group, VlenStringReadOptions};
 
+use super::budget::{Budget, OF_COMPRESSED, Shortage, bytes_of};
+use super::input::check_file;
 use crate::error::{Error, Result};
 
 pub(super) use sparse::{SparseParts, check_numeric, read_sparse};
@@ -15,12 +17,17 @@ pub(super) use sparse::{SparseParts, check_numeric, read_sparse};
 const MAX_EXPANSION: u64 = 1032;
 /// Small datasets may be filled by a fill value alone, up to this many bytes.
 const FREE_BYTES: u64 = 1 << 20;
+/// How much of a dataset the HDF5 layer holds undecoded, unless its chunks are larger.
+const WINDOW_BYTES: u64 = 1 << 20;
+/// What the HDF5 layer needs to find a text of variable length, besides the text.
+const VARIABLE_TEXT: u64 = 96;
 
 /// An open file and how much memory it may ask for.
 pub(super) struct Store {
     path: PathBuf,
     file: File,
     file_bytes: u64,
+    budget: Budget,
 }
 
 /// What an HDF5 path leads to.
@@ -70,7 +77,9 @@ impl Attributes {
 impl Store {
     /// A file whose bytes are all in memory: quick to read as a whole.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        Self::open_with(path, |path| File::open(path))
+        let store = Self::open_with(path, |path| File::open(path))?;
+        store.within("/", store.budget.take(store.file_bytes))?;
+        Ok(store)
     }
 
     /// A file of which only what is read is in memory.
@@ -82,6 +91,7 @@ impl Store {
         path: &Path,
         open: impl FnOnce(&Path) -> Result<File, hdf5_pure::Error>,
     ) -> Result<Self> {
+        check_file(path)?;
         let is_hdf5 = hdf5_pure::is_hdf5(path).map_err(|source| Error::io(path, source))?;
         if !is_hdf5 {
             return Err(Error::format(
@@ -104,6 +114,7 @@ impl Store {
             path: path.to_path_buf(),
             file,
             file_bytes,
+            budget: Budget::new([(file_bytes, OF_COMPRESSED)]),
         })
     }
 
@@ -115,6 +126,52 @@ impl Store {
     /// An error at an HDF5 path.
     pub(super) fn error(&self, at: &str, reason: impl std::fmt::Display) -> Error {
         Error::format(&self.path, None, format!("at {at}: {reason}"))
+    }
+
+    /// The memory that may be used.
+    pub(super) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// The error at an HDF5 path when memory was refused.
+    pub(super) fn within<T>(&self, at: &str, memory: Result<T, Shortage>) -> Result<T> {
+        memory.map_err(|shortage| shortage.at(&self.path, format!("at {at}")))
+    }
+
+    /// Counts a list of `elements` that is to be read from a dataset and kept as `T`, and whether
+    /// there is memory for `besides` bytes more and for what the HDF5 layer holds meanwhile.
+    pub(super) fn take_list<T>(
+        &self,
+        at: &str,
+        dataset: &Dataset,
+        elements: usize,
+        besides: u64,
+    ) -> Result<()> {
+        let undecoded = self.undecoded(at, dataset)?;
+        self.within(at, self.budget.take_list::<T>(elements))?;
+        self.within(at, self.budget.allow(undecoded.saturating_add(besides)))
+    }
+
+    /// Bytes that the HDF5 layer holds at most while a dataset is read from start to end.
+    pub(super) fn undecoded(&self, at: &str, dataset: &Dataset) -> Result<u64> {
+        let damaged = |error| self.damaged(at, error);
+        let element = dataset.element_size().map_err(damaged)?;
+        let product = |axes: &[u64]| {
+            axes.iter()
+                .fold(element, |bytes, &axis| bytes.saturating_mul(axis))
+        };
+        let shape = dataset.shape().map_err(damaged)?;
+        let whole = product(&shape);
+        let chunks = dataset.chunk_shape().map_err(damaged)?.unwrap_or_default();
+        let row = product(shape.get(1..).unwrap_or_default());
+        let rows = chunks.first().copied().unwrap_or(1).max(1);
+        let window = row.saturating_mul(rows).max(WINDOW_BYTES).min(whole);
+        let chunk = if chunks.is_empty() {
+            0
+        } else {
+            product(&chunks)
+        };
+        Ok(window.saturating_add(chunk.saturating_mul(2)))
     }
 
     /// The refusal of what this reader does not know.
@@ -232,7 +289,8 @@ impl Store {
 
     /// A one-dimensional dataset of integers that must not be negative.
     pub(super) fn read_indices<T: Index>(&self, at: &str, dataset: &Dataset) -> Result<Vec<T>> {
-        self.length(at, dataset)?;
+        let length = self.length(at, dataset)?;
+        self.take_list::<T>(at, dataset, length, bytes_of::<u64>(length))?;
         let read = match self.dtype(at, dataset)? {
             DType::I32 => dataset.read_i32().map(converted),
             DType::U32 => dataset.read_u32().map(converted),
@@ -260,6 +318,7 @@ impl Store {
         window: &Range<usize>,
     ) -> Result<Vec<u32>> {
         let (start, count) = (window.start as u64, window.len() as u64);
+        self.allow_window(at, dataset, window.len())?;
         let read = match self.dtype(at, dataset)? {
             DType::I32 => dataset.read_i32_rows(start, count).map(converted),
             DType::U32 => dataset.read_u32_rows(start, count).map(converted),
@@ -268,6 +327,22 @@ impl Store {
             other => return Err(self.unsupported(at, &format!("index type {other}"))),
         };
         self.valid_indices(at, read)
+    }
+
+    /// Whether there is memory to read so many elements of a dataset.
+    pub(super) fn allow_window(&self, at: &str, dataset: &Dataset, elements: usize) -> Result<()> {
+        let damaged = |error| self.damaged(at, error);
+        let element = dataset.element_size().map_err(damaged)?;
+        let chunks = dataset.chunk_shape().map_err(damaged)?.unwrap_or_default();
+        let chunk = chunks
+            .iter()
+            .fold(element, |bytes, &axis| bytes.saturating_mul(axis));
+        // As it is stored, as it is read and as it is wanted.
+        let each = element.saturating_add(12);
+        let bytes = (elements as u64)
+            .saturating_mul(each)
+            .saturating_add(chunk.saturating_mul(if chunks.is_empty() { 0 } else { 2 }));
+        self.within(at, self.budget.allow(bytes))
     }
 
     /// Indices that were read, refused when one of them does not fit.
@@ -283,23 +358,47 @@ impl Store {
 
     /// A one-dimensional dataset of text.
     pub(super) fn read_text(&self, at: &str, dataset: &Dataset) -> Result<Vec<String>> {
-        self.length(at, dataset)?;
-        let read = match self.dtype(at, dataset)? {
+        let length = self.length(at, dataset)?;
+        let damaged = |error| self.damaged(at, error);
+        match self.dtype(at, dataset)? {
             DType::VariableLengthString => {
+                let meanwhile = (length as u64).saturating_mul(VARIABLE_TEXT);
+                self.take_list::<String>(at, dataset, length, meanwhile)?;
                 // Strings lie uncompressed in the file, each once.
                 let limit = usize::try_from(self.file_bytes).unwrap_or(usize::MAX);
+                let options = VlenStringReadOptions::new().with_max_payload_bytes(limit);
+                let mut texts = Vec::with_capacity(length);
+                let mut refused = None;
                 dataset
-                    .read_vlen_strings(VlenStringReadOptions::new().with_max_payload_bytes(limit))
+                    .visit_vlen_strings(options, |text| match self.budget.take(text.len() as u64) {
+                        Ok(()) if refused.is_none() => texts.push(text.to_string()),
+                        Ok(()) => {}
+                        Err(shortage) => refused = Some(shortage),
+                    })
+                    .map_err(damaged)?;
+                self.within(at, refused.map_or(Ok(texts), Err))
             }
-            DType::String => dataset.read_string(),
-            other => return Err(self.unsupported(at, &format!("text of type {other}"))),
-        };
-        read.map_err(|error| self.damaged(at, error))
+            DType::String => {
+                let element = dataset.element_size().map_err(damaged)?;
+                // A byte that is no text becomes a character of three; the list grows twofold.
+                let most = (length as u64)
+                    .saturating_mul(element.saturating_mul(4).saturating_add(3 * 24));
+                let undecoded = self.undecoded(at, dataset)?;
+                self.within(at, self.budget.allow(most.saturating_add(undecoded)))?;
+                let texts = dataset.read_string().map_err(damaged)?;
+                let kept: usize = texts.iter().map(String::capacity).sum();
+                let list = bytes_of::<String>(texts.capacity());
+                self.within(at, self.budget.take(list + kept as u64))?;
+                Ok(texts)
+            }
+            other => Err(self.unsupported(at, &format!("text of type {other}"))),
+        }
     }
 
     /// A one-dimensional dataset of truth values.
     pub(super) fn read_flags(&self, at: &str, dataset: &Dataset) -> Result<Vec<bool>> {
-        self.length(at, dataset)?;
+        let length = self.length(at, dataset)?;
+        self.take_list::<bool>(at, dataset, length, length as u64)?;
         let flags = dataset.read_u8().map_err(|error| self.damaged(at, error))?;
         Ok(flags.into_iter().map(|flag| flag != 0).collect())
     }

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::text::{Lines, name_of, separator_of, split_fields};
+use super::budget::Budget;
+use super::text::{Lines, Refusal, UNCLOSED, listed, next_field, separator_of, split_names};
 use crate::error::Result;
 
 /// Reads one label for every cell from a delimited file with a header: pairs of cell name (first
@@ -15,7 +16,9 @@ use crate::error::Result;
 /// # Errors
 /// [`Error::Format`](crate::Error::Format) with file and line when the column does not exist or is
 /// not clear, or a line has another number of fields than the header;
-/// [`Error::Io`](crate::Error::Io) when the file cannot be read.
+/// [`Error::Io`](crate::Error::Io) when the file cannot be read,
+/// [`Error::MemoryLimit`](crate::Error::MemoryLimit) when it asks for more memory than its size
+/// warrants.
 ///
 /// ```
 /// let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/pbmc68k_700_10x/labels.csv");
@@ -26,21 +29,26 @@ use crate::error::Result;
 pub fn read_labels(path: impl AsRef<Path>, column: Option<&str>) -> Result<Vec<(String, String)>> {
     let path = path.as_ref();
     let mut lines = Lines::open(path)?;
+    let budget = lines.budget();
     let header = lines.read()?.map(|line| {
         let separator = separator_of(path, line);
-        (separator, split_fields(line, separator))
+        (separator, split_names(line, separator, &budget))
     });
-    let Some((separator, Some(header))) = header else {
+    let Some((separator, header)) = header else {
         return Err(lines.error("expected a header line with column names"));
     };
-    let header: Vec<String> = header.iter().map(|field| name_of(field)).collect();
+    let header = header.map_err(|refusal| lines.refuse(refusal))?;
     let columns = header.get(1..).unwrap_or_default();
-    let listed = columns.join(", ");
     let column = match column {
         Some(column) => columns
             .iter()
             .position(|name| name == column)
-            .ok_or_else(|| lines.error(format!("no column \"{column}\"; there are: {listed}")))?,
+            .ok_or_else(|| {
+                lines.error(format!(
+                    "no column \"{column}\"; there are: {}",
+                    listed(columns)
+                ))
+            })?,
         None if columns.len() == 1 => 0,
         None if columns.is_empty() => {
             return Err(lines.error(
@@ -49,7 +57,8 @@ pub fn read_labels(path: impl AsRef<Path>, column: Option<&str>) -> Result<Vec<(
         }
         None => {
             return Err(lines.error(format!(
-                "which column holds the labels is not clear; name one of: {listed}"
+                "which column holds the labels is not clear; name one of: {}",
+                listed(columns)
             )));
         }
     };
@@ -58,19 +67,39 @@ pub fn read_labels(path: impl AsRef<Path>, column: Option<&str>) -> Result<Vec<(
         if line.is_empty() {
             continue;
         }
-        let Some(fields) = split_fields(line, separator) else {
-            return Err(lines.error("a quoted field does not end where the field ends"));
-        };
-        if fields.len() != header.len() {
-            return Err(lines.error(format!(
-                "found {} fields, but the header has {}",
-                fields.len(),
-                header.len()
-            )));
+        let label = read_label(line, separator, column + 1, header.len(), &budget)
+            .and_then(|label| Ok(budget.push(&mut labels, label)?));
+        if let Err(refusal) = label {
+            return Err(lines.refuse(refusal));
         }
-        labels.push((name_of(&fields[0]), name_of(&fields[column + 1])));
     }
     Ok(labels)
+}
+
+/// The first field of a line and the one of a column; the line must have as many as the header.
+fn read_label(
+    line: &[u8],
+    separator: u8,
+    column: usize,
+    columns: usize,
+    budget: &Budget,
+) -> std::result::Result<(String, String), Refusal> {
+    let (name, mut rest) = next_field(line, separator).ok_or(UNCLOSED)?;
+    let name = budget.name(&name)?;
+    let mut label = None;
+    let mut found = 1;
+    while let Some(fields) = rest {
+        let (field, after) = next_field(fields, separator).ok_or(UNCLOSED)?;
+        if found == column {
+            label = Some(budget.name(&field)?);
+        }
+        found += 1;
+        rest = after;
+    }
+    match label {
+        Some(label) if found == columns => Ok((name, label)),
+        _ => Err(format!("found {found} fields, but the header has {columns}").into()),
+    }
 }
 
 #[cfg(test)]

@@ -3,17 +3,27 @@
 //! Every reader returns a valid [`CountMatrix`] (cells × genes) with names, or an
 //! [`crate::Error`] that names the file, the line (or the HDF5 path) and what to do. Readers
 //! treat files as hostile: numbers in headers are checked against the file before memory is
-//! reserved for them, and compressed text may not grow without bound. Writers are atomic: a file
-//! appears under its name only when it is complete.
+//! reserved for them, and everything that is kept is counted in a budget of 40 MB and 25 bytes for
+//! each of plain text, 100 for each of a compressed or HDF5 file
+//! ([`Error::MemoryLimit`](crate::Error::MemoryLimit)). Pipes and devices are not read.
+//!
+//! Writers are atomic: a file appears under its name only when it is complete and on disk, with the
+//! owner, group and permissions of the one that it replaces (not its hard links, access lists and
+//! extended attributes). Symbolic links are followed. What a killed writer leaves behind is a hidden
+//! file that ends in `.partial`; the next save to the same name removes it, where the file system has
+//! locks to tell the dead from the living. Files that belong together are replaced together
+//! ([`write_10x_mtx`]). Pipes and terminals are written to as they are.
 
 mod annotations;
 pub(crate) mod atomic;
+mod budget;
 mod features;
 mod format;
 #[cfg(feature = "h5ad")]
 mod h5ad;
 #[cfg(feature = "h5ad")]
 mod hdf5;
+mod input;
 mod labels;
 mod mtx;
 mod names;

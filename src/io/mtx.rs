@@ -3,16 +3,18 @@
 mod entries;
 mod sample;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
 
-use super::atomic::write_atomically;
+use super::atomic::{Piece, is_unsettled, write_together};
 use super::features::FeatureTypes;
 use super::names::named;
-use super::text::{Lines, name_of};
+use super::text::{Lines, budget_of};
 use crate::counts::CountMatrix;
 use crate::error::{Error, Result};
 use entries::read_entries;
-use sample::{CELL_FILES, GENE_FILES, MATRIX_FILES, Sample};
+use sample::{CELL_FILES, GENE_FILES, MATRIX_FILES, SAVED_TOGETHER, Sample};
 
 /// Which column of the features file names the genes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -86,54 +88,144 @@ impl MtxOptions {
     /// # Errors
     /// As [`read_10x_mtx`].
     pub fn read(&self, folder: impl AsRef<Path>) -> Result<CountMatrix> {
-        let sample = Sample::locate(folder.as_ref(), self.prefix.as_deref())?;
-        let matrix_path = sample.find("matrix", MATRIX_FILES)?;
-        let gene_path = sample.find("features", GENE_FILES)?;
-        let cell_path = sample.find("barcodes", CELL_FILES)?;
-        let (genes, types) = self.read_genes(&gene_path)?;
-        let cells = read_cells(&cell_path)?;
+        let Opened {
+            mut matrix,
+            mut genes,
+            mut cells,
+            ..
+        } = self.open(folder.as_ref())?;
+        let (gene_names, types) = self.read_genes(&mut genes)?;
+        let cell_names = read_cells(&mut cells)?;
+        let budget = genes.budget();
+        budget
+            .allow(FeatureTypes::memory(types.len()))
+            .map_err(|shortage| genes.refuse(shortage))?;
         let kept = self
             .feature_types
             .select(types.iter().map(Option::as_deref), "MtxOptions")
-            .map_err(|reason| Error::format(&gene_path, None, reason))?;
-        let entries = read_entries(
-            &matrix_path,
-            (&gene_path, genes.len()),
-            (&cell_path, cells.len()),
+            .map_err(|reason| Error::format(genes.path(), None, reason))?;
+        let counts = read_entries(
+            &mut matrix,
+            (genes.path(), gene_names.len()),
+            (cells.path(), cell_names.len()),
         )?;
-        let matrix = entries.into_matrix(cells.len(), genes.len());
-        let matrix = named(matrix, cells, genes)?;
-        if kept.len() == matrix.genes() {
-            Ok(matrix)
-        } else {
-            matrix.select_genes(&kept)
+        budget
+            .allow_naming(cell_names.len(), &gene_names)
+            .map_err(|shortage| matrix.refuse(shortage))?;
+        let counts = named(counts, cell_names, gene_names)?;
+        if kept.len() == counts.genes() {
+            return Ok(counts);
         }
+        budget
+            .allow_selection(&counts)
+            .map_err(|shortage| matrix.refuse(shortage))?;
+        counts.select_genes(&kept)
+    }
+
+    /// Opens the files of one save: they may be replaced meanwhile.
+    fn open(&self, folder: &Path) -> Result<Opened> {
+        /// Every save between two attempts is a new one.
+        const ATTEMPTS: usize = 10;
+        /// A file that is missing because it is being replaced is there again at once.
+        const FAILURES: usize = 3;
+        let mut failures = 0;
+        for _ in 0..ATTEMPTS {
+            match self.open_once(folder) {
+                Ok(opened) if opened.belong_together() => return Ok(opened),
+                Ok(_) => failures = 0,
+                Err(error) => {
+                    failures += 1;
+                    if failures == FAILURES {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        Err(Error::format(
+            folder,
+            None,
+            "its files are replaced again and again while they are read; read it when the program \
+             that writes them has finished",
+        ))
+    }
+
+    fn open_once(&self, folder: &Path) -> Result<Opened> {
+        let sample = Sample::locate(folder, self.prefix.as_deref())?;
+        let matrix = sample.find("matrix", MATRIX_FILES)?;
+        let genes = sample.find("features", GENE_FILES)?;
+        let cells = sample.find("barcodes", CELL_FILES)?;
+        let before = identities([&matrix, &genes, &cells]);
+        let budget = budget_of(&[&matrix, &genes, &cells])?;
+        let open = |path: &Path| Lines::open_within(path, Arc::clone(&budget));
+        Ok(Opened {
+            matrix: open(&matrix)?,
+            genes: open(&genes)?,
+            cells: open(&cells)?,
+            folder: sample.folder().to_path_buf(),
+            before,
+        })
     }
 
     /// Names and types of the features.
-    fn read_genes(&self, path: &Path) -> Result<(Vec<String>, Vec<Option<String>>)> {
-        let mut lines = Lines::open(path)?;
+    fn read_genes(&self, lines: &mut Lines) -> Result<(Vec<String>, Vec<Option<String>>)> {
+        let budget = lines.budget();
         let mut genes = Vec::new();
         let mut types = Vec::new();
         while let Some(line) = lines.read()? {
             let mut columns = line.split(|&byte| byte == b'\t');
             let id = columns.next().unwrap_or_default();
             let symbol = columns.next().unwrap_or(id);
-            let name = name_of(match self.gene_names {
+            let name = match self.gene_names {
                 GeneNames::Symbols => symbol,
                 GeneNames::Ids => id,
-            });
-            let feature_type = columns.next().map(name_of);
+            };
             if name.is_empty() {
                 return Err(lines.error(
                     "the gene name is empty; expected an id and a symbol, separated by a tab",
                 ));
             }
-            genes.push(name);
-            types.push(feature_type);
+            let kept = budget.name(name).and_then(|name| {
+                budget.push(&mut genes, name)?;
+                let feature_type = columns.next().map(|name| budget.name(name));
+                budget.push(&mut types, feature_type.transpose()?)
+            });
+            if let Err(shortage) = kept {
+                return Err(lines.refuse(shortage));
+            }
         }
         Ok((genes, types))
     }
+}
+
+/// The files of a sample, and what they were before they were opened.
+struct Opened {
+    matrix: Lines,
+    genes: Lines,
+    cells: Lines,
+    folder: PathBuf,
+    before: [Option<Identity>; 3],
+}
+
+impl Opened {
+    /// Whether no save came between the opening of the first and of the last file.
+    fn belong_together(&self) -> bool {
+        let files = [self.matrix.path(), self.genes.path(), self.cells.path()];
+        !is_unsettled(&self.folder) && identities(files) == self.before
+    }
+}
+
+/// What tells a file from one that took its place.
+type Identity = (u64, Option<SystemTime>, u64);
+
+fn identities<P: AsRef<Path>>(paths: [P; 3]) -> [Option<Identity>; 3] {
+    paths.map(|path| {
+        let found = std::fs::metadata(path).ok()?;
+        #[cfg(unix)]
+        let number = std::os::unix::fs::MetadataExt::ino(&found);
+        #[cfg(not(unix))]
+        let number = 0;
+        Some((number, found.modified().ok(), found.len()))
+    })
 }
 
 /// Reads a 10x Genomics MTX folder into cells × genes, with barcodes and gene symbols.
@@ -149,7 +241,9 @@ impl MtxOptions {
 /// # Errors
 /// [`Error::Format`] with file and line when a file is missing, truncated, malformed or contradicts
 /// another; [`Error::Io`] when it cannot be read; [`Error::NegativeCount`] and
-/// [`Error::NonFiniteCount`] for such values.
+/// [`Error::NonFiniteCount`] for such values; [`Error::InexactSum`] for entries of one place that do
+/// not sum to an exact count; [`Error::MemoryLimit`] when the files ask for more memory than their
+/// size warrants.
 ///
 /// ```
 /// let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/pbmc68k_700_10x");
@@ -166,6 +260,12 @@ pub fn read_10x_mtx(folder: impl AsRef<Path>) -> Result<CountMatrix> {
 ///
 /// The gene name serves as both id and symbol. Counts are written as integers, or as `real` when
 /// some are fractional.
+///
+/// The three files are replaced together or not at all: a reader never finds files of different
+/// saves beside each other. Whoever is killed before all three are on disk leaves the old ones as
+/// they are. A kill in the moments after that leaves the folder without a matrix file (for other
+/// programs) and with all that is needed to finish, which the next [`read_10x_mtx`] or
+/// `write_10x_mtx` does. A reader that opened the old files reads them to their end.
 ///
 /// # Errors
 /// [`Error::Format`] for names that are empty or hold tabs or line ends, which the format cannot
@@ -193,52 +293,63 @@ pub fn write_10x_mtx(folder: impl AsRef<Path>, counts: &CountMatrix) -> Result<(
         }
     }
     std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
-    write_atomically(&folder.join("barcodes.tsv.gz"), |out| {
-        for name in counts.cell_names() {
-            writeln!(out, "{name}")?;
-        }
-        Ok(())
-    })?;
-    write_atomically(&folder.join("features.tsv.gz"), |out| {
-        for name in counts.gene_names() {
-            writeln!(out, "{name}\t{name}\tGene Expression")?;
-        }
-        Ok(())
-    })?;
     let field = if counts.check_integers().is_ok() {
         "integer"
     } else {
         "real"
     };
-    write_atomically(&folder.join("matrix.mtx.gz"), |out| {
-        writeln!(out, "%%MatrixMarket matrix coordinate {field} general")?;
-        writeln!(out, "%")?;
-        writeln!(
-            out,
-            "{} {} {}",
-            counts.genes(),
-            counts.cells(),
-            counts.stored()
-        )?;
-        for cell in 0..counts.cells() {
-            let (genes, values) = counts.row(cell);
-            for (gene, value) in genes.iter().zip(values) {
-                writeln!(out, "{} {} {value}", gene + 1, cell + 1)?;
-            }
-        }
-        Ok(())
-    })
+    let [barcodes, features, matrix] = SAVED_TOGETHER;
+    write_together(
+        folder,
+        vec![
+            Piece::new(barcodes, |out| {
+                for name in counts.cell_names() {
+                    writeln!(out, "{name}")?;
+                }
+                Ok(())
+            }),
+            Piece::new(features, |out| {
+                for name in counts.gene_names() {
+                    writeln!(out, "{name}\t{name}\tGene Expression")?;
+                }
+                Ok(())
+            }),
+            Piece::new(matrix, |out| {
+                writeln!(out, "%%MatrixMarket matrix coordinate {field} general")?;
+                writeln!(out, "%")?;
+                writeln!(
+                    out,
+                    "{} {} {}",
+                    counts.genes(),
+                    counts.cells(),
+                    counts.stored()
+                )?;
+                for cell in 0..counts.cells() {
+                    let (genes, values) = counts.row(cell);
+                    for (gene, value) in genes.iter().zip(values) {
+                        writeln!(out, "{} {} {value}", gene + 1, cell + 1)?;
+                    }
+                }
+                Ok(())
+            }),
+        ],
+    )
 }
 
-fn read_cells(path: &Path) -> Result<Vec<String>> {
-    let mut lines = Lines::open(path)?;
+fn read_cells(lines: &mut Lines) -> Result<Vec<String>> {
+    let budget = lines.budget();
     let mut cells = Vec::new();
     while let Some(line) = lines.read()? {
         let name = line.split(|&byte| byte == b'\t').next().unwrap_or_default();
         if name.is_empty() {
             return Err(lines.error("the cell barcode is empty; expected one barcode a line"));
         }
-        cells.push(name_of(name));
+        let kept = budget
+            .name(name)
+            .and_then(|name| budget.push(&mut cells, name));
+        if let Err(shortage) = kept {
+            return Err(lines.refuse(shortage));
+        }
     }
     Ok(cells)
 }

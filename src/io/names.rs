@@ -8,23 +8,32 @@ use crate::error::{Error, Result};
 /// Makes repeated names unique by appending "-1", "-2", …; the first occurrence keeps its name and
 /// a suffixed name never collides with a name already there (scanpy's `var_names_make_unique`).
 pub(super) fn make_unique(names: &mut [String]) {
-    let mut seen = HashSet::with_capacity(names.len());
+    let mut seen: HashSet<&str> = HashSet::with_capacity(names.len());
     let repeated: Vec<usize> = names
         .iter()
         .enumerate()
-        .filter_map(|(position, name)| (!seen.insert(name.clone())).then_some(position))
+        .filter_map(|(position, name)| (!seen.insert(name)).then_some(position))
         .collect();
-    let mut suffixes: HashMap<String, usize> = HashMap::new();
+    if repeated.is_empty() {
+        return;
+    }
+    let mut suffixes: HashMap<&str, usize> = HashMap::new();
+    let mut added: HashSet<String> = HashSet::with_capacity(repeated.len());
+    let mut renamed = Vec::with_capacity(repeated.len());
     for position in repeated {
-        let suffix = suffixes.entry(names[position].clone()).or_insert(0);
+        let name = names[position].as_str();
+        let suffix = suffixes.entry(name).or_insert(0);
         loop {
             *suffix += 1;
-            let candidate = format!("{}-{suffix}", names[position]);
-            if seen.insert(candidate.clone()) {
-                names[position] = candidate;
+            let candidate = format!("{name}-{suffix}");
+            if !seen.contains(candidate.as_str()) && added.insert(candidate.clone()) {
+                renamed.push((position, candidate));
                 break;
             }
         }
+    }
+    for (position, name) in renamed {
+        names[position] = name;
     }
 }
 

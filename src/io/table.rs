@@ -6,9 +6,11 @@ use std::path::Path;
 use ndarray::ArrayView2;
 
 use super::atomic::write_atomically;
+use super::budget::{Budget, Shortage, bytes_of};
 use super::names::named;
 use super::text::{
-    Lines, name_of, next_plain_field, parse_value, quoted, separator_of, shown, split_fields,
+    Lines, Refusal, UNCLOSED, next_field, next_plain_field, parse_value, quoted, separator_of,
+    shown, split_names,
 };
 use crate::counts::CountMatrix;
 use crate::error::{Error, Result};
@@ -56,14 +58,15 @@ impl TableOptions {
     pub fn read(&self, path: impl AsRef<Path>) -> Result<CountMatrix> {
         let path = path.as_ref();
         let mut lines = Lines::open(path)?;
+        let budget = lines.budget();
         let header = lines.read()?.map(|line| {
             let separator = self.separator.unwrap_or_else(|| separator_of(path, line));
-            (separator, split_fields(line, separator))
+            (separator, split_names(line, separator, &budget))
         });
-        let Some((separator, Some(header))) = header else {
+        let Some((separator, columns)) = header else {
             return Err(lines.error("expected a header line with names"));
         };
-        let mut columns: Vec<String> = header.iter().map(|field| name_of(field)).collect();
+        let mut columns = columns.map_err(|refusal| lines.refuse(refusal))?;
         let mut rows = Rows::default();
         while let Some(line) = lines.read()? {
             if line.is_empty() {
@@ -76,8 +79,8 @@ impl TableOptions {
                     columns.remove(0);
                 }
             }
-            if let Err(reason) = rows.push(line, separator, &columns) {
-                return Err(lines.error(reason));
+            if let Err(refusal) = rows.push(line, separator, &columns, &budget) {
+                return Err(lines.refuse(refusal));
             }
         }
         if rows.names.is_empty() {
@@ -88,6 +91,8 @@ impl TableOptions {
         if u32::try_from(rows.names.len().max(columns.len())).is_err() {
             return Err(lines.error("more than 2^32 rows or columns are not supported"));
         }
+        rows.allow_matrix(&columns, self.transposed, &budget)
+            .map_err(|shortage| lines.refuse(shortage))?;
         if self.transposed {
             let matrix = CountMatrix::from_csc(
                 columns.len(),
@@ -122,7 +127,8 @@ impl TableOptions {
 /// # Errors
 /// [`Error::Format`] with file and line for lines of other lengths than the header and for fields
 /// that are not numbers; [`Error::Io`] when the file cannot be read; [`Error::NegativeCount`] and
-/// [`Error::NonFiniteCount`] for such values.
+/// [`Error::NonFiniteCount`] for such values; [`Error::MemoryLimit`] when it asks for more memory
+/// than its size warrants.
 pub fn read_table(path: impl AsRef<Path>) -> Result<CountMatrix> {
     TableOptions::new().read(path)
 }
@@ -152,9 +158,9 @@ impl Rows {
         line: &[u8],
         separator: u8,
         columns: &[String],
-    ) -> std::result::Result<(), String> {
-        let (name, mut rest) = first_field(line, separator)
-            .ok_or_else(|| "a quoted field does not end where the field ends".to_string())?;
+        budget: &Budget,
+    ) -> std::result::Result<(), Refusal> {
+        let (name, mut rest) = next_field(line, separator).ok_or(UNCLOSED)?;
         let mut column = 0;
         while let Some(fields) = rest {
             let (field, after) = next_plain_field(fields, separator);
@@ -171,8 +177,8 @@ impl Rows {
                     )
                 })?;
                 if value != 0.0 {
-                    self.indices.push(column as u32);
-                    self.values.push(value);
+                    budget.push(&mut self.indices, column as u32)?;
+                    budget.push(&mut self.values, value)?;
                 }
             }
             column += 1;
@@ -181,27 +187,42 @@ impl Rows {
             return Err(format!(
                 "found a name and {column} values, but the header names {} columns",
                 columns.len()
-            ));
+            )
+            .into());
         }
-        self.names.push(name);
-        self.offsets.push(self.indices.len());
+        let name = budget.name(&name)?;
+        budget.push(&mut self.names, name)?;
+        budget.push(&mut self.offsets, self.indices.len())?;
         Ok(())
     }
-}
 
-/// The name that starts a line, possibly quoted, and what follows its separator.
-fn first_field(line: &[u8], separator: u8) -> Option<(String, Option<&[u8]>)> {
-    if line.first() == Some(&b'"') {
-        let (name, rest) = super::text::next_field(line, separator)?;
-        return Some((name_of(&name), rest));
+    /// Whether there is memory to make a matrix of the rows.
+    fn allow_matrix(
+        &self,
+        columns: &[String],
+        transposed: bool,
+        budget: &Budget,
+    ) -> std::result::Result<(), Shortage> {
+        let (rows, stored) = (self.names.len(), self.indices.len());
+        // Rows are checked beside their offsets; columns become rows in a copy.
+        let offsets = bytes_of::<usize>(if transposed { 3 * columns.len() } else { rows } + 1);
+        let copy = if transposed {
+            bytes_of::<(u32, f32)>(stored)
+        } else {
+            0
+        };
+        budget.take(offsets + copy)?;
+        if transposed {
+            budget.allow_naming(columns.len(), &self.names)
+        } else {
+            budget.allow_naming(rows, columns)
+        }
     }
-    let (name, rest) = next_plain_field(line, separator);
-    Some((name_of(name), rest))
 }
 
 /// How many fields a line has, its name included.
 fn line_fields(line: &[u8], separator: u8) -> usize {
-    match first_field(line, separator) {
+    match next_field(line, separator) {
         Some((_, Some(rest))) => 2 + rest.iter().filter(|&&byte| byte == separator).count(),
         _ => 1,
     }

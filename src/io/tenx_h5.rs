@@ -6,6 +6,7 @@ use super::features::FeatureTypes;
 use super::hdf5::{Node, Store, read_sparse};
 use super::mtx::GeneNames;
 use super::names::named;
+use super::text::listed;
 use crate::counts::CountMatrix;
 use crate::error::Result;
 
@@ -84,6 +85,10 @@ impl TenxH5Options {
         };
         let genes = read_names(store, &names_at)?;
         let types = optional_names(store, &format!("{FEATURES}/feature_type"), genes.len())?;
+        store.within(
+            FEATURES,
+            store.budget().allow(FeatureTypes::memory(genes.len())),
+        )?;
         let kept = self
             .feature_types
             .select(
@@ -109,10 +114,10 @@ impl TenxH5Options {
         };
         let matrix = read_matrix(store, "/matrix", genes)?;
         if kept.len() == matrix.genes() {
-            Ok(matrix)
-        } else {
-            matrix.select_genes(&kept)
+            return Ok(matrix);
         }
+        store.within("/matrix", store.budget().allow_selection(&matrix))?;
+        matrix.select_genes(&kept)
     }
 
     fn read_version_2(&self, store: &Store) -> Result<CountMatrix> {
@@ -133,7 +138,7 @@ impl TenxH5Options {
                     format!(
                         "the file holds several genomes: {}; choose one with \
                          `TenxH5Options::with_genome`",
-                        several.join(", ")
+                        listed(several)
                     ),
                 ));
             }
@@ -173,7 +178,9 @@ impl TenxH5Options {
 /// which none was chosen (naming them), lacks the chosen one, or is damaged;
 /// [`Error::Io`](crate::Error::Io) when it
 /// cannot be read; [`Error::NegativeCount`](crate::Error::NegativeCount) and
-/// [`Error::NonFiniteCount`](crate::Error::NonFiniteCount) for such values.
+/// [`Error::NonFiniteCount`](crate::Error::NonFiniteCount) for such values;
+/// [`Error::MemoryLimit`](crate::Error::MemoryLimit) when it asks for more memory than its size
+/// warrants.
 ///
 /// ```
 /// let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tenx/version_3.h5");
@@ -205,7 +212,7 @@ fn no_such_genome(genome: &str, mut there: Vec<String>) -> String {
     there.dedup();
     format!(
         "no gene of the genome \"{genome}\"; there are: {}",
-        there.join(", ")
+        listed(&there)
     )
 }
 
@@ -241,5 +248,6 @@ fn read_matrix(store: &Store, group_at: &str, genes: Vec<String>) -> Result<Coun
         ));
     }
     let matrix = read_sparse(store, group_at, true, cells.len(), genes.len());
+    store.within(group_at, store.budget().allow_naming(cells.len(), &genes))?;
     named(matrix, cells, genes)
 }

@@ -1,12 +1,16 @@
 //! Text files by line: plain or gzip, with bounded memory.
 
-use std::fs::File;
+use std::borrow::Cow;
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
 
 use super::atomic::is_gzip;
+use super::budget::{Budget, OF_COMPRESSED, OF_PLAIN_TEXT, Shortage};
+use super::input::open_file;
 use super::read_ahead::ReadAhead;
 use crate::error::{Error, Result};
 
@@ -23,16 +27,62 @@ pub(super) struct Lines {
     number: usize,
     file_bytes: u64,
     gzip: bool,
+    budget: Arc<Budget>,
+}
+
+/// What a line is refused for.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// It is malformed.
+    Reason(String),
+    /// It takes too much memory.
+    Shortage(Shortage),
+}
+
+impl From<String> for Refusal {
+    fn from(reason: String) -> Self {
+        Self::Reason(reason)
+    }
+}
+
+impl From<&str> for Refusal {
+    fn from(reason: &str) -> Self {
+        Self::Reason(reason.into())
+    }
+}
+
+impl From<Shortage> for Refusal {
+    fn from(shortage: Shortage) -> Self {
+        Self::Shortage(shortage)
+    }
+}
+
+/// The budget of files that are read together.
+pub(super) fn budget_of(paths: &[&Path]) -> Result<Arc<Budget>> {
+    let mut files = Vec::with_capacity(paths.len());
+    for &path in paths {
+        let bytes = fs::metadata(path)
+            .map_err(|source| Error::io(path, source))?
+            .len();
+        let per_byte = if is_gzip(path) {
+            OF_COMPRESSED
+        } else {
+            OF_PLAIN_TEXT
+        };
+        files.push((bytes, per_byte));
+    }
+    Ok(Arc::new(Budget::new(files)))
 }
 
 impl Lines {
     /// Opens a file, decompressing when the path ends in `.gz`.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|source| Error::io(path, source))?;
-        let file_bytes = file
-            .metadata()
-            .map_err(|source| Error::io(path, source))?
-            .len();
+        Self::open_within(path, budget_of(&[path])?)
+    }
+
+    /// As [`open`](Self::open), as one of several files that share a budget.
+    pub(super) fn open_within(path: &Path, budget: Arc<Budget>) -> Result<Self> {
+        let (file, file_bytes) = open_file(path)?;
         let gzip = is_gzip(path);
         let reader: Box<dyn BufRead> = if gzip {
             let limit = FREE_EXPANSION.max(file_bytes.saturating_mul(MAX_EXPANSION));
@@ -51,12 +101,31 @@ impl Lines {
             number: 0,
             file_bytes,
             gzip,
+            budget,
         })
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What everything that is read of the file is counted in.
+    pub(super) fn budget(&self) -> Arc<Budget> {
+        Arc::clone(&self.budget)
     }
 
     /// An error at the line last read.
     pub(super) fn error(&self, reason: impl Into<String>) -> Error {
         Error::format(&self.path, self.number, reason)
+    }
+
+    /// The refusal of the line last read.
+    pub(super) fn refuse(&self, refusal: impl Into<Refusal>) -> Error {
+        match refusal.into() {
+            Refusal::Reason(reason) => self.error(reason),
+            Refusal::Shortage(shortage) => shortage.at(&self.path, format!("line {}", self.number)),
+        }
     }
 
     /// How many lines of at least `shortest` bytes the file can plausibly hold: what may be
@@ -75,21 +144,39 @@ impl Lines {
     pub(super) fn read(&mut self) -> Result<Option<&[u8]>> {
         self.line.clear();
         self.number += 1;
-        match self.reader.read_until(b'\n', &mut self.line) {
-            Ok(0) => Ok(None),
-            Ok(_) => {
-                while let Some(b'\n' | b'\r') = self.line.last() {
-                    self.line.pop();
-                }
-                let start = if self.number == 1 && self.line.starts_with(b"\xef\xbb\xbf") {
-                    3
-                } else {
-                    0
-                };
-                Ok(Some(&self.line[start..]))
+        loop {
+            let mut block = match self.reader.fill_buf() {
+                Ok(block) => block,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(source) => return Err(self.failure(source)),
+            };
+            if block.is_empty() {
+                break;
             }
-            Err(source) => Err(self.failure(source)),
+            if let Err(shortage) = self.budget.reserve(&mut self.line, block.len()) {
+                return Err(self.refuse(shortage));
+            }
+            let taken = match block.read_until(b'\n', &mut self.line) {
+                Ok(taken) => taken,
+                Err(source) => return Err(self.failure(source)),
+            };
+            self.reader.consume(taken);
+            if self.line.last() == Some(&b'\n') {
+                break;
+            }
         }
+        if self.line.is_empty() {
+            return Ok(None);
+        }
+        while let Some(b'\n' | b'\r') = self.line.last() {
+            self.line.pop();
+        }
+        let start = if self.number == 1 && self.line.starts_with(b"\xef\xbb\xbf") {
+            3
+        } else {
+            0
+        };
+        Ok(Some(&self.line[start..]))
     }
 
     /// What is read already of the lines to come, up to the end of a block of the file; empty at the
@@ -181,26 +268,51 @@ pub(super) fn shown(field: &[u8]) -> String {
     }
 }
 
-/// Splits a line of a delimited table; quoted fields may hold the separator, and a doubled quote
-/// stands for one (RFC 4180). `None` when a quoted field does not end on the line.
-pub(super) fn split_fields(line: &[u8], separator: u8) -> Option<Vec<Vec<u8>>> {
-    let mut fields = Vec::new();
-    let mut rest = line;
-    loop {
-        let (field, after) = next_field(rest, separator)?;
-        fields.push(field);
-        match after {
-            Some(after) => rest = after,
-            None => return Some(fields),
-        }
+/// The names in the header of a delimited table; quoted fields may hold the separator, and a
+/// doubled quote stands for one (RFC 4180).
+pub(super) fn split_names(
+    line: &[u8],
+    separator: u8,
+    budget: &Budget,
+) -> std::result::Result<Vec<String>, Refusal> {
+    let most = 1 + line.iter().filter(|&&byte| byte == separator).count();
+    let mut names = budget.list(most)?;
+    let mut rest = Some(line);
+    while let Some(fields) = rest {
+        let (field, after) = next_field(fields, separator).ok_or(UNCLOSED)?;
+        names.push(budget.name(&field)?);
+        rest = after;
     }
+    Ok(names)
 }
 
-/// The first field and what follows its separator.
-pub(super) fn next_field(line: &[u8], separator: u8) -> Option<(Vec<u8>, Option<&[u8]>)> {
+/// The refusal of a line where [`next_field`] finds no end.
+pub(super) const UNCLOSED: &str = "a quoted field does not end where the field ends";
+
+/// Names for a message, the first of many.
+pub(super) fn listed<S: AsRef<str>>(names: &[S]) -> String {
+    const MOST: usize = 20;
+    let mut list = names
+        .iter()
+        .take(MOST)
+        .map(|name| shown(name.as_ref().as_bytes()))
+        .collect::<Vec<_>>()
+        .join(", ");
+    if names.len() > MOST {
+        list.push_str(&format!(" and {} more", names.len() - MOST));
+    }
+    list
+}
+
+/// A field, and what follows its separator where there is one.
+pub(super) type Field<'a> = (Cow<'a, [u8]>, Option<&'a [u8]>);
+
+/// The first field and what follows its separator; `None` when a quoted field does not end on the
+/// line.
+pub(super) fn next_field(line: &[u8], separator: u8) -> Option<Field<'_>> {
     let Some(mut rest) = line.strip_prefix(b"\"") else {
         let (field, after) = next_plain_field(line, separator);
-        return Some((field.to_vec(), after));
+        return Some((field.into(), after));
     };
     let mut field = Vec::new();
     loop {
@@ -208,8 +320,8 @@ pub(super) fn next_field(line: &[u8], separator: u8) -> Option<(Vec<u8>, Option<
         field.extend_from_slice(&rest[..quote]);
         rest = &rest[quote + 1..];
         match rest.first() {
-            None => return Some((field, None)),
-            Some(&byte) if byte == separator => return Some((field, Some(&rest[1..]))),
+            None => return Some((field.into(), None)),
+            Some(&byte) if byte == separator => return Some((field.into(), Some(&rest[1..]))),
             Some(b'"') => {
                 field.push(b'"');
                 rest = &rest[1..];
@@ -254,7 +366,7 @@ pub(super) fn name_of(field: &[u8]) -> String {
 }
 
 /// A field for a delimited file, quoted when it must be.
-pub(super) fn quoted(field: &str, separator: char) -> std::borrow::Cow<'_, str> {
+pub(super) fn quoted(field: &str, separator: char) -> Cow<'_, str> {
     if field.contains([separator, '"', '\n', '\r']) {
         format!("\"{}\"", field.replace('"', "\"\"")).into()
     } else {
@@ -310,7 +422,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bomb.tsv.gz");
         let mut encoder = flate2::write::GzEncoder::new(
-            File::create(&path).unwrap(),
+            fs::File::create(&path).unwrap(),
             flate2::Compression::best(),
         );
         let zeros = vec![b'0'; 1 << 20];
@@ -318,10 +430,54 @@ mod tests {
             encoder.write_all(&zeros).unwrap();
         }
         encoder.finish().unwrap();
+        // One line of 200 MB, of which none of the memory limit is left for.
         let mut lines = Lines::open(&path).unwrap();
-        let message = lines.read().unwrap_err().to_string();
+        let error = lines.read().unwrap_err();
+        assert!(matches!(error, Error::MemoryLimit { .. }), "{error}");
+        assert!(lines.line.capacity() < 64 << 20);
+    }
+
+    #[test]
+    fn an_endless_run_of_empty_lines_is_stopped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bomb.tsv.gz");
+        let mut encoder = flate2::write::GzEncoder::new(
+            fs::File::create(&path).unwrap(),
+            flate2::Compression::best(),
+        );
+        let lines = vec![b'\n'; 1 << 20];
+        for _ in 0..100 {
+            encoder.write_all(&lines).unwrap();
+        }
+        encoder.finish().unwrap();
+        let mut lines = Lines::open(&path).unwrap();
+        let message = loop {
+            match lines.read() {
+                Ok(line) => assert_eq!(line, Some(&b""[..])),
+                Err(error) => break error.to_string(),
+            }
+        };
         assert!(message.contains("200-fold"), "{message}");
-        assert!(lines.line.capacity() as u64 <= 2 * FREE_EXPANSION);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_without_end_is_refused() {
+        let message = Lines::open(Path::new("/dev/zero"))
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            message.contains("it is a device, expected a file"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn long_lists_are_cut_in_messages() {
+        let names: Vec<String> = (0..30).map(|i| i.to_string()).collect();
+        assert!(listed(&names).ends_with("18, 19 and 10 more"));
+        assert_eq!(listed(&["a", "b"]), "a, b");
     }
 
     proptest! {
@@ -333,11 +489,8 @@ mod tests {
                     .map(|field| quoted(field, separator).into_owned())
                     .collect::<Vec<_>>()
                     .join(&separator.to_string());
-                let found: Vec<String> = split_fields(line.as_bytes(), separator as u8)
-                    .unwrap()
-                    .iter()
-                    .map(|field| name_of(field))
-                    .collect();
+                let budget = Budget::new([(0, 0)]);
+                let found = split_names(line.as_bytes(), separator as u8, &budget).unwrap();
                 prop_assert_eq!(&found, &fields);
             }
         }

@@ -15,7 +15,8 @@ pub(in crate::counts) struct Sparse {
 /// `first_cell` is the number of the first row in messages.
 ///
 /// # Errors
-/// [`Error::InvalidSparse`] when the parts contradict each other.
+/// [`Error::InvalidSparse`] when the parts contradict each other; [`Error::NegativeCount`] and
+/// [`Error::InexactSum`] for duplicates whose sum would hide what they are.
 pub(in crate::counts) fn canonical(
     first_cell: usize,
     cells: usize,
@@ -65,7 +66,10 @@ pub(in crate::counts) fn canonical(
             scratch.extend(range.map(|entry| (indices[entry], values[entry])));
             scratch.sort_by_key(|&(gene, _)| gene);
             for run in scratch.chunk_by(|a, b| a.0 == b.0) {
-                let sum: f32 = run.iter().map(|&(_, value)| value).sum();
+                let sum = match run {
+                    [(_, value)] => *value,
+                    several => sum_of(first_cell + cell, several)?,
+                };
                 if sum != 0.0 {
                     indices[kept] = run[0].0;
                     values[kept] = sum;
@@ -82,6 +86,39 @@ pub(in crate::counts) fn canonical(
         indices,
         values,
     })
+}
+
+/// The sum of the entries of one cell and gene.
+fn sum_of(cell: usize, entries: &[(u32, f32)]) -> Result<f32> {
+    let gene = entries[0].0 as usize;
+    let finite = |&&(_, value): &&(u32, f32)| value.is_finite();
+    if let Some(&(_, value)) = entries.iter().filter(finite).find(|entry| entry.1 < 0.0) {
+        return Err(Error::NegativeCount {
+            cell: place(cell),
+            gene: place(gene),
+            value,
+        });
+    }
+    let sum: f64 = entries.iter().map(|&(_, value)| f64::from(value)).sum();
+    let rounded = sum as f32;
+    // Fractions are rounded as any fraction is; a count of molecules must not be, and a sum must
+    // not become infinite.
+    let is_whole = entries.iter().all(|&(_, value)| value.fract() == 0.0);
+    let is_lost = is_whole && f64::from(rounded) != sum || rounded.is_infinite();
+    if is_lost && entries.iter().all(|&(_, value)| value.is_finite()) {
+        return Err(Error::InexactSum {
+            cell: place(cell),
+            gene: place(gene),
+            entries: entries.len(),
+            sum,
+        });
+    }
+    Ok(rounded)
+}
+
+/// Names are not known here: positions stand for them.
+fn place(position: usize) -> Place {
+    Place::new(position, position.to_string())
 }
 
 impl Sparse {
@@ -111,10 +148,8 @@ impl Sparse {
         Ok(())
     }
 
-    /// Names are not known here: positions stand for them.
     fn entry_place(&self, entry: usize, first_cell: usize) -> (Place, Place) {
         let row = self.offsets.partition_point(|&offset| offset <= entry) - 1;
-        let place = |position: usize| Place::new(position, position.to_string());
         (place(first_cell + row), place(self.indices[entry] as usize))
     }
 }

@@ -255,3 +255,59 @@ fn names_must_fit() {
             .is_err()
     );
 }
+
+/// One cell with several entries for its second gene.
+fn duplicates(values: &[f32]) -> Result<CountMatrix> {
+    let indices = vec![1; values.len()];
+    CountMatrix::from_csr(1, 2, vec![0, values.len()], indices, values.to_vec())
+}
+
+#[test]
+fn a_negative_duplicate_is_not_hidden_by_its_sum() {
+    for values in [[-2.0, 5.0], [5.0, -2.0]] {
+        match duplicates(&values) {
+            Err(Error::NegativeCount { cell, gene, value }) => {
+                assert_eq!((cell.index, gene.index, value), (0, 1, -2.0));
+            }
+            other => panic!("{values:?}: {other:?}"),
+        }
+        let columns = CountMatrix::from_csc(1, 2, &[0, 0, 2], &[0, 0], &values);
+        assert!(
+            matches!(columns, Err(Error::NegativeCount { .. })),
+            "{columns:?}"
+        );
+    }
+    assert!(matches!(
+        duplicates(&[f32::NAN, -1.0, 2.0]),
+        Err(Error::NegativeCount { .. })
+    ));
+    assert!(matches!(
+        duplicates(&[f32::NAN, 2.0]),
+        Err(Error::NonFiniteCount { count: 1, .. })
+    ));
+}
+
+#[test]
+fn duplicates_are_summed_exactly_or_refused() {
+    let largest = (1u32 << 24) as f32;
+    let sum = duplicates(&[largest, 1.0, 1.0]).unwrap();
+    assert_eq!(sum.values(), [16_777_218.0]);
+    match duplicates(&[largest, 1.0]) {
+        Err(error @ Error::InexactSum { .. }) => {
+            let named = error.with_names(&["cell".into()], &["a".into(), "b".into()]);
+            let message = named.to_string();
+            assert!(
+                message.contains("cell 0 (\"cell\"), gene 1 (\"b\") has 2 entries"),
+                "{message}"
+            );
+            assert!(message.contains("16777217"), "{message}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(
+        duplicates(&[f32::MAX, f32::MAX]),
+        Err(Error::InexactSum { .. })
+    ));
+    // Estimated counts are rounded as they always are.
+    assert_eq!(duplicates(&[0.1, 0.2]).unwrap().values(), [0.3]);
+}

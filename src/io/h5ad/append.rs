@@ -1,19 +1,19 @@
 //! Results added to an AnnData file.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fs::{File as PlainFile, OpenOptions};
 use std::path::Path;
 
 use hdf5_pure::{File, RepackOptions, repack};
 use ndarray::{Array2, ArrayView2};
 
 use super::details;
-use super::encode::{Part, UNREADABLE, check_name, write_error};
+use super::encode::{Part, UNREADABLE, check_name, without_lock, write_error};
 use super::host::{DICTIONARIES, Host};
 use super::results::{CellResults, ResultKeys, SoftAssignmentsKey};
 use crate::error::{Error, Result};
-use crate::io::atomic::replace_atomically;
+use crate::io::atomic::{Temporary, replace_atomically};
 use crate::io::hdf5::Node;
+use crate::io::input::open_file;
 
 /// Groups within groups; more are a circle of links.
 const DEEPEST: usize = 64;
@@ -110,7 +110,8 @@ impl H5adResults {
             }
             // Replaced entries would leave gaps, and groups of many members in files of HDF5's
             // newest format cannot be extended where they are: the file is laid out anew.
-            repack(input, temporary, &replaced).map_err(|error| write_error(output, "/", error))?;
+            repack(input, temporary.path(), &replaced)
+                .map_err(|error| write_error(output, "/", error))?;
             if extend(temporary, output, &host, &placed)? {
                 return Ok(());
             }
@@ -240,13 +241,10 @@ fn replaced(host: &Host, placed: &[Placed<'_>]) -> Result<RepackOptions> {
 }
 
 /// Copies a file; errors name the side that failed.
-fn copy(input: &Path, temporary: &Path, output: &Path) -> Result<()> {
-    let mut from = PlainFile::open(input).map_err(|source| Error::io(input, source))?;
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(temporary)
-        .and_then(|mut to| std::io::copy(&mut from, &mut to))
+fn copy(input: &Path, temporary: &Temporary, output: &Path) -> Result<()> {
+    let (mut from, _) = open_file(input)?;
+    let mut to = temporary.file();
+    std::io::copy(&mut from, &mut to)
         .map(|_| ())
         .map_err(|source| Error::io(output, source))
 }
@@ -314,9 +312,15 @@ impl<'a> Parts<'a> {
 }
 
 /// Adds results to the copy of a file; `false` when its groups cannot be extended.
-fn extend(temporary: &Path, output: &Path, host: &Host, placed: &[Placed<'_>]) -> Result<bool> {
+fn extend(
+    temporary: &Temporary,
+    output: &Path,
+    host: &Host,
+    placed: &[Placed<'_>],
+) -> Result<bool> {
     let failed = |error| write_error(output, "/", error);
-    let file = File::open_rw(temporary).map_err(failed)?;
+    let access = without_lock(temporary);
+    let file = File::open_rw_with_options(temporary.path(), access).map_err(failed)?;
     let parts = Parts::open(&file, output, host)?;
     let mut columns = host.columns.clone();
     for results in placed {

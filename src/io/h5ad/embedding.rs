@@ -4,6 +4,7 @@ use ndarray::Array2;
 
 use crate::error::Result;
 use crate::io::hdf5::{Node, Store, check_numeric};
+use crate::io::text::listed;
 
 /// The wanted matrices of `cells` rows, by name.
 pub(super) fn read_all(
@@ -26,10 +27,7 @@ fn read(store: &Store, name: &str, cells: usize) -> Result<Array2<f32>> {
         };
         return Err(store.error(
             &at,
-            format!(
-                "the file has no such matrix; there are: {}",
-                there.join(", ")
-            ),
+            format!("the file has no such matrix; there are: {}", listed(&there)),
         ));
     };
     let attributes = store.attributes(&at, &node)?;
@@ -44,6 +42,7 @@ fn read(store: &Store, name: &str, cells: usize) -> Result<Array2<f32>> {
     }
     store.check_extent(&at, &dataset, &shape)?;
     check_numeric(store, &at, &dataset)?;
+    store.take_list::<f32>(&at, &dataset, shape[0].saturating_mul(shape[1]), 0)?;
     let values = dataset
         .read_f32()
         .map_err(|error| store.damaged(&at, error))?;

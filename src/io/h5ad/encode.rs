@@ -3,12 +3,16 @@
 use std::ops::Range;
 use std::path::Path;
 
-use hdf5_pure::{AttrValue, DatasetBuilder, EnumTypeBuilder, File, Group, H5Element};
+use hdf5_pure::{
+    AttrValue, DatasetBuilder, EnumTypeBuilder, File, FileAccessProperties, FileLocking, Group,
+    H5Element,
+};
 use ndarray::ArrayView2;
 
 use crate::counts::CountMatrix;
 use crate::error::{Error, Result};
 use crate::io::annotations::Annotation;
+use crate::io::atomic::Temporary;
 
 /// Lists shorter than this are stored as they are, longer ones of a sparse matrix in compressed
 /// chunks of this length.
@@ -311,6 +315,21 @@ impl<'a> Part<'a> {
             }
         })
     }
+}
+
+/// How to open a temporary file that is locked by us already, so that the HDF5 layer needs no lock.
+pub(super) fn without_lock(temporary: &Temporary) -> FileAccessProperties {
+    // The environment has the last word: where it asks for locks, the layer's own takes the place
+    // of ours.
+    let asks_for_locks = std::env::var("HDF5_USE_FILE_LOCKING").is_ok_and(|value| {
+        !["FALSE", "0", "NO", "OFF"]
+            .iter()
+            .any(|off| value.trim().eq_ignore_ascii_case(off))
+    });
+    if asks_for_locks {
+        temporary.unlock();
+    }
+    FileAccessProperties::new().with_locking(FileLocking::Disabled)
 }
 
 /// A text attribute as h5py writes it.

@@ -5,7 +5,9 @@ use hdf5_pure::{DType, Dataset};
 use super::matrix::legacy;
 use crate::error::Result;
 use crate::io::annotations::{Annotation, CellAnnotations};
+use crate::io::budget::bytes_of;
 use crate::io::hdf5::{Attributes, Node, Store};
+use crate::io::text::listed;
 
 /// Categories of anndata 0.7, which kept them apart from their columns.
 const OLD_CATEGORIES: &str = "__categories";
@@ -19,11 +21,9 @@ pub(super) fn read_index(store: &Store, frame_at: &str) -> Result<Vec<String>> {
         Annotation::Strings(names) => {
             Ok(names.into_iter().map(Option::unwrap_or_default).collect())
         }
-        column @ (Annotation::Integers(_) | Annotation::Categorical { .. }) => Ok(column
-            .labels()
-            .into_iter()
-            .map(Option::unwrap_or_default)
-            .collect()),
+        column @ (Annotation::Integers(_) | Annotation::Categorical { .. }) => {
+            texts(store, &at, column)
+        }
         _ => Err(store.error(&at, "the names are neither text nor integers")),
     }
 }
@@ -43,7 +43,7 @@ pub(super) fn read_columns(
             if let Some(missing) = wanted.iter().find(|name| !there.contains(name)) {
                 return Err(store.error(
                     frame_at,
-                    format!("no column \"{missing}\"; there are: {}", there.join(", ")),
+                    format!("no column \"{missing}\"; there are: {}", listed(&there)),
                 ));
             }
             wanted.to_vec()
@@ -134,20 +134,57 @@ fn read_any_column(
     }
 }
 
+/// The values of a column as text, empty where they are missing.
+fn texts(store: &Store, at: &str, column: Annotation) -> Result<Vec<String>> {
+    /// The longest decimal number of 64 bits, and of a real number without an exponent.
+    const WHOLE: u64 = 20;
+    const REAL: u64 = 330;
+    let each = match &column {
+        Annotation::Strings(_) => 0,
+        Annotation::Integers(_) | Annotation::Booleans(_) => WHOLE,
+        Annotation::Floats(_) => REAL,
+        Annotation::Categorical { codes, categories } => {
+            // A long category may be that of every cell.
+            let text = codes.iter().flatten().fold(0u64, |bytes, &code| {
+                bytes.saturating_add(categories[code as usize].len() as u64)
+            });
+            store.within(at, store.budget().take(text))?;
+            0
+        }
+    };
+    let values = match column {
+        Annotation::Strings(values) => values,
+        other => {
+            let size = size_of::<String>() as u64 + each;
+            let memory = store
+                .budget()
+                .take((other.len() as u64).saturating_mul(size));
+            store.within(at, memory)?;
+            other.labels()
+        }
+    };
+    Ok(values.into_iter().map(Option::unwrap_or_default).collect())
+}
+
 fn read_plain(store: &Store, at: &str, dataset: &Dataset) -> Result<Annotation> {
-    store.length(at, dataset)?;
+    let length = store.length(at, dataset)?;
     let damaged = |error| store.damaged(at, error);
     match store.dtype(at, dataset)? {
         DType::VariableLengthString | DType::String => {
             let values = store.read_text(at, dataset)?;
             Ok(Annotation::Strings(values.into_iter().map(Some).collect()))
         }
-        DType::F32 | DType::F64 => Ok(Annotation::Floats(dataset.read_f64().map_err(damaged)?)),
+        DType::F32 | DType::F64 => {
+            store.take_list::<f64>(at, dataset, length, 0)?;
+            Ok(Annotation::Floats(dataset.read_f64().map_err(damaged)?))
+        }
         DType::I8 | DType::I16 | DType::I32 | DType::I64 | DType::U8 | DType::U16 | DType::U32 => {
+            store.take_list::<Option<i64>>(at, dataset, length, bytes_of::<i64>(length))?;
             let values = dataset.read_i64().map_err(damaged)?;
             Ok(Annotation::Integers(values.into_iter().map(Some).collect()))
         }
         DType::U64 => {
+            store.take_list::<Option<i64>>(at, dataset, length, bytes_of::<u64>(length))?;
             let values = dataset.read_u64().map_err(damaged)?;
             values
                 .into_iter()
@@ -202,16 +239,13 @@ fn read_categorical(
     codes: &Dataset,
     categories_at: &str,
 ) -> Result<Annotation> {
-    store.length(at, codes)?;
+    let length = store.length(at, codes)?;
     let categories = match store.node(categories_at)? {
         Node::Dataset(dataset) => read_plain(store, categories_at, &dataset)?,
         Node::Group(_) => read_nullable(store, categories_at)?,
     };
-    let categories: Vec<String> = categories
-        .labels()
-        .into_iter()
-        .map(Option::unwrap_or_default)
-        .collect();
+    let categories = texts(store, categories_at, categories)?;
+    store.take_list::<Option<u32>>(at, codes, length, 2 * bytes_of::<i64>(length))?;
     let codes = codes
         .read_i64()
         .map_err(|error| store.damaged(at, error))?

@@ -7,8 +7,8 @@ use crate::counts::CountMatrix;
 use crate::error::Result;
 use crate::io::hdf5::{Node, Store, check_numeric, read_sparse};
 
-/// Elements of a dense matrix held in memory at a time.
-const DENSE_WINDOW: usize = 1 << 22;
+/// Elements of a dense matrix held in memory at a time, unless a chunk has more.
+pub(super) const DENSE_WINDOW: usize = 1 << 20;
 
 /// The HDF5 paths of the chosen matrix and of the frame that names its genes.
 pub(super) fn locate(store: &Store, matrix: &H5adMatrix) -> Result<(String, &'static str)> {
@@ -119,13 +119,21 @@ fn read_dense(
     check_shape(store, at, &shape.map(|axis| axis as u64), cells, genes)?;
     store.check_extent(at, dataset, &shape)?;
     check_numeric(store, at, dataset)?;
-    let mut offsets = Vec::with_capacity(cells + 1);
+    let budget = store.budget();
+    // Beside them lie, in the end, the offsets of the rows that were checked.
+    store.within(at, budget.take_list::<usize>(cells + 1))?;
+    let mut offsets = store.within(at, budget.list(cells + 1))?;
     offsets.push(0);
     let mut indices = Vec::new();
     let mut values = Vec::new();
-    let window = (DENSE_WINDOW / genes.max(1)).max(1);
+    let chunk = store.chunk_length(at, dataset)?.unwrap_or(1);
+    // Whole chunks, but at least one.
+    let window = (DENSE_WINDOW / genes.max(1) / chunk)
+        .max(1)
+        .saturating_mul(chunk);
     for start in (0..cells).step_by(window) {
         let rows = window.min(cells - start);
+        store.allow_window(at, dataset, rows * genes)?;
         let dense = dataset
             .read_f32_rows(start as u64, rows as u64)
             .map_err(|error| store.damaged(at, error))?;
@@ -135,8 +143,8 @@ fn read_dense(
         for row in 0..rows {
             for (gene, &value) in dense[row * genes..(row + 1) * genes].iter().enumerate() {
                 if value != 0.0 {
-                    indices.push(gene as u32);
-                    values.push(value);
+                    store.within(at, budget.push(&mut indices, gene as u32))?;
+                    store.within(at, budget.push(&mut values, value))?;
                 }
             }
             offsets.push(indices.len());

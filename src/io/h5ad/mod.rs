@@ -107,6 +107,7 @@ impl H5adOptions {
         let cell_annotations =
             frame::read_columns(&store, "/obs", cells.len(), self.annotations.as_deref())?;
         let embeddings = embedding::read_all(&store, &self.embeddings, cells.len())?;
+        store.within(genes_at, store.budget().allow_naming(cells.len(), &genes))?;
         Ok(AnnotatedCounts {
             counts: named(counts, cells, genes)?,
             cell_annotations,
@@ -128,7 +129,9 @@ impl H5adOptions {
 /// those there are), an encoding is not supported, or the file is damaged or was written by anndata
 /// before 0.7; [`Error::Io`](crate::Error::Io) when it cannot be read;
 /// [`Error::NegativeCount`](crate::Error::NegativeCount) and
-/// [`Error::NonFiniteCount`](crate::Error::NonFiniteCount) for such values.
+/// [`Error::NonFiniteCount`](crate::Error::NonFiniteCount) for such values;
+/// [`Error::MemoryLimit`](crate::Error::MemoryLimit) when it asks for more memory than its size
+/// warrants.
 pub fn read_h5ad(path: impl AsRef<Path>) -> Result<AnnotatedCounts> {
     H5adOptions::new().read(path)
 }

@@ -6,11 +6,12 @@ use std::path::Path;
 
 use hdf5_pure::Dataset;
 
-use super::matrix::{check_shape, legacy, locate};
+use super::matrix::{DENSE_WINDOW, check_shape, legacy, locate};
 use super::{H5adOptions, frame};
 use crate::counts::{CountRows, CountSource, check_range};
 use crate::error::{Error, Result};
 use crate::io::annotations::CellAnnotations;
+use crate::io::budget::bytes_of;
 use crate::io::hdf5::{Node, SparseParts, Store, check_numeric};
 use crate::io::names::{check_cell_names, make_unique};
 
@@ -81,6 +82,7 @@ impl H5adOptions {
         let cells = frame::read_index(&store, "/obs")?;
         let (at, genes_at) = locate(&store, &self.matrix)?;
         let mut genes = frame::read_index(&store, genes_at)?;
+        store.within(genes_at, store.budget().allow_naming(cells.len(), &genes))?;
         check_cell_names(&cells, &genes)?;
         make_unique(&mut genes);
         let (matrix, block) = open_matrix(&store, &at, cells.len(), genes.len())?;
@@ -114,7 +116,7 @@ fn open_matrix(store: &Store, at: &str, cells: usize, genes: usize) -> Result<(M
             store.check_extent(at, &dataset, &shape)?;
             check_numeric(store, at, &dataset)?;
             let chunk = store.chunk_length(at, &dataset)?.unwrap_or(1);
-            let most = (MOST_ENTRIES / genes.max(1)).max(1);
+            let most = (DENSE_WINDOW / genes.max(1)).max(1);
             // Whole chunks, but at least one.
             let block = (most / chunk).max(1) * chunk;
             Ok((Matrix::Dense(dataset), block))
@@ -164,6 +166,7 @@ impl H5adSource {
 
     fn dense_window(&self, dataset: &Dataset, cells: Range<usize>) -> Result<CountRows<'static>> {
         let (rows, genes) = (cells.len(), self.genes.len());
+        self.store.allow_window(&self.at, dataset, rows * genes)?;
         let dense = dataset
             .read_f32_rows(cells.start as u64, rows as u64)
             .map_err(|error| self.store.damaged(&self.at, error))?;
@@ -172,7 +175,13 @@ impl H5adSource {
                 .store
                 .error(&self.at, "rows are missing; the file is damaged"));
         }
-        let (mut offsets, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
+        let stored = dense.iter().filter(|&&value| value != 0.0).count();
+        let memory = bytes_of::<f32>(dense.len()) + bytes_of::<(u32, f32)>(stored);
+        self.store
+            .within(&self.at, self.store.budget().allow(memory))?;
+        let mut offsets = Vec::with_capacity(rows + 1);
+        offsets.push(0);
+        let (mut indices, mut values) = (Vec::with_capacity(stored), Vec::with_capacity(stored));
         for row in dense.chunks(genes) {
             for (gene, &value) in row.iter().enumerate() {
                 if value != 0.0 {

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use hdf5_pure::File;
+use hdf5_pure::{File, FileCreateProperties};
 
-use super::encode::{Part, check_name, text, write_error};
+use super::encode::{Part, check_name, text, without_lock, write_error};
 use crate::error::{Error, Result};
 use crate::io::annotations::AnnotatedCounts;
 use crate::io::atomic::replace_atomically;
@@ -37,7 +37,9 @@ pub fn write_h5ad(path: impl AsRef<Path>, data: &AnnotatedCounts) -> Result<()> 
     check(path, data)?;
     replace_atomically(path, |temporary| {
         let failed = |error| write_error(path, "/", error);
-        let file = File::create(temporary).map_err(failed)?;
+        let access = without_lock(temporary);
+        let file = File::create_with_options(temporary.path(), FileCreateProperties::new(), access)
+            .map_err(failed)?;
         fill(&file, path, data)?;
         file.commit().map_err(failed)?;
         file.close().map_err(failed)

@@ -7,6 +7,7 @@ use hdf5_pure::{DType, Dataset};
 use super::Store;
 use crate::counts::CountMatrix;
 use crate::error::{Error, Result};
+use crate::io::budget::{Shortage, bytes_of};
 
 /// Reads a matrix of cells × genes that is compressed by cells (CSR) or by genes (CSC).
 pub(in crate::io) fn read_sparse(
@@ -24,8 +25,11 @@ pub(in crate::io) fn read_sparse(
         offsets,
         ..
     } = SparseParts::open(store, at, lines)?;
+    let stored = store.length(&values_at, &values)?;
     let offsets: Vec<usize> = store.read_indices(&offsets_at, &offsets)?;
     let indices: Vec<u32> = store.read_indices(&indices_at, &indices)?;
+    store.take_list::<f32>(&values_at, &values, stored, 0)?;
+    store.within(at, allow_matrix(store, by_cells, cells, stored))?;
     let values = values
         .read_f32()
         .map_err(|error| store.damaged(&values_at, error))?;
@@ -38,6 +42,26 @@ pub(in crate::io) fn read_sparse(
         Error::InvalidSparse { reason } => store.error(at, reason),
         other => other,
     })
+}
+
+/// Counts what making a matrix of its parts takes besides them.
+fn allow_matrix(
+    store: &Store,
+    by_cells: bool,
+    cells: usize,
+    stored: usize,
+) -> std::result::Result<(), Shortage> {
+    // A row that is not sorted is sorted in a copy; a matrix that is compressed by genes is copied.
+    let sorting = bytes_of::<(u32, f32, u32)>(stored);
+    if by_cells {
+        store.budget().take(bytes_of::<usize>(cells + 1))?;
+    } else {
+        let copy = bytes_of::<(u32, f32)>(stored);
+        store
+            .budget()
+            .take(copy + bytes_of::<usize>(3 * (cells + 1)))?;
+    }
+    store.budget().allow(sorting)
 }
 
 /// The datasets of a compressed sparse matrix, whose lengths fit together.
@@ -112,6 +136,7 @@ impl SparseParts {
     /// Indices and values of some entries.
     pub fn read(&self, store: &Store, entries: Range<usize>) -> Result<(Vec<u32>, Vec<f32>)> {
         let indices = store.read_index_window(&self.at[1], &self.indices, &entries)?;
+        store.allow_window(&self.at[0], &self.values, 2 * entries.len())?;
         let values = self
             .values
             .read_f32_rows(entries.start as u64, entries.len() as u64)

@@ -4,24 +4,50 @@ use std::path::Path;
 
 use crate::counts::CountMatrix;
 use crate::error::Result;
+use crate::io::budget::{Budget, Shortage, bytes_of};
 use crate::io::text::{Lines, name_of, parse_index, parse_value, shown};
 
 /// Entries as the file lists them.
-#[derive(Default)]
-pub(super) struct Entries {
+struct Entries {
     cells: Vec<u32>,
     genes: Vec<u32>,
     values: Vec<f32>,
 }
 
 impl Entries {
-    pub fn push(&mut self, cell: u32, gene: u32, value: f32) {
-        self.cells.push(cell);
-        self.genes.push(gene);
-        self.values.push(value);
+    /// Room for so many entries.
+    fn with_capacity(entries: usize, budget: &Budget) -> std::result::Result<Self, Shortage> {
+        Ok(Self {
+            cells: budget.list(entries)?,
+            genes: budget.list(entries)?,
+            values: budget.list(entries)?,
+        })
     }
 
-    pub fn into_matrix(self, cells: usize, genes: usize) -> Result<CountMatrix> {
+    #[inline]
+    fn push(
+        &mut self,
+        cell: u32,
+        gene: u32,
+        value: f32,
+        budget: &Budget,
+    ) -> std::result::Result<(), Shortage> {
+        budget.push(&mut self.cells, cell)?;
+        budget.push(&mut self.genes, gene)?;
+        budget.push(&mut self.values, value)
+    }
+
+    /// Whether there is memory to make a matrix of the entries.
+    fn allow_matrix(&self, cells: usize, budget: &Budget) -> std::result::Result<(), Shortage> {
+        let copy = if self.cells.is_sorted() {
+            0
+        } else {
+            bytes_of::<(u32, f32)>(self.cells.len())
+        };
+        budget.take(copy + bytes_of::<usize>(3 * (cells + 1)))
+    }
+
+    fn into_matrix(self, cells: usize, genes: usize) -> Result<CountMatrix> {
         let mut offsets = vec![0usize; cells + 1];
         for &cell in &self.cells {
             offsets[cell as usize + 1] += 1;
@@ -47,14 +73,15 @@ impl Entries {
 
 /// Reads the entries of a genes × cells MatrixMarket file; dimensions must be those of the name
 /// files, so that nothing is reserved on the word of a header alone.
+///
+/// The outer error is one of the file, the inner one of the counts in it.
 pub(super) fn read_entries(
-    path: &Path,
+    lines: &mut Lines,
     (gene_path, genes): (&Path, usize),
     (cell_path, cells): (&Path, usize),
-) -> Result<Entries> {
-    let mut lines = Lines::open(path)?;
-    let pattern = read_banner(&mut lines)?;
-    let (rows, columns, stored) = read_sizes(&mut lines)?;
+) -> Result<Result<CountMatrix>> {
+    let pattern = read_banner(lines)?;
+    let (rows, columns, stored) = read_sizes(lines)?;
     for (what, found, names_path, names) in [
         ("rows (genes)", rows, gene_path, genes),
         ("columns (cells)", columns, cell_path, cells),
@@ -77,20 +104,20 @@ pub(super) fn read_entries(
     let reserved = usize::try_from(stored)
         .unwrap_or(usize::MAX)
         .min(lines.plausible_lines(if pattern { 4 } else { 6 }));
-    let mut entries = Entries {
-        cells: Vec::with_capacity(reserved),
-        genes: Vec::with_capacity(reserved),
-        values: Vec::with_capacity(reserved),
-    };
+    let budget = lines.budget();
+    let mut entries =
+        Entries::with_capacity(reserved, &budget).map_err(|shortage| lines.refuse(shortage))?;
     let mut read = 0u64;
     loop {
-        let (bytes, plain) = take_plain_entries(
+        let taken = take_plain_entries(
             lines.buffered()?,
             usize::try_from(stored - read).unwrap_or(usize::MAX),
             pattern,
             (rows, columns),
             &mut entries,
+            &budget,
         );
+        let (bytes, plain) = taken.map_err(|shortage| lines.refuse(shortage))?;
         lines.pass(bytes, plain);
         read += plain as u64;
         // What is not that plain, or cut off at the end of a block, goes the careful way.
@@ -109,7 +136,9 @@ pub(super) fn read_entries(
             )));
         }
         read += 1;
-        entries.push(cell, gene, value);
+        entries
+            .push(cell, gene, value, &budget)
+            .map_err(|shortage| lines.refuse(shortage))?;
     }
     if read < stored {
         return Err(lines.error(format!(
@@ -117,7 +146,10 @@ pub(super) fn read_entries(
              truncated, fetch it again"
         )));
     }
-    Ok(entries)
+    entries
+        .allow_matrix(cells, &budget)
+        .map_err(|shortage| lines.refuse(shortage))?;
+    Ok(entries.into_matrix(cells, genes))
 }
 
 /// Reads the first line; says whether entries have no values.
@@ -178,7 +210,8 @@ fn take_plain_entries(
     pattern: bool,
     (rows, columns): (u64, u64),
     entries: &mut Entries,
-) -> (usize, usize) {
+    budget: &Budget,
+) -> std::result::Result<(usize, usize), Shortage> {
     let mut rest = text;
     let mut taken = 0;
     while taken < most {
@@ -210,11 +243,11 @@ fn take_plain_entries(
             break;
         }
         // The caller has checked that rows and columns fit.
-        entries.push((column - 1) as u32, (row - 1) as u32, value as f32);
+        entries.push((column - 1) as u32, (row - 1) as u32, value as f32, budget)?;
         rest = after;
         taken += 1;
     }
-    (text.len() - rest.len(), taken)
+    Ok((text.len() - rest.len(), taken))
 }
 
 /// A number of at most so many digits, and what follows it.

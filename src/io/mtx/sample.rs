@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::io::atomic::finish;
 
 pub(super) const MATRIX_FILES: &[&str] = &["matrix.mtx.gz", "matrix.mtx"];
 pub(super) const GENE_FILES: &[&str] = &[
@@ -12,6 +13,9 @@ pub(super) const GENE_FILES: &[&str] = &[
     "genes.tsv.gz",
 ];
 pub(super) const CELL_FILES: &[&str] = &["barcodes.tsv.gz", "barcodes.tsv"];
+/// The files that are written together, the matrix last.
+pub(super) const SAVED_TOGETHER: [&str; 3] =
+    ["barcodes.tsv.gz", "features.tsv.gz", "matrix.mtx.gz"];
 
 /// A folder and what stands before the names of the files in it.
 #[derive(Debug, PartialEq)]
@@ -58,7 +62,13 @@ impl Sample {
         }
     }
 
+    /// The folder of the files.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     fn within(folder: &Path, prefix: Option<&str>) -> Result<Option<Self>> {
+        finish(folder, &SAVED_TOGETHER)?;
         let mut prefixes: Vec<String> = entries(folder)?
             .iter()
             .filter(|path| path.is_file())

@@ -1,4 +1,3 @@
-use super::entries::Entries;
 use super::*;
 use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
@@ -282,12 +281,11 @@ proptest! {
     ) {
         let mut unique: std::collections::BTreeMap<(u32, u32), f32> = Default::default();
         unique.extend(entries.into_iter().map(|(cell, gene, value)| ((cell, gene), value)));
-        let mut list = Entries::default();
+        let mut dense = ndarray::Array2::zeros((cells, genes));
         for (&(cell, gene), &value) in &unique {
-            list.push(cell, gene, value);
+            dense[[cell as usize, gene as usize]] = value;
         }
-        let counts = list
-            .into_matrix(cells, genes)
+        let counts = CountMatrix::from_dense(dense.view())
             .unwrap()
             .with_names(
                 (0..cells).map(|cell| format!("cell {cell}")).collect(),
