@@ -95,6 +95,7 @@ mod flex {
 
         fn mean_and_gradient(self) -> (FlexTensor, FlexTensor) {
             let length = self.values.len();
+            assert_eq!(length, self.targets.len());
             let mut gradient = Vec::with_capacity(length);
             let factor = 2.0 / length as f32;
             let room = gradient.spare_capacity_mut()[..length].chunks_mut(BLOCK);
@@ -106,7 +107,9 @@ mod flex {
                     factor,
                 })
             });
-            // SAFETY: the blocks cover all entries and each writes the whole of its gradient.
+            // SAFETY: there is room for `length` entries. Values, targets and gradient are equally
+            // long and cut at the same places, so that every part of the gradient has a block, which
+            // writes all of it; a block that panics does not let us come here.
             unsafe { gradient.set_len(length) };
             (self.divided(sums), from_values(gradient, self.shape))
         }

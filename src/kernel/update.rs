@@ -119,7 +119,8 @@ mod flex {
                 update(rule, parts, gradient, state, |(copy, kept)| {
                     copy.write_copy_of_slice(kept)
                 });
-                // SAFETY: the parts cover all weights, and each has been copied.
+                // SAFETY: there is room for as many weights as are kept. `update` is ready with every
+                // part of them, which copies the whole part, or panics and does not return.
                 unsafe { copy.set_len(kept.len()) };
                 weight_storage = from_values(copy, dims);
             }
@@ -139,11 +140,11 @@ mod flex {
         contiguous(primitive)
     }
 
-    /// Updates weights in parts of [`CHUNK`] elements, which `ready` makes of what is known of them;
-    /// elements are independent, so the result does not depend on who does which.
+    /// Updates weights in parts of [`CHUNK`] elements, each once, which `ready` makes of what is known
+    /// of them; elements are independent, so the result does not depend on who does which.
     fn update<'w, P: Send, const N: usize>(
         rule: &impl UpdateRule<N>,
-        parts: impl Iterator<Item = P>,
+        parts: impl ExactSizeIterator<Item = P>,
         gradient: &[f32],
         state: [&mut [f32]; N],
         ready: impl Fn(P) -> &'w mut [f32] + Sync + Send,
@@ -156,7 +157,9 @@ mod flex {
                     .map(|chunks| chunks.next().unwrap_or_default()),
             )
         });
-        let parts = parts.zip(gradient.chunks(CHUNK)).zip(state);
+        let gradient = gradient.chunks(CHUNK);
+        assert_eq!(parts.len(), gradient.len());
+        let parts = parts.zip(gradient).zip(state);
         parallel::for_each(parts, |((weights, gradient), state)| {
             vectorize(Update {
                 rule,

@@ -23,7 +23,7 @@ pub(crate) fn vectorize<V: Vectorize>(work: V) -> V::Output {
             return unsafe { avx512(work) };
         }
         if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
-            // SAFETY: as above.
+            // SAFETY: the CPU has just been found to have these features.
             return unsafe { avx2(work) };
         }
     }

@@ -13,7 +13,7 @@ use burn::tensor::Tensor;
 
 use super::activation::Activation;
 use super::activation::in_place::{Finish, SumRows, Undo};
-use super::product::{PASS_SHARED_FROM, View, each_column_block, product, products};
+use super::product::{PASS_SHARED_FROM, each_column_block, product, products, view};
 use crate::kernel::flex::{Strategy, contiguous, from_values, node, record, storage};
 use crate::kernel::parallel;
 use crate::kernel::vectorize::vectorize;
@@ -90,13 +90,13 @@ struct Layer {
 impl Layer {
     fn output(&self, bias: &[f32]) -> Option<FlexTensor> {
         let values = product(
-            View::new(self.input.as_slice()?, self.cells, self.inputs),
-            View::new(self.weights.as_slice()?, self.inputs, self.outputs),
-            |columns, rows| {
+            view(self.input.as_slice()?, self.cells, self.inputs),
+            view(self.weights.as_slice()?, self.inputs, self.outputs),
+            |mut tile| {
                 vectorize(Finish {
                     activation: self.activation,
-                    bias: &bias[columns],
-                    rows,
+                    bias: &bias[tile.columns()],
+                    rows: tile.rows(),
                 });
             },
         );
@@ -116,11 +116,12 @@ pub(super) fn bias_gradient(
     match output {
         Some(output) => {
             let values = gradient.storage_mut::<f32>();
-            each_column_block(values, &mut sums, |columns, rows, sums| {
+            each_column_block(values, &mut sums, |mut tile, sums| {
+                let columns = tile.columns();
                 let outputs = output.chunks_exact(width).map(|row| &row[columns.clone()]);
                 vectorize(Undo {
                     activation,
-                    rows: outputs.zip(rows),
+                    rows: outputs.zip(tile.rows()),
                     bias_gradient: sums,
                 });
             });
@@ -168,16 +169,16 @@ impl Backward<Flex, 3> for LayerStep {
             let output = Some(output.storage());
             bias_gradient(layer.activation, outputs, &mut gradient, output)
         });
-        let by_sum = View::new(gradient.storage(), cells, outputs);
+        let by_sum = view(gradient.storage(), cells, outputs);
         let [input, weights, bias] = ops.parents;
         let factors = [
             input.as_ref().map(|_| {
-                let weights = View::new(layer.weights.storage(), inputs, outputs);
-                (by_sum, weights.transposed())
+                let weights = view(layer.weights.storage(), inputs, outputs);
+                (by_sum, weights.reversed_axes())
             }),
             weights.as_ref().map(|_| {
-                let input = View::new(layer.input.storage(), cells, inputs);
-                (input.transposed(), by_sum)
+                let input = view(layer.input.storage(), cells, inputs);
+                (input.reversed_axes(), by_sum)
             }),
         ];
         let (by_bias, [by_input, by_weights]) = match by_activated {

@@ -13,6 +13,8 @@ mod flex;
 mod product;
 #[cfg(feature = "flex")]
 mod sparse;
+#[cfg(feature = "flex")]
+mod tile;
 
 pub use activation::Activation;
 

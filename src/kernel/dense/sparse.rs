@@ -21,7 +21,8 @@ use burn::tensor::Tensor;
 use super::activation::Activation;
 use super::activation::in_place::Finish;
 use super::flex::bias_gradient;
-use super::product::{Block, each_block};
+use super::product::each_block;
+use super::tile::Tile;
 use crate::kernel::flex::{Strategy, contiguous, from_values, node, record, storage};
 use crate::kernel::lanes::mul_add;
 use crate::kernel::parallel;
@@ -147,7 +148,9 @@ impl SparseLayer {
             true => parallel::for_each(parts, part),
             false => parts.for_each(part),
         }
-        // SAFETY: the parts cover all genes, and each writes all columns of its genes.
+        // SAFETY: there is room for genes × width values. The parts cover all genes; each writes every
+        // strip of every gene of its own, and the strips cover the columns. A part that panics does
+        // not let us come here.
         unsafe { values.set_len(genes * width) };
         values
     }
@@ -238,7 +241,7 @@ struct SumOfWeights<'a, 'b> {
     /// Weights `[genes, width]`.
     weights: &'a [f32],
     width: usize,
-    block: &'a mut Block<'b>,
+    block: &'a mut Tile<'b, f32>,
 }
 
 impl Vectorize for SumOfWeights<'_, '_> {

@@ -87,7 +87,9 @@ pub(super) fn mean(inputs: Inputs<'_>, differentiate: bool) -> (f64, Option<Grad
         None => vectorize(Sweep::<false> { block, inputs }),
     });
     for (gradient, length) in gradients.iter_mut().zip(wanted) {
-        // SAFETY: the blocks cover all cells, and a block writes every entry of its gradients.
+        // SAFETY: there is room for `length` entries, none or as many as cells × genes. The blocks
+        // cover all cells, and the first sweep over a cell writes its whole row of each gradient that
+        // is wanted; a block that panics does not let us come here.
         unsafe { gradient.set_len(length) };
     }
     let [mean, mut dispersion, dropout] = gradients;
@@ -175,7 +177,7 @@ impl Block<'_> {
             let (zeros, positives) = row.as_zeros::<INFLATED, FMA>(&mut out, &mut found);
             sum += zeros + row.positive::<INFLATED, FMA>(&mut out, &found[..positives]);
             if let Some(by_gene) = &mut self.by_gene {
-                // SAFETY: the first sweep wrote the whole row.
+                // SAFETY: the first sweep has written the whole row, to wherever it goes.
                 let by_dispersion = unsafe { out.dispersion.assume_init_ref() };
                 for (sum, &part) in by_gene.iter_mut().zip(by_dispersion) {
                     *sum += f64::from(part);
