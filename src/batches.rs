@@ -19,6 +19,7 @@ mod rows;
 pub(crate) use ahead::{Workers, fold_ahead};
 pub(crate) use order::EpochPlan;
 pub use order::epoch_order;
+use rows::CleanExpression;
 pub(crate) use rows::{BatchRows, CleanRows, DenseRows, ReconstructionInputs, ReconstructionRows};
 
 /// What corrupts the network's input while training.
@@ -107,6 +108,17 @@ pub struct Batch {
     pub counts: Tensor<2>,
     /// Size factors `[cells]`.
     pub size_factors: Tensor<1>,
+    /// Weights of the cells `[cells]`, if they have [some](Cells::with_weights).
+    pub weights: Option<Tensor<1>>,
+    /// Encoded covariates `[cells, columns]`, if the cells have [some](Cells::with_covariates).
+    pub covariates: Option<Tensor<2>>,
+}
+
+impl Batch {
+    /// The logarithm of the size factors `[cells, 1]`: what a count loss adds to log-means.
+    pub fn log_size_factors(&self) -> Tensor<2> {
+        self.size_factors.clone().log().unsqueeze_dim(1)
+    }
 }
 
 /// The largest share of counts that are not zero at which clean input is sparse.
@@ -230,7 +242,18 @@ impl<'a> Batches<'a> {
                 .iter()
                 .map(|&row| self.cells.size_factors()[row])
                 .collect(),
+            weights: self.cells.weights_of(rows),
+            covariates: self.read_covariates(rows),
         }
+    }
+
+    fn read_covariates(&self, rows: &[usize]) -> Option<DenseRows> {
+        let covariates = self.cells.covariates()?;
+        Some(DenseRows::new(rows, covariates.ncols(), |row, values| {
+            for (value, &covariate) in values.iter_mut().zip(covariates.row(row)) {
+                *value = covariate;
+            }
+        }))
     }
 
     /// The clean network input, still in memory.
@@ -264,10 +287,14 @@ impl<'a> Batches<'a> {
     }
 
     fn clean(&self, cells: &CellRows<'_>, rows: &[usize]) -> CleanRows {
-        if self.sparse {
-            CleanRows::Sparse(cells.sparse_input(rows))
+        let expression = if self.sparse {
+            CleanExpression::Sparse(cells.sparse_input(rows))
         } else {
-            CleanRows::Dense(self.read_input(cells, rows))
+            CleanExpression::Dense(self.read_input(cells, rows))
+        };
+        CleanRows {
+            expression,
+            covariates: self.read_covariates(rows),
         }
     }
 

@@ -2,7 +2,6 @@
 //!
 //! A message says what was wrong, where (cell, gene, file, line) and what to do instead.
 
-use std::any::Any;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -206,6 +205,14 @@ pub enum Error {
         /// Why, and what to do.
         reason: String,
     },
+    /// A covariate of cells that a model cannot use.
+    #[error("the covariate \"{name}\": {reason}")]
+    Covariate {
+        /// Its name.
+        name: String,
+        /// Why, and what was expected.
+        reason: String,
+    },
     /// A setting is invalid.
     #[error(transparent)]
     Parameter(#[from] ParameterError),
@@ -254,7 +261,8 @@ pub enum Error {
     },
     /// Training met a non-finite loss or gradient.
     ///
-    /// What it had reached by the end of the last completed epoch is in `last_good`.
+    /// What it had reached by the end of the last completed epoch is in the
+    /// [`Failure`](crate::train::Failure) that brought this error.
     #[error(
         "{term} became non-finite in the {phase} phase, epoch {epoch}, batch {batch}; \
          lower the learning rate, or check the input for extreme values"
@@ -268,8 +276,6 @@ pub enum Error {
         epoch: usize,
         /// Zero-based batch.
         batch: usize,
-        /// The state after the last completed epoch.
-        last_good: LastGood,
     },
     /// The tensor backend refused.
     #[error("compute device: {reason}")]
@@ -435,73 +441,6 @@ impl Error {
     }
 }
 
-/// What training had reached by the end of the last completed epoch before it diverged.
-///
-/// Its type depends on what was running:
-///
-/// | function | type |
-/// |---|---|
-/// | [`ScdccTrainer::fit`](crate::train::ScdccTrainer::fit) and `cluster` | [`Fit<H>`](crate::model::Fit), when clustering diverged |
-/// | [`DescTrainer::fit`](crate::train::DescTrainer::fit) and `cluster` | `Vec<`[`DescRun<H>`](crate::train::DescRun)`>`: the finished resolutions and, last, the one that diverged |
-/// | pretraining, alone or in a fit | [`Autoencoder<H>`](crate::nn::Autoencoder), to go on from with `cluster` |
-/// | [`SelfTraining::run`](crate::train::SelfTraining::run) | [`ClusteringNetwork<H>`](crate::nn::ClusteringNetwork) |
-///
-/// ```
-/// use celldec::model::Fit;
-/// use celldec::nn::CountHead;
-/// use celldec::prelude::*;
-///
-/// /// The result, or the state before training diverged.
-/// fn or_last_good(result: Result<Fit<CountHead>>) -> Option<Fit<CountHead>> {
-///     match result {
-///         Ok(fit) => Some(fit),
-///         Err(Error::Diverged { last_good, .. }) => last_good.downcast(),
-///         Err(_) => None,
-///     }
-/// }
-/// ```
-#[derive(Default)]
-pub struct LastGood(Option<Box<dyn Any + Send + Sync>>);
-
-impl LastGood {
-    pub(crate) fn new<T: Any + Send + Sync>(state: T) -> Self {
-        Self(Some(Box::new(state)))
-    }
-
-    /// The state, when there is one and it has this type.
-    pub fn downcast<T: Any>(self) -> Option<T> {
-        self.0?.downcast().ok().map(|state| *state)
-    }
-}
-
-impl fmt::Debug for LastGood {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "kept" } else { "none" })
-    }
-}
-
-impl Error {
-    /// Changes the last good state of an [`Error::Diverged`]; other errors stay as they are.
-    pub(crate) fn map_last_good(self, map: impl FnOnce(LastGood) -> LastGood) -> Self {
-        match self {
-            Self::Diverged {
-                term,
-                phase,
-                epoch,
-                batch,
-                last_good,
-            } => Self::Diverged {
-                term,
-                phase,
-                epoch,
-                batch,
-                last_good: map(last_good),
-            },
-            other => other,
-        }
-    }
-}
-
 /// A setting outside its range: one variant per setting.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -529,6 +468,14 @@ pub enum ParameterError {
         phase: &'static str,
         /// Value given.
         value: f64,
+    },
+    /// A schedule of the learning rate that cannot be.
+    #[error("the learning rate of {phase}: {reason}")]
+    Schedule {
+        /// Which phase.
+        phase: &'static str,
+        /// What is wrong with it.
+        reason: String,
     },
     /// Batch size zero.
     #[error("the batch size must be at least 1")]

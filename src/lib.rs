@@ -4,11 +4,14 @@
 //! centroids of clusters train together towards a sharpened version of their own soft assignment,
 //! until cells stop changing cluster. Two published methods are built from the same parts:
 //!
-//! * **scDCC** ([`ScdccTrainer`](train::ScdccTrainer); Tian et al., *Nat. Commun.* 2021): models raw
-//!   counts by a zero-inflated negative binomial, takes the number of clusters, optionally pairs of
-//!   cells that belong together or apart. Without pairs it is scDeepCluster.
-//! * **DESC** ([`DescTrainer`](train::DescTrainer); Li et al., *Nat. Commun.* 2020): reconstructs
+//! * **scDCC** ([`Plan::scdcc`](train::Plan::scdcc); Tian et al., *Nat. Commun.* 2021): models raw
+//!   counts by a negative binomial (published: a zero-inflated one), takes the number of clusters,
+//!   optionally pairs of cells that belong together or apart. Without pairs it is scDeepCluster.
+//! * **DESC** ([`Plan::desc`](train::Plan::desc); Li et al., *Nat. Commun.* 2020): reconstructs
 //!   scaled expression, finds the number of clusters from a resolution.
+//!
+//! A method is a value, a [`Plan`](train::Plan): change one part (a loss, a head, a schedule) and
+//! keep the rest.
 //!
 //! ```
 //! use celldec::metrics::adjusted_rand_index;
@@ -28,12 +31,11 @@
 //!
 //! // Smaller and shorter than the defaults, so that this example takes a moment.
 //! let device = celldec::device::by_name("cpu")?;
-//! let fit = ScdccConfig::new(3)
-//!     .with_widths(vec![64, 16])
-//!     .with_pretraining_epochs(30)
-//!     .with_max_epochs(10)
+//! let fit = Plan::scdcc(3)
+//!     .with_widths([64, 16])
+//!     .with_epochs(30, 10)
 //!     .with_seed(7)
-//!     .init(&device)?
+//!     .trainer(&device)?
 //!     .fit(&cells)?;
 //!
 //! assert_eq!(fit.clusters().labels().len(), 300);
@@ -62,9 +64,9 @@
 //! | modules | [`nn`] | [`Autoencoder`](nn::Autoencoder), [`ReconstructionHead`](nn::ReconstructionHead), [`ClusteringLayer`](nn::ClusteringLayer) |
 //! | neighbours of cells, their graph, its communities | [`graph`] | [`GraphConfig`](graph::GraphConfig), [`EmbeddedCells`](graph::EmbeddedCells) |
 //! | where clusters begin | [`start`] | [`CentroidStart`](start::CentroidStart) |
-//! | pairs of cells that belong together or apart | [`pairs`] | [`ConstraintPairs`](pairs::ConstraintPairs) |
-//! | losses | [`loss`] | [`ReconstructionLoss`](loss::ReconstructionLoss), [`ClusteringLoss`](loss::ClusteringLoss), [`ConstraintLoss`](loss::ConstraintLoss) |
-//! | training phases and schedules | [`train`] | [`ScdccConfig`](train::ScdccConfig), [`DescConfig`](train::DescConfig), [`SelfTraining`](train::SelfTraining) |
+//! | pairs of cells that belong together or apart | [`pairs`] | [`ConstraintPairs`](pairs::ConstraintPairs), [`ConstraintLoss`](pairs::ConstraintLoss) |
+//! | losses and targets | [`loss`] | [`ReconstructionLoss`](loss::ReconstructionLoss), [`Target`](loss::Target), [`ClusteringLoss`](loss::ClusteringLoss) |
+//! | what a fit does, and what runs it | [`train`] | [`Plan`](train::Plan), [`Trainer`](train::Trainer), [`SelfTraining`](train::SelfTraining) |
 //! | fitted model and results | [`model`] | [`FittedModel`](model::FittedModel), [`Fit`](model::Fit), [`Assignment`](model::Assignment), [`Status`](model::Status) |
 //! | agreement with known groups | [`metrics`] | [`adjusted_rand_index`](metrics::adjusted_rand_index), [`silhouette`](metrics::silhouette()) |
 //! | genes that tell clusters apart | [`markers`] | [`MarkerConfig`](markers::MarkerConfig) |
@@ -84,14 +86,15 @@
 //! optimizers' update in place are written for one backend, `flex`; elsewhere tensor operations
 //! compute the same formulas.
 //!
-//! [`burn`] is re-exported. The minor version of this crate follows burn's, so code that depends on
+//! [`burn`], [`ndarray`] and [`serde_json`] are re-exported. The minor version of this crate follows burn's, so code that depends on
 //! burn 0.22 and celldec 0.22 shares their types.
 //!
 //! # Errors
 //!
 //! Everything that depends on data, files or settings returns a [`Result`] with a variant of
-//! [`Error`] that says what is wrong, where, and what to do instead. Settings are checked by `init`
-//! before any work. Nothing here panics on data, prints, or exits; the exceptions to the first are
+//! [`Error`] that says what is wrong, where, and what to do instead. Settings are checked by
+//! [`Plan::trainer`](train::Plan::trainer) before any work, and an error of training holds
+//! [what had been reached](train::Failure). Nothing here panics on data, prints, or exits; the exceptions to the first are
 //! modules and tensor functions called with shapes that do not fit, as everywhere in burn. What a
 //! careful reader should know about a result that is not an error (no convergence, empty clusters)
 //! is in its [`Status`](model::Status) and logged with `tracing`.
@@ -128,9 +131,12 @@ compile_error!(
 );
 
 pub use burn;
+pub use ndarray;
+pub use serde_json;
 
 pub mod batches;
 pub mod counts;
+pub mod description;
 pub mod device;
 pub mod error;
 mod exact;
@@ -148,7 +154,9 @@ pub mod prelude;
 pub mod preprocess;
 pub mod random;
 mod selection;
+mod settings;
 pub mod start;
+mod tensor_file;
 pub mod tensors;
 pub mod train;
 pub mod view;
@@ -166,6 +174,9 @@ mod written_documentation {
 
     #[doc = include_str!("../docs/custom-losses.md")]
     mod custom_losses {}
+
+    #[doc = include_str!("../docs/own-methods.md")]
+    mod own_methods {}
 
     #[cfg(feature = "h5ad")]
     #[doc = include_str!("../docs/files.md")]

@@ -6,14 +6,16 @@ pub use crate::counts::{CountMatrix, SimulationConfig};
 pub use crate::error::{Error, Result};
 pub use crate::graph::{CommunityMethod, GraphConfig};
 pub use crate::loss::{
-    ClusteringLoss, ConstraintLoss, CountLoss, GraphSmoothed, KlSelfTraining, MseLoss, NbLoss,
-    ReconstructionLoss, ZinbLoss,
+    ClusteringLoss, CountLoss, KlDivergence, MseLoss, NbLoss, ReconstructionLoss, SharpenedTarget,
+    SmoothedTarget, Target, ZinbLoss,
 };
-pub use crate::model::{Assignment, DescModel, Fit, FittedModel, ScdccModel, Status, StopReason};
-pub use crate::pairs::ConstraintPairs;
+pub use crate::model::{
+    Assignment, DescModel, Fit, FittedModel, Phase, ScdccModel, Status, StopReason,
+};
+pub use crate::nn::{CountHead, MseHead};
+pub use crate::pairs::{ConstraintLoss, ConstraintPairs};
 pub use crate::preprocess::{Cells, Preprocess, VariableGenes};
 pub use crate::start::{CentroidStart, KMeansConfig, SmoothedKMeansConfig};
 pub use crate::train::{
-    CheckpointConfig, DescConfig, DescRun, DescTrainer, Ensemble, Event, Observer, Phase,
-    ScdccConfig, ScdccTrainer,
+    CheckpointConfig, DescTrainer, Ensemble, Event, FitError, Observer, Plan, ScdccTrainer, Trainer,
 };

@@ -1,4 +1,4 @@
-//! Matrices in memory as tensors on a device.
+//! Matrices in memory: as tensors on a device, and stored.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use ndarray::{Array2, ArrayView2};
@@ -30,4 +30,30 @@ pub fn tensor_to_array(tensor: Tensor<2>) -> Array2<f32> {
         .to_vec();
     Array2::from_shape_vec((rows, columns), values)
         .expect("a tensor holds as many values as its shape")
+}
+
+/// Stores a matrix as its shape and its values, row by row.
+pub(crate) mod stored {
+    use ndarray::Array2;
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Matrix {
+        shape: (usize, usize),
+        values: Vec<f32>,
+    }
+
+    pub fn serialize<S: Serializer>(array: &Array2<f32>, serializer: S) -> Result<S::Ok, S::Error> {
+        let values = array.iter().copied().collect();
+        let shape = array.dim();
+        Matrix { shape, values }.serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Array2<f32>, D::Error> {
+        let Matrix { shape, values } = Matrix::deserialize(deserializer)?;
+        Array2::from_shape_vec(shape, values).map_err(D::Error::custom)
+    }
 }

@@ -71,6 +71,8 @@ pub(crate) struct BatchRows {
     pub(super) input: Option<DenseRows>,
     pub(super) counts: Option<DenseRows>,
     pub(super) size_factors: Vec<f32>,
+    pub(super) weights: Option<Vec<f32>>,
+    pub(super) covariates: Option<DenseRows>,
 }
 
 impl BatchRows {
@@ -82,18 +84,28 @@ impl BatchRows {
             None => Tensor::from_data([[f32::NAN]], device),
         };
         let count = self.cells.len();
+        let column = |values| Tensor::from_data(TensorData::new(values, [count]), device);
         Batch {
             cells: self.cells,
             input: tensor(self.input),
             counts: tensor(self.counts),
-            size_factors: Tensor::from_data(TensorData::new(self.size_factors, [count]), device),
+            size_factors: column(self.size_factors),
+            weights: self.weights.map(column),
+            covariates: self.covariates.map(|rows| rows.into_tensor(device)),
         }
     }
 }
 
 /// Clean network input in memory.
 #[derive(Debug)]
-pub(crate) enum CleanRows {
+pub(crate) struct CleanRows {
+    pub(super) expression: CleanExpression,
+    pub(super) covariates: Option<DenseRows>,
+}
+
+/// Clean scaled expression in memory.
+#[derive(Debug)]
+pub(crate) enum CleanExpression {
     Dense(DenseRows),
     Sparse(SparseInput),
 }
@@ -102,7 +114,7 @@ impl CleanRows {
     /// The same rows with what a gradient needs of them: made here, while the batch before them
     /// trains.
     pub(super) fn with_gradient(self) -> Self {
-        if let Self::Sparse(input) = &self {
+        if let CleanExpression::Sparse(input) = &self.expression {
             input.prepare_gradient();
         }
         self
@@ -110,10 +122,11 @@ impl CleanRows {
 
     /// The input, if dense on a device.
     pub(crate) fn into_input(self, device: &Device) -> NetworkInput {
-        match self {
-            Self::Dense(rows) => rows.into_tensor(device).into(),
-            Self::Sparse(input) => input.into(),
-        }
+        let input: NetworkInput = match self.expression {
+            CleanExpression::Dense(rows) => rows.into_tensor(device).into(),
+            CleanExpression::Sparse(input) => input.into(),
+        };
+        input.with_covariates(self.covariates.map(|rows| rows.into_tensor(device)))
     }
 }
 
@@ -143,10 +156,13 @@ impl ReconstructionRows {
         let batch = self.batch.into_batch(device);
         let clean = match self.clean {
             Some(rows) => rows.into_input(device),
-            None => batch.input.clone().into(),
+            None => {
+                NetworkInput::from(batch.input.clone()).with_covariates(batch.covariates.clone())
+            }
         };
         let corrupted = match self.corrupted {
-            Some(rows) => rows.into_tensor(device).into(),
+            Some(rows) => NetworkInput::from(rows.into_tensor(device))
+                .with_covariates(batch.covariates.clone()),
             None => clean.clone(),
         };
         ReconstructionInputs {

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::counts::{CountMatrix, SimulationConfig};
+use crate::nn::Expression;
 use crate::preprocess::Preprocess;
 
 #[test]
@@ -97,7 +98,7 @@ fn clean_input_is_sparse_where_most_counts_are_zero() {
                 .network_input(&[3, 1])
                 .unwrap();
             assert_eq!(
-                matches!(input, NetworkInput::Sparse(_)),
+                matches!(input.expression, Expression::Sparse(_)),
                 sparse,
                 "{percent}"
             );
@@ -132,7 +133,7 @@ fn a_reconstruction_reads_what_it_needs() {
                     .unwrap();
                 let inputs = rows.into_inputs(&device);
                 let close = |found: NetworkInput, expected: &[f32]| {
-                    let found = values(found.into_tensor(&device));
+                    let found = values(found.expression.into_tensor(&device));
                     assert_eq!(found.len(), expected.len());
                     for (found, expected) in found.iter().zip(expected) {
                         assert!((found - expected).abs() <= 2e-6, "{found} {expected}");

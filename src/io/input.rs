@@ -1,6 +1,7 @@
 //! What may be read from: files, not pipes or devices.
 
 use std::fs::{self, File, Metadata};
+use std::io::Read;
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -16,6 +17,18 @@ pub(crate) fn open_file(path: &Path) -> Result<(File, u64)> {
     let metadata = file.metadata().map_err(|source| Error::io(path, source))?;
     check_kind(path, &metadata)?;
     Ok((file, metadata.len()))
+}
+
+/// Reads a whole file.
+///
+/// # Errors
+/// As [`open_file`], and [`Error::Io`] when it cannot be read.
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
+    let (mut file, size) = open_file(path)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+    file.read_to_end(&mut bytes)
+        .map_err(|source| Error::io(path, source))?;
+    Ok(bytes)
 }
 
 /// Refuses what [`open_file`] does not open.

@@ -23,7 +23,7 @@ mod format;
 mod h5ad;
 #[cfg(feature = "h5ad")]
 mod hdf5;
-mod input;
+pub(crate) mod input;
 mod labels;
 mod mtx;
 mod names;

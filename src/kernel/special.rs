@@ -7,7 +7,7 @@
 //! recurrence Γ(z + 1) = z Γ(z) where the argument is small (Abramowitz & Stegun 6.1.15, 6.1.40,
 //! 6.3.5, 6.3.18).
 
-use burn::tensor::{Bool, DType, Tensor};
+use burn::tensor::{Bool, DType, Tensor, activation};
 
 /// ½ ln 2π.
 pub(crate) const HALF_LN_TWO_PI: f64 = 0.918_938_533_204_672_8;
@@ -169,6 +169,28 @@ pub fn ln_gamma_tensor<const D: usize>(x: Tensor<D>) -> Tensor<D> {
         - shifted.ln_product()
 }
 
+/// ln(1 + eˣ) of every element of a tensor, without overflow or loss of the tail; any shape, any
+/// backend.
+///
+/// Differentiable: the derivative is the logistic function. With it, logarithms of probabilities
+/// that come from a logit stay exact: −ln sigmoid(x) is softplus(−x), −ln(1 − sigmoid(x)) is
+/// softplus(x).
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use celldec::kernel::special::softplus_tensor;
+///
+/// let x = Tensor::<1>::from_floats([-80.0, 0.0, 100.0], &Device::default());
+/// let y: Vec<f32> = softplus_tensor(x).into_data().try_to_vec().unwrap();
+/// assert!((y[0] / (-80f32).exp() - 1.0).abs() < 1e-6);
+/// assert!((y[1] - 2f32.ln()).abs() < 1e-6);
+/// assert_eq!(y[2], 100.0);
+/// ```
+pub fn softplus_tensor<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    // From 40 on x and its softplus are the same `f64`.
+    activation::softplus_with_threshold(x, 1.0, 40.0)
+}
+
 /// [`stirling_error`] of every element of a positive tensor.
 pub(crate) fn stirling_error_tensor<const D: usize>(z: Tensor<D>) -> Tensor<D> {
     let shifted = Shifted::new(z.clone());
@@ -252,4 +274,41 @@ pub(crate) fn horner<const D: usize>(x: Tensor<D>, coefficients: &[f64]) -> Tens
     rest.iter()
         .rev()
         .fold(x.full_like(last), |sum, &c| sum * x.clone() + c)
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, TensorData};
+
+    use super::*;
+
+    #[test]
+    fn softplus_of_tensors_and_its_derivative() {
+        let device = Device::default().autodiff();
+        let points = [
+            -700.0, -80.0, -20.0, -1.0, 0.0, 1e-3, 1.0, 19.9, 20.1, 39.9, 40.1, 700.0,
+        ];
+        for (dtype, error, points) in [
+            (DType::F64, 1e-14, &points[..]),
+            (DType::F32, 1e-6, &points[1..]),
+        ] {
+            let data = TensorData::from(points);
+            let x = Tensor::<1>::from_data(data, (&device, dtype)).require_grad();
+            let y = softplus_tensor(x.clone());
+            let gradients = y.clone().sum().backward();
+            let numbers = |tensor: Tensor<1>| {
+                let data = tensor.into_data_as::<f64>();
+                data.try_to_vec::<f64>().expect("f64 numbers")
+            };
+            let derivative = numbers(x.grad(&gradients).expect("a gradient"));
+            let rounded = numbers(x.inner());
+            for ((x, y), slope) in rounded.into_iter().zip(numbers(y.inner())).zip(derivative) {
+                assert!((y / softplus(x) - 1.0).abs() < error, "softplus({x}) = {y}");
+                assert!(
+                    (slope / sigmoid(x) - 1.0).abs() < error,
+                    "slope at {x}: {slope}"
+                );
+            }
+        }
+    }
 }

@@ -1,33 +1,52 @@
-//! The clustering loss: a target from soft assignments, and the distance to it.
+//! The clustering loss: how far soft assignments are from their target.
 
 use burn::tensor::Tensor;
 
-use super::combine::{Sum, Weighted};
-use crate::error::Result;
-use crate::graph::EmbeddedCells;
+use super::composite::{Sum, Weighted, check_weight};
+use super::target::SMALLEST;
+use super::term::Term;
+use crate::description::Description;
+use crate::error::ParameterError;
 
-/// From the soft assignment of all cells to a target, and from a batch to its distance from the
-/// target.
+/// The distance of a batch's soft assignments from their [target](super::Target).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a clustering loss",
+    note = "a closure becomes one by `loss::clustering_from_fn(name, closure)`",
+    note = "a target is set by `Plan::with_target`, a reconstruction loss by `Plan::with_reconstruction`"
+)]
 pub trait ClusteringLoss: Send + Sync {
-    /// The target p `[cells, clusters]` from the soft assignment q `[cells, clusters]` of **all**
-    /// cells. It is held fixed between updates and carries no gradient.
-    fn target(&self, q: Tensor<2>) -> Tensor<2>;
-
-    /// The target for cells whose embedding matters as well: the one that trainers call.
-    /// [`target`](Self::target) by default.
-    ///
-    /// # Errors
-    /// What looking at the embedding may bring.
-    fn target_among(&self, q: Tensor<2>, cells: &EmbeddedCells<'_>) -> Result<Tensor<2>> {
-        let _ = cells;
-        Ok(self.target(q))
-    }
-
     /// The loss `[1]` of a batch: q and p are `[cells in the batch, clusters]`.
     fn forward(&self, q: Tensor<2>, p: Tensor<2>) -> Tensor<1>;
 
-    /// What the loss is called in histories and messages.
-    fn name(&self) -> String;
+    /// The loss of every cell `[cells in the batch]`, of which [`forward`](Self::forward) is the
+    /// mean. `None`, the default, says that the loss is one of the batch as a whole; it is then not
+    /// weighed by the weights of [cells](crate::preprocess::Cells::with_weights).
+    fn forward_no_reduction(&self, q: Tensor<2>, p: Tensor<2>) -> Option<Tensor<1>> {
+        let _ = (q, p);
+        None
+    }
+
+    /// The named terms of the loss, by default [`forward`](Self::forward) alone; of a sum those of
+    /// its parts. `weights` are those of the batch's cells `[cells in the batch]`, if they have any.
+    fn terms(&self, q: Tensor<2>, p: Tensor<2>, weights: Option<&Tensor<1>>) -> Vec<Term> {
+        let weighed = weights.and_then(|weights| {
+            let losses = self.forward_no_reduction(q.clone(), p.clone())?;
+            Some((losses * weights.clone()).mean())
+        });
+        let loss = weighed.unwrap_or_else(|| self.forward(q, p));
+        vec![Term::new(self.description().name(), loss)]
+    }
+
+    /// Refuses settings that cannot be, before any work; there are none by default.
+    ///
+    /// # Errors
+    /// [`ParameterError`] for the first setting outside its range.
+    fn check(&self) -> Result<(), ParameterError> {
+        Ok(())
+    }
+
+    /// Its name and settings.
+    fn description(&self) -> Description;
 
     /// This loss times `weight`.
     fn weighted(self, weight: f64) -> Weighted<Self>
@@ -37,7 +56,7 @@ pub trait ClusteringLoss: Send + Sync {
         Weighted::new(self, weight)
     }
 
-    /// The sum of this loss and another one. Both see the target of this one.
+    /// The sum of this loss and another one.
     fn plus<L: ClusteringLoss>(self, other: L) -> Sum<Self, L>
     where
         Self: Sized,
@@ -46,23 +65,17 @@ pub trait ClusteringLoss: Send + Sync {
     }
 }
 
-/// Self-training by Kullback–Leibler divergence (Xie et al., 2016; DESC and scDCC alike).
+/// Kullback–Leibler divergence from the target (Xie et al., 2016; DESC and scDCC alike):
+/// `KL(p‖q) = Σ_j p_ij ln(p_ij / q_ij)`, averaged over the cells of the batch.
 ///
-/// The target sharpens the soft assignment and balances clusters by their frequency,
-///
-/// ```text
-/// p_ij = (q_ij² / f_j) / Σ_j' (q_ij'² / f_j'),   f_j = Σ_i q_ij over all cells,
-/// ```
-///
-/// and the loss is `KL(p‖q) = Σ_j p_ij ln(p_ij / q_ij)`, averaged over the cells of the batch.
 /// A term with p = 0 is 0 and q is kept above the smallest normal number, so the loss and its
 /// gradient stay finite for one-hot assignments.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct KlSelfTraining {
+pub struct KlDivergence {
     offset: f64,
 }
 
-impl KlSelfTraining {
+impl KlDivergence {
     /// The exact divergence.
     pub fn new() -> Self {
         Self { offset: 0.0 }
@@ -82,28 +95,28 @@ impl KlSelfTraining {
     }
 }
 
-/// The smallest normal f32: below it a probability counts as zero.
-const SMALLEST: f64 = f32::MIN_POSITIVE as f64;
-
-impl Default for KlSelfTraining {
+impl Default for KlDivergence {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl ClusteringLoss for KlSelfTraining {
-    fn target(&self, q: Tensor<2>) -> Tensor<2> {
-        let frequency = q.clone().sum_dim(0).clamp_min(SMALLEST);
-        let weight = q.clone() * (q / frequency);
-        let total = weight.clone().sum_dim(1).clamp_min(SMALLEST);
-        weight / total
-    }
-
+impl ClusteringLoss for KlDivergence {
     fn forward(&self, q: Tensor<2>, p: Tensor<2>) -> Tensor<1> {
         self.forward_no_reduction(q, p).mean()
     }
 
-    fn name(&self) -> String {
-        "clustering".into()
+    fn forward_no_reduction(&self, q: Tensor<2>, p: Tensor<2>) -> Option<Tensor<1>> {
+        Some(self.forward_no_reduction(q, p))
+    }
+
+    fn check(&self) -> Result<(), ParameterError> {
+        check_weight("the offset of the clustering loss", self.offset)
+    }
+
+    fn description(&self) -> Description {
+        Description::new("clustering")
+            .with("distance", "kl_divergence")
+            .with("offset", self.offset)
     }
 }

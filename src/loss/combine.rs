@@ -1,68 +1,57 @@
-//! Weighted losses and sums of losses.
+//! The traits of losses for weighted losses, sums and shared ones.
+
+use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
 use super::clustering::ClusteringLoss;
-use super::constraint::ConstraintLoss;
+use super::composite::{Sum, Weighted};
 use super::reconstruction::ReconstructionLoss;
+use super::target::Target;
+use super::term::Term;
 use crate::batches::{Batch, ReconstructionTarget};
-use crate::error::Result;
+use crate::description::Description;
+use crate::error::{ParameterError, Result};
 use crate::graph::EmbeddedCells;
-use crate::nn::HeadOutput;
+use crate::nn::{HeadOutput, ReconstructionHead};
 
-/// A loss times a weight.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Weighted<L> {
-    loss: L,
-    weight: f64,
+fn describe_sum(first: Description, second: Description) -> Description {
+    Description::new(format!("{} + {}", first.name(), second.name()))
+        .with("first", first)
+        .with("second", second)
 }
 
-impl<L> Weighted<L> {
-    /// `weight · loss`.
-    pub fn new(loss: L, weight: f64) -> Self {
-        Self { loss, weight }
-    }
-}
-
-/// The sum of two losses.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Sum<A, B> {
-    first: A,
-    second: B,
-}
-
-impl<A, B> Sum<A, B> {
-    /// `first + second`.
-    pub fn new(first: A, second: B) -> Self {
-        Self { first, second }
-    }
-}
-
-fn weighted_name(weight: f64, name: String) -> String {
-    if weight == 1.0 {
-        name
-    } else {
-        format!("{weight}·{name}")
-    }
+fn joined(mut first: Vec<Term>, second: Vec<Term>) -> Vec<Term> {
+    first.extend(second);
+    first
 }
 
 impl<L: ReconstructionLoss> ReconstructionLoss for Weighted<L> {
     type Head = L::Head;
 
     fn forward_no_reduction(&self, output: &HeadOutput<L::Head>, batch: &Batch) -> Tensor<2> {
-        self.loss.forward_no_reduction(output, batch) * self.weight
+        self.loss().forward_no_reduction(output, batch) * self.weight()
     }
 
     fn forward(&self, output: &HeadOutput<L::Head>, batch: &Batch) -> Tensor<1> {
-        self.loss.forward(output, batch) * self.weight
+        self.loss().forward(output, batch) * self.weight()
+    }
+
+    fn terms(&self, output: &HeadOutput<L::Head>, batch: &Batch) -> Vec<Term> {
+        self.weighted_terms(self.loss().terms(output, batch))
     }
 
     fn target(&self) -> ReconstructionTarget {
-        self.loss.target()
+        self.loss().target()
     }
 
-    fn name(&self) -> String {
-        weighted_name(self.weight, self.loss.name())
+    fn check(&self) -> Result<(), ParameterError> {
+        self.check_weight()?;
+        self.loss().check()
+    }
+
+    fn description(&self) -> Description {
+        self.describe(self.loss().description())
     }
 }
 
@@ -74,103 +63,123 @@ where
     type Head = A::Head;
 
     fn forward_no_reduction(&self, output: &HeadOutput<A::Head>, batch: &Batch) -> Tensor<2> {
-        self.first.forward_no_reduction(output, batch)
-            + self.second.forward_no_reduction(output, batch)
+        self.first().forward_no_reduction(output, batch)
+            + self.second().forward_no_reduction(output, batch)
     }
 
     fn forward(&self, output: &HeadOutput<A::Head>, batch: &Batch) -> Tensor<1> {
-        self.first.forward(output, batch) + self.second.forward(output, batch)
+        self.first().forward(output, batch) + self.second().forward(output, batch)
+    }
+
+    fn terms(&self, output: &HeadOutput<A::Head>, batch: &Batch) -> Vec<Term> {
+        let first = self.first().terms(output, batch);
+        joined(first, self.second().terms(output, batch))
     }
 
     fn target(&self) -> ReconstructionTarget {
-        self.first.target().and(self.second.target())
+        self.first().target().and(self.second().target())
     }
 
-    fn name(&self) -> String {
-        format!("{} + {}", self.first.name(), self.second.name())
+    fn check(&self) -> Result<(), ParameterError> {
+        self.first().check()?;
+        self.second().check()
+    }
+
+    fn description(&self) -> Description {
+        describe_sum(self.first().description(), self.second().description())
     }
 }
 
-impl<L: ReconstructionLoss> ReconstructionLoss for &L {
-    type Head = L::Head;
+impl<H: ReconstructionHead> ReconstructionLoss for Arc<dyn ReconstructionLoss<Head = H>> {
+    type Head = H;
 
-    fn forward_no_reduction(&self, output: &HeadOutput<L::Head>, batch: &Batch) -> Tensor<2> {
+    fn forward_no_reduction(&self, output: &HeadOutput<H>, batch: &Batch) -> Tensor<2> {
         (**self).forward_no_reduction(output, batch)
     }
 
-    fn forward(&self, output: &HeadOutput<L::Head>, batch: &Batch) -> Tensor<1> {
+    fn forward(&self, output: &HeadOutput<H>, batch: &Batch) -> Tensor<1> {
         (**self).forward(output, batch)
+    }
+
+    fn terms(&self, output: &HeadOutput<H>, batch: &Batch) -> Vec<Term> {
+        (**self).terms(output, batch)
     }
 
     fn target(&self) -> ReconstructionTarget {
         (**self).target()
     }
 
-    fn name(&self) -> String {
-        (**self).name()
-    }
-}
-
-impl<L: ClusteringLoss> ClusteringLoss for &L {
-    fn target(&self, q: Tensor<2>) -> Tensor<2> {
-        (**self).target(q)
+    fn check(&self) -> Result<(), ParameterError> {
+        (**self).check()
     }
 
-    fn target_among(&self, q: Tensor<2>, cells: &EmbeddedCells<'_>) -> Result<Tensor<2>> {
-        (**self).target_among(q, cells)
-    }
-
-    fn forward(&self, q: Tensor<2>, p: Tensor<2>) -> Tensor<1> {
-        (**self).forward(q, p)
-    }
-
-    fn name(&self) -> String {
-        (**self).name()
+    fn description(&self) -> Description {
+        (**self).description()
     }
 }
 
 impl<L: ClusteringLoss> ClusteringLoss for Weighted<L> {
-    fn target(&self, q: Tensor<2>) -> Tensor<2> {
-        self.loss.target(q)
-    }
-
-    fn target_among(&self, q: Tensor<2>, cells: &EmbeddedCells<'_>) -> Result<Tensor<2>> {
-        self.loss.target_among(q, cells)
-    }
-
     fn forward(&self, q: Tensor<2>, p: Tensor<2>) -> Tensor<1> {
-        self.loss.forward(q, p) * self.weight
+        self.loss().forward(q, p) * self.weight()
     }
 
-    fn name(&self) -> String {
-        weighted_name(self.weight, self.loss.name())
+    fn forward_no_reduction(&self, q: Tensor<2>, p: Tensor<2>) -> Option<Tensor<1>> {
+        Some(self.loss().forward_no_reduction(q, p)? * self.weight())
+    }
+
+    fn terms(&self, q: Tensor<2>, p: Tensor<2>, weights: Option<&Tensor<1>>) -> Vec<Term> {
+        self.weighted_terms(self.loss().terms(q, p, weights))
+    }
+
+    fn check(&self) -> Result<(), ParameterError> {
+        self.check_weight()?;
+        self.loss().check()
+    }
+
+    fn description(&self) -> Description {
+        self.describe(self.loss().description())
     }
 }
 
 impl<A: ClusteringLoss, B: ClusteringLoss> ClusteringLoss for Sum<A, B> {
-    fn target(&self, q: Tensor<2>) -> Tensor<2> {
-        self.first.target(q)
-    }
-
-    fn target_among(&self, q: Tensor<2>, cells: &EmbeddedCells<'_>) -> Result<Tensor<2>> {
-        self.first.target_among(q, cells)
-    }
-
     fn forward(&self, q: Tensor<2>, p: Tensor<2>) -> Tensor<1> {
-        self.first.forward(q.clone(), p.clone()) + self.second.forward(q, p)
+        self.first().forward(q.clone(), p.clone()) + self.second().forward(q, p)
     }
 
-    fn name(&self) -> String {
-        format!("{} + {}", self.first.name(), self.second.name())
+    fn forward_no_reduction(&self, q: Tensor<2>, p: Tensor<2>) -> Option<Tensor<1>> {
+        let first = self.first().forward_no_reduction(q.clone(), p.clone())?;
+        Some(first + self.second().forward_no_reduction(q, p)?)
+    }
+
+    fn terms(&self, q: Tensor<2>, p: Tensor<2>, weights: Option<&Tensor<1>>) -> Vec<Term> {
+        let first = self.first().terms(q.clone(), p.clone(), weights);
+        joined(first, self.second().terms(q, p, weights))
+    }
+
+    fn check(&self) -> Result<(), ParameterError> {
+        self.first().check()?;
+        self.second().check()
+    }
+
+    fn description(&self) -> Description {
+        describe_sum(self.first().description(), self.second().description())
     }
 }
 
-impl<L: ConstraintLoss> ConstraintLoss for Weighted<L> {
-    fn forward_no_reduction(&self, first: Tensor<2>, second: Tensor<2>) -> Tensor<1> {
-        self.loss.forward_no_reduction(first, second) * self.weight
+impl Target for Arc<dyn Target> {
+    fn target(&self, q: Tensor<2>, cells: &EmbeddedCells<'_>) -> Result<Tensor<2>> {
+        (**self).target(q, cells)
     }
 
-    fn name(&self) -> String {
-        weighted_name(self.weight, self.loss.name())
+    fn warning(&self, cells: usize) -> Option<String> {
+        (**self).warning(cells)
+    }
+
+    fn check(&self) -> Result<(), ParameterError> {
+        (**self).check()
+    }
+
+    fn description(&self) -> Description {
+        (**self).description()
     }
 }

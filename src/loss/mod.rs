@@ -1,20 +1,21 @@
-//! Losses and the traits by which your own join them.
+//! Losses, targets and the traits by which your own join them.
 //!
 //! * [`ReconstructionLoss`]: how well a head's output explains a batch. [`MseLoss`], [`NbLoss`],
 //!   [`ZinbLoss`].
-//! * [`ClusteringLoss`]: from soft assignments to a target and a distance to it.
-//!   [`KlSelfTraining`]; [`GraphSmoothed`] and [`PairGuided`] change the target of another.
-//! * [`ConstraintLoss`]: pairs of cells that belong together or apart. [`MustLinkLoss`],
-//!   [`CannotLinkLoss`].
+//! * [`Target`]: what the soft assignments of all cells are drawn towards. [`SharpenedTarget`];
+//!   [`SmoothedTarget`] averages over neighbours first.
+//! * [`ClusteringLoss`]: how far a batch is from its target. [`KlDivergence`].
+//!
+//! Losses of pairs of cells, and the target that agrees with pairs, are in [`pairs`](crate::pairs).
 //!
 //! Losses combine by weight and sum:
 //!
 //! ```
-//! use celldec::loss::{KlSelfTraining, ClusteringLoss, NbLoss, ReconstructionLoss};
+//! use celldec::loss::{ClusteringLoss, KlDivergence, NbLoss, ReconstructionLoss};
 //!
 //! let reconstruction = NbLoss::new().weighted(0.9).plus(NbLoss::new().weighted(0.1));
-//! let clustering = KlSelfTraining::new().weighted(2.0);
-//! # let _ = (reconstruction.name(), clustering.name());
+//! let clustering = KlDivergence::new().weighted(2.0);
+//! # let _ = (reconstruction.description(), clustering.description());
 //! ```
 //!
 //! A loss names the head whose output it scores, so a head and a loss that do not fit together
@@ -29,15 +30,17 @@
 
 mod clustering;
 mod combine;
-mod constraint;
-mod graph_smoothed;
-mod pair_guided;
+mod composite;
+mod from_fn;
 mod reconstruction;
+mod smoothed;
+mod target;
+mod term;
 
-pub use clustering::{ClusteringLoss, KlSelfTraining};
-pub use combine::{Sum, Weighted};
-pub use constraint::{CannotLinkLoss, ConstraintLoss, MustLinkLoss};
-pub use graph_smoothed::GraphSmoothed;
-pub use pair_guided::PairGuided;
-pub(crate) use pair_guided::check_pair_errors;
+pub use clustering::{ClusteringLoss, KlDivergence};
+pub use composite::{Sum, Weighted};
+pub use from_fn::{FromFn, clustering_from_fn, from_fn, target_from_fn};
 pub use reconstruction::{CountLoss, MseLoss, NbLoss, ReconstructionLoss, ZinbLoss};
+pub use smoothed::SmoothedTarget;
+pub use target::{SharpenedTarget, Target};
+pub use term::Term;

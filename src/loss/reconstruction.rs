@@ -2,8 +2,11 @@
 
 use burn::tensor::Tensor;
 
-use super::combine::{Sum, Weighted};
+use super::composite::{Sum, Weighted};
+use super::term::Term;
 use crate::batches::{Batch, ReconstructionTarget};
+use crate::description::Description;
+use crate::error::ParameterError;
 use crate::kernel::{likelihood, squared_error};
 use crate::nn::{
     CountHead, CountOutput, HeadOutput, MseHead, NbHead, ReconstructionHead, ZinbHead,
@@ -13,6 +16,11 @@ use crate::nn::{
 ///
 /// An implementation needs [`forward_no_reduction`](Self::forward_no_reduction); override
 /// [`forward`](Self::forward) where the mean has a faster way of its own.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a reconstruction loss",
+    note = "a closure becomes one by `loss::from_fn::<Head, _>(name, closure)`",
+    note = "a clustering loss is set by `Plan::with_clustering`"
+)]
 pub trait ReconstructionLoss: Send + Sync {
     /// The decoder head whose output this loss can score.
     type Head: ReconstructionHead;
@@ -33,8 +41,30 @@ pub trait ReconstructionLoss: Send + Sync {
         ReconstructionTarget::Both
     }
 
-    /// What the loss is called in histories and messages.
-    fn name(&self) -> String;
+    /// The named terms of the loss, by default the mean over all entries alone; of a sum those of
+    /// its parts. Where cells have [weights](crate::preprocess::Cells::with_weights), each entry is
+    /// weighed by its cell's.
+    fn terms(&self, output: &HeadOutput<Self::Head>, batch: &Batch) -> Vec<Term> {
+        let loss = match &batch.weights {
+            None => self.forward(output, batch),
+            Some(weights) => {
+                let entries = self.forward_no_reduction(output, batch);
+                (entries.mean_dim(1).squeeze_dim(1) * weights.clone()).mean()
+            }
+        };
+        vec![Term::new(self.description().name(), loss)]
+    }
+
+    /// Refuses settings that cannot be, before any work; there are none by default.
+    ///
+    /// # Errors
+    /// [`ParameterError`] for the first setting outside its range.
+    fn check(&self) -> Result<(), ParameterError> {
+        Ok(())
+    }
+
+    /// Its name and settings.
+    fn description(&self) -> Description;
 
     /// This loss times `weight`.
     fn weighted(self, weight: f64) -> Weighted<Self>
@@ -79,8 +109,8 @@ impl ReconstructionLoss for MseLoss {
         ReconstructionTarget::Input
     }
 
-    fn name(&self) -> String {
-        "mse".into()
+    fn description(&self) -> Description {
+        Description::new("mse")
     }
 }
 
@@ -128,8 +158,8 @@ impl ReconstructionLoss for NbLoss {
         ReconstructionTarget::Counts
     }
 
-    fn name(&self) -> String {
-        "nb".into()
+    fn description(&self) -> Description {
+        Description::new("nb")
     }
 }
 
@@ -181,8 +211,8 @@ impl ReconstructionLoss for ZinbLoss {
         ReconstructionTarget::Counts
     }
 
-    fn name(&self) -> String {
-        "zinb".into()
+    fn description(&self) -> Description {
+        Description::new("zinb")
     }
 }
 
@@ -219,7 +249,7 @@ impl ReconstructionLoss for CountLoss {
         ReconstructionTarget::Counts
     }
 
-    fn name(&self) -> String {
-        "counts".into()
+    fn description(&self) -> Description {
+        Description::new("counts")
     }
 }

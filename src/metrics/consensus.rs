@@ -1,6 +1,7 @@
 //! One clustering out of several of the same cells, and how far they agree.
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::agreement::adjusted_rand_index;
 use super::assignment::match_clusters;
@@ -8,7 +9,8 @@ use crate::error::{Error, Result};
 use crate::selection::argmax;
 
 /// What several clusterings of the same cells agree on.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Consensus {
     /// The clustering that agrees best with the others (highest mean adjusted Rand index), by its
     /// place among those given.

@@ -3,10 +3,11 @@
 use ndarray::Array2;
 use serde_json::{Map, Value, json};
 
+use super::assignment::Assignment;
 use super::evaluate::Evaluation;
 use super::fitted::FittedModel;
 use super::history::EpochRecord;
-use super::results::{Assignment, Fit, StopReason};
+use super::results::{Fit, StopReason};
 use crate::error::{Error, Result};
 use crate::io::CellResults;
 use crate::nn::ReconstructionHead;
@@ -40,6 +41,8 @@ impl<H: ReconstructionHead> Fit<H> {
             StopReason::LabelsStable { changed } => ("labels stable", Some(changed)),
             StopReason::MaximumEpochs { changed } => ("maximum epochs", Some(changed)),
             StopReason::Diverged => ("diverged", None),
+            StopReason::Interrupted => ("interrupted", None),
+            StopReason::Finished => ("finished", None),
         };
         json!({
             "method": info.method,
@@ -76,8 +79,8 @@ impl<H: ReconstructionHead> FittedModel<H> {
     /// # let counts = SimulationConfig::new(60, 40).with_seed(1).simulate()?.counts;
     /// # write_h5ad(&path, &AnnotatedCounts::new(counts.clone()))?;
     /// # let cells = Preprocess::scdcc().fit(&counts)?;
-    /// # let config = ScdccConfig::new(3).with_pretraining_epochs(1).with_max_epochs(1);
-    /// # let model = config.init(&Device::default())?.fit(&cells)?.into_model();
+    /// # let plan = Plan::scdcc(3).with_epochs(1, 1);
+    /// # let model = plan.trainer(&Device::default())?.fit(&cells)?.into_model();
     ///
     /// let cells = model.prepare(&read_counts(&path)?)?;
     /// let evaluation = model.evaluate(&cells)?;
@@ -88,7 +91,7 @@ impl<H: ReconstructionHead> FittedModel<H> {
     /// # Ok::<(), celldec::Error>(())
     /// ```
     pub fn results(&self, cells: &Cells, evaluation: &Evaluation) -> Result<CellResults> {
-        let clusters = Assignment::from_soft(evaluation.soft_assignments.clone());
+        let clusters = Assignment::from_soft(evaluation.soft_assignments.clone())?;
         let results = pieces(
             "the list of cells given to `FittedModel::results`",
             cells,

@@ -1,22 +1,26 @@
 //! Embedding and soft assignment of all cells, without gradients.
 
-use burn::tensor::Tensor;
 use ndarray::{Array2, s};
+use serde::{Deserialize, Serialize};
 
 use crate::batches::Batches;
 use crate::error::Result;
 use crate::nn::{ClusteringLayer, Encoder};
+use crate::selection::argmax;
+use crate::tensors::tensor_to_array;
 
 /// Cells per block: large enough for efficient products, small enough to stay in memory whatever
 /// the number of cells.
 const BLOCK: usize = 1024;
 
 /// Embedding and soft assignment of all cells.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// Embedding `[cells, latent]`.
+    #[serde(with = "crate::tensors::stored")]
     pub embedding: Array2<f32>,
     /// Soft assignment q `[cells, clusters]`; no columns without a clustering layer.
+    #[serde(with = "crate::tensors::stored")]
     pub soft_assignments: Array2<f32>,
 }
 
@@ -29,19 +33,7 @@ impl Evaluation {
 
 /// The column with the largest value of every row, the first one of equals.
 pub(crate) fn hard_labels(soft_assignments: &Array2<f32>) -> Vec<usize> {
-    soft_assignments
-        .rows()
-        .into_iter()
-        .map(|row| {
-            let mut best = 0;
-            for (column, &value) in row.iter().enumerate() {
-                if value > row[best] {
-                    best = column;
-                }
-            }
-            best
-        })
-        .collect()
+    soft_assignments.rows().into_iter().map(argmax).collect()
 }
 
 /// Embeds all cells and, given a clustering layer, assigns them.
@@ -56,7 +48,7 @@ pub fn evaluate(
     batches: &Batches<'_>,
 ) -> Result<Evaluation> {
     let cells = batches.cells().cells();
-    let latent = encoder.layers.last().map_or(0, |layer| layer.outputs());
+    let latent = encoder.latent();
     let clusters = clustering.map_or(0, ClusteringLayer::clusters);
     let mut embedding = Array2::zeros((cells, latent));
     let mut soft_assignments = Array2::zeros((cells, clusters));
@@ -76,16 +68,4 @@ pub fn evaluate(
         embedding,
         soft_assignments,
     })
-}
-
-/// A tensor's values as an array of the same shape.
-pub fn tensor_to_array(tensor: Tensor<2>) -> Array2<f32> {
-    let [rows, columns] = tensor.dims();
-    let data = tensor.into_data_as::<f32>();
-    let values = data
-        .as_slice::<f32>()
-        .expect("data converted to f32 is f32")
-        .to_vec();
-    Array2::from_shape_vec((rows, columns), values)
-        .expect("a tensor holds as many values as its shape")
 }

@@ -5,91 +5,24 @@ use std::sync::Arc;
 use burn::module::{Module, Param};
 use burn::tensor::Device;
 use ndarray::{Array2, s};
-use serde::{Deserialize, Serialize};
 
-use super::evaluate::{Evaluation, evaluate, tensor_to_array};
-use super::results::Assignment;
+use super::architecture::Architecture;
+use super::assignment::{Assignment, check_finite};
+use super::evaluate::{Evaluation, evaluate};
+use super::info::ModelInfo;
 use crate::batches::Batches;
 use crate::counts::{CountMatrix, CountSource};
-use crate::error::{Error, Result};
+use crate::error::{Error, ParameterError, Result};
 use crate::kernel::finite;
-use crate::nn::{
-    ClusteringNetwork, CountHead, Decoder, DecoderConfig, EncoderConfig, MseHead, Reconstruction,
-    ReconstructionHead, SimilarityKernel,
-};
-use crate::preprocess::{Cells, FittedPreprocess};
+use crate::nn::{ClusteringNetwork, CountHead, MseHead, ReconstructionHead};
+use crate::preprocess::{Cells, CovariateDesign, Covariates, FittedPreprocess};
+use crate::tensors::tensor_to_array;
 
 /// A model fitted by [`ScdccTrainer`](crate::train::ScdccTrainer) with its default head.
 pub type ScdccModel = FittedModel<CountHead>;
 
 /// A model fitted by [`DescTrainer`](crate::train::DescTrainer) with its default head.
 pub type DescModel = FittedModel<MseHead>;
-
-/// Where a model comes from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ModelInfo {
-    /// The method: "scdcc" or "desc".
-    pub method: String,
-    /// The seed of the run.
-    pub seed: u64,
-    /// Version of this crate that fitted the model.
-    pub version: String,
-    /// Fingerprint of the training cells and their preprocessing.
-    pub data_fingerprint: u64,
-    /// The trainer's settings.
-    pub settings: serde_json::Value,
-}
-
-/// The shape of a network: what is needed to create it before its weights are loaded.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(bound = "")]
-pub(super) struct Architecture<H: ReconstructionHead> {
-    pub encoder: EncoderConfig,
-    pub clusters: usize,
-    pub kernel: SimilarityKernel,
-    pub decoder: Option<(DecoderConfig, H::Config)>,
-}
-
-impl<H: ReconstructionHead> Architecture<H> {
-    /// Whether a file's description is one that a fit can have written.
-    pub fn check(&self) -> Result<(), String> {
-        let widths = &self.encoder.widths;
-        if self.encoder.genes == 0 || widths.is_empty() || widths.contains(&0) || self.clusters == 0
-        {
-            return Err(format!(
-                "impossible network: {} genes, widths {widths:?}, {} clusters",
-                self.encoder.genes, self.clusters
-            ));
-        }
-        self.kernel.check().map_err(|error| error.to_string())?;
-        match &self.decoder {
-            Some((decoder, _))
-                if decoder.latent != self.encoder.latent() || decoder.widths.contains(&0) =>
-            {
-                Err(format!(
-                    "impossible decoder: from {} to {:?}, the embedding has {}",
-                    decoder.latent,
-                    decoder.widths,
-                    self.encoder.latent()
-                ))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    pub fn init(&self, device: &Device) -> ClusteringNetwork<H> {
-        ClusteringNetwork {
-            encoder: self.encoder.init(device),
-            clustering: crate::nn::ClusteringLayerConfig::new(self.clusters, self.encoder.latent())
-                .with_kernel(self.kernel.clone())
-                .init(device),
-            reconstruction: self.decoder.as_ref().map(|(decoder, head)| Reconstruction {
-                decoder: decoder.init(device),
-                head: H::init(head, decoder.features(), self.encoder.genes, device),
-            }),
-        }
-    }
-}
 
 /// A trained network with the preprocessing that its cells went through.
 ///
@@ -99,11 +32,7 @@ impl<H: ReconstructionHead> Architecture<H> {
 /// let counts = SimulationConfig::new(120, 60).with_seed(1).simulate()?.counts;
 /// let device = Device::default();
 /// let cells = Preprocess::scdcc().fit(&counts)?;
-/// let fit = ScdccConfig::new(3)
-///     .with_pretraining_epochs(2)
-///     .with_max_epochs(2)
-///     .init(&device)?
-///     .fit(&cells)?;
+/// let fit = Plan::scdcc(3).with_epochs(2, 2).trainer(&device)?.fit(&cells)?;
 ///
 /// let model = fit.model();
 /// let new_cells = model.prepare(&counts)?;     // the training cells' preprocessing
@@ -116,45 +45,85 @@ pub struct FittedModel<H: ReconstructionHead> {
     pub(super) network: ClusteringNetwork<H>,
     pub(super) architecture: Architecture<H>,
     pub(super) preprocessing: FittedPreprocess,
+    pub(super) covariates: Option<CovariateDesign>,
     pub(super) info: ModelInfo,
     pub(super) device: Device,
 }
 
 impl<H: ReconstructionHead> FittedModel<H> {
-    /// A model from a trained network and the preprocessing of its training cells.
+    /// A model from a network of your own, or trained by a schedule of your own.
     ///
-    /// `head` is the configuration of the network's head; it is not needed when the decoder was
-    /// removed.
-    pub(crate) fn new(
+    /// `head` is the configuration of the network's head, not needed where the decoder was removed;
+    /// `cells` are the training cells, whose preprocessing (and covariates) the model repeats on new
+    /// ones. The model saves and loads like any other.
+    ///
+    /// ```
+    /// use celldec::model::ModelInfo;
+    /// use celldec::nn::{ClusteringNetwork, CountDistribution, CountHead};
+    /// use celldec::prelude::*;
+    /// use serde_json::json;
+    ///
+    /// # let counts = SimulationConfig::new(60, 40).with_groups(2).with_seed(1).simulate()?.counts;
+    /// # let cells = Preprocess::scdcc().fit(&counts)?;
+    /// # let device = Device::default();
+    /// # let fit = Plan::scdcc(2).with_epochs(1, 1).trainer(&device)?.fit(&cells)?;
+    /// # let network: ClusteringNetwork<CountHead> = fit.model().network().clone();
+    /// // `network` comes from a training loop of one's own.
+    /// let info = ModelInfo::new("mine", 7, json!({"learning_rate": 0.01}), &cells)?;
+    /// let head = Some(CountDistribution::NegativeBinomial);
+    /// let model = FittedModel::from_parts(network, head, &cells, info, &device)?;
+    /// assert_eq!(model.assign(&cells)?.labels().len(), 60);
+    /// # Ok::<(), celldec::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ParameterError::Conflict`] when the parts do not fit together: layers, centroids, the number
+    /// of genes, a decoder without the configuration of its head, or columns of covariates.
+    pub fn from_parts(
         network: ClusteringNetwork<H>,
         head: Option<H::Config>,
-        preprocessing: FittedPreprocess,
+        cells: &Cells,
+        info: ModelInfo,
+        device: &Device,
+    ) -> Result<Self> {
+        let conflict = |reason: String| ParameterError::Conflict { reason };
+        if network.reconstruction.is_some() && head.is_none() {
+            return Err(conflict(
+                "the network has a decoder: give the configuration of its head".into(),
+            )
+            .into());
+        }
+        if !is_finite(&network.valid()) {
+            return Err(conflict("the network has NaN or infinite weights".into()).into());
+        }
+        let model = Self::of(network, head, cells, info, device);
+        let (genes, columns) = (cells.genes(), cells.covariate_columns());
+        model.architecture.check(genes, columns).map_err(conflict)?;
+        model
+            .architecture
+            .check_network(&model.network)
+            .map_err(conflict)?;
+        Ok(model)
+    }
+
+    /// A model from a network that was trained on `cells`.
+    pub(crate) fn of(
+        network: ClusteringNetwork<H>,
+        head: Option<H::Config>,
+        cells: &Cells,
         info: ModelInfo,
         device: &Device,
     ) -> Self {
-        let encoder = EncoderConfig {
-            genes: network.encoder.layers[0].inputs(),
-            widths: network.encoder.layers.iter().map(|l| l.outputs()).collect(),
-            hidden_activation: network.encoder.layers[0].activation,
-            latent_activation: network.encoder.latent_activation(),
-            linear_skip: network.encoder.skip.is_some(),
-        };
-        let decoder = network
-            .reconstruction
-            .as_ref()
-            .zip(head)
-            .map(|(part, head)| (decoder_config(&part.decoder, encoder.latent()), head));
+        let device = device.clone().inner();
+        let tracked = network.devices().iter().any(Device::is_autodiff);
+        let network = if tracked { network.valid() } else { network };
         Self {
-            architecture: Architecture {
-                encoder,
-                clusters: network.clustering.clusters(),
-                kernel: network.clustering.kernel.clone(),
-                decoder,
-            },
-            network,
-            preprocessing,
+            architecture: Architecture::of(&network, head),
+            network: network.to_device(&device),
+            preprocessing: cells.preprocessing().clone(),
+            covariates: cells.covariate_design().cloned(),
             info,
-            device: device.clone().inner(),
+            device,
         }
     }
 
@@ -199,15 +168,38 @@ impl<H: ReconstructionHead> FittedModel<H> {
         self.preprocessing.transform_source(source)
     }
 
+    /// How the covariates of its cells are encoded, if it was fitted with some.
+    pub fn covariate_design(&self) -> Option<&CovariateDesign> {
+        self.covariates.as_ref()
+    }
+
+    /// Gives prepared cells the covariates that the model was fitted with.
+    ///
+    /// # Errors
+    /// As [`CovariateDesign::encode`]; [`Error::Covariate`] when the model was fitted without.
+    pub fn with_covariates(&self, cells: Cells, covariates: &Covariates) -> Result<Cells> {
+        match &self.covariates {
+            Some(design) => cells.with_covariates_as(covariates, design.clone()),
+            None => Err(Error::Covariate {
+                name: covariates.names().join(", "),
+                reason: "the model was fitted without covariates".into(),
+            }),
+        }
+    }
+
     /// Embeds cells `[cells, latent]`.
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] when the cells have another number of genes than the model; cells
-    /// from [`prepare`](Self::prepare) fit. Those of the source, when counts are read from one.
+    /// from [`prepare`](Self::prepare) fit. [`Error::Covariate`] when the model was fitted with
+    /// covariates and the cells have none, or others; [`Error::NonFiniteValue`] when the network
+    /// computes NaN; those of the source, when counts are read from one.
     pub fn embed(&self, cells: &Cells) -> Result<Array2<f32>> {
         self.check(cells)?;
         let batches = Batches::new(cells, &self.device);
-        Ok(evaluate(&self.network.encoder, None, &batches)?.embedding)
+        let embedding = evaluate(&self.network.encoder, None, &batches)?.embedding;
+        check_finite("the embedding", &embedding)?;
+        Ok(embedding)
     }
 
     /// Assigns cells to clusters.
@@ -215,9 +207,7 @@ impl<H: ReconstructionHead> FittedModel<H> {
     /// # Errors
     /// As [`embed`](Self::embed).
     pub fn assign(&self, cells: &Cells) -> Result<Assignment> {
-        Ok(Assignment::from_soft(
-            self.evaluate(cells)?.soft_assignments,
-        ))
+        Assignment::from_soft(self.evaluate(cells)?.soft_assignments)
     }
 
     /// Embeds and assigns cells in one pass.
@@ -227,11 +217,14 @@ impl<H: ReconstructionHead> FittedModel<H> {
     pub fn evaluate(&self, cells: &Cells) -> Result<Evaluation> {
         self.check(cells)?;
         let batches = Batches::new(cells, &self.device);
-        evaluate(
+        let evaluation = evaluate(
             &self.network.encoder,
             Some(&self.network.clustering),
             &batches,
-        )
+        )?;
+        check_finite("the embedding", &evaluation.embedding)?;
+        check_finite("the soft assignment", &evaluation.soft_assignments)?;
+        Ok(evaluation)
     }
 
     /// Denoised expression `[cells, genes]`: the decoder's expectation times each cell's size
@@ -250,10 +243,11 @@ impl<H: ReconstructionHead> FittedModel<H> {
         let batches = Batches::new(cells, &self.device);
         let mut denoised = Array2::zeros((cells.cells(), cells.genes()));
         batches.for_each_block(1024, |block, batches| {
-            let latent = self.network.encode(batches.network_input(block)?);
-            let output = part.head.forward(part.decoder.forward(latent));
+            let input = batches.network_input(block)?;
+            let covariates = input.covariates.clone();
+            let output = part.forward(self.network.encode(input), covariates.as_ref());
             let mut values = tensor_to_array(part.head.expectation(&output));
-            if H::SCALES_WITH_SIZE_FACTOR {
+            if part.head.scales_with_size_factor() {
                 for (mut row, &cell) in values.rows_mut().into_iter().zip(block) {
                     row *= cells.size_factors()[cell];
                 }
@@ -263,30 +257,33 @@ impl<H: ReconstructionHead> FittedModel<H> {
                 .assign(&values);
             Ok(())
         })?;
+        check_finite("the denoised expression", &denoised)?;
         Ok(denoised)
     }
 
     fn check(&self, cells: &Cells) -> Result<()> {
-        if cells.genes() == self.architecture.encoder.genes {
-            Ok(())
-        } else {
-            Err(Error::LengthMismatch {
+        if cells.genes() != self.architecture.encoder.genes {
+            return Err(Error::LengthMismatch {
                 what: "the list of genes of the cells given to a fitted model".into(),
                 expected: self.architecture.encoder.genes,
                 found: cells.genes(),
-            })
+            });
         }
-    }
-}
-
-pub(super) fn decoder_config(decoder: &Decoder, latent: usize) -> DecoderConfig {
-    let config = DecoderConfig::new(
-        latent,
-        decoder.layers.iter().map(|layer| layer.outputs()).collect(),
-    );
-    match decoder.layers.first() {
-        Some(layer) => config.with_activation(layer.activation),
-        None => config,
+        let told = self.architecture.covariate_columns() > 0;
+        if told && cells.covariate_design() != self.covariates.as_ref() {
+            return Err(Error::Covariate {
+                name: self
+                    .covariates
+                    .iter()
+                    .flat_map(|design| design.names())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+                reason: "the model was fitted with it; give the cells theirs with \
+                         `FittedModel::with_covariates`"
+                    .into(),
+            });
+        }
+        Ok(())
     }
 }
 

@@ -4,8 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::preprocess::Fingerprint;
+
 /// A phase of training.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Phase {
     /// One layer of the encoder with its mirror, as a denoising autoencoder.
@@ -17,15 +19,26 @@ pub enum Phase {
     Pretraining,
     /// Towards the sharpened target.
     SelfTraining,
+    /// [One of your own](crate::train::train_phase).
+    Own {
+        /// Its name.
+        name: String,
+    },
 }
 
 impl Phase {
     /// The phase's number in the addresses of random streams.
-    pub(crate) fn stream(self) -> u64 {
+    pub(crate) fn stream(&self) -> u64 {
         match self {
             Self::Pretraining => 1,
             Self::SelfTraining => 2,
-            Self::LayerwisePretraining { layer } => 16 + layer as u64,
+            Self::LayerwisePretraining { layer } => 16 + *layer as u64,
+            Self::Own { name } => {
+                let mut hash = Fingerprint::new();
+                hash.bytes(name.as_bytes());
+                // The upper half of the numbers, which no other phase has.
+                (1 << 31) | (hash.finish() & 0x7fff_ffff)
+            }
         }
     }
 }
@@ -34,16 +47,18 @@ impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::LayerwisePretraining { layer } => {
-                write!(f, "layer-wise pretraining (layer {})", layer + 1)
+                f.pad(&format!("layer-wise pretraining (layer {})", layer + 1))
             }
-            Self::Pretraining => f.write_str("pretraining"),
-            Self::SelfTraining => f.write_str("self-training"),
+            Self::Pretraining => f.pad("pretraining"),
+            Self::SelfTraining => f.pad("self-training"),
+            Self::Own { name } => f.pad(name),
         }
     }
 }
 
 /// What happened in one epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct EpochRecord {
     /// Phase of training.
     pub phase: Phase,
@@ -59,6 +74,17 @@ pub struct EpochRecord {
 }
 
 impl EpochRecord {
+    /// What happened in an epoch of a loop of your own: the mean of every term of its loss.
+    pub fn new(phase: Phase, epoch: usize, losses: Vec<(String, f64)>) -> Self {
+        Self {
+            phase,
+            epoch,
+            losses,
+            changed: None,
+            seconds: 0.0,
+        }
+    }
+
     /// The sum of all terms.
     pub fn total_loss(&self) -> f64 {
         self.losses.iter().map(|(_, value)| value).sum()

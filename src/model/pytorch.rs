@@ -26,7 +26,7 @@ pub struct ScdccWeights {
 /// `FTcheckpoint_*.pth.tar` during clustering.
 ///
 /// Widths of all layers are taken from the file. Give the autoencoder to
-/// [`ScdccTrainer::cluster`](crate::train::ScdccTrainer::cluster) to go on from it.
+/// [`Trainer::cluster`](crate::train::Trainer::cluster) to go on from it.
 ///
 /// Versions of the `zip` crate from 9.1 on misread an archive whose file name has exactly 21
 /// characters before its last extension; the names that the original gives are not of that length.
@@ -54,9 +54,11 @@ pub fn read_scdcc_weights(path: impl AsRef<Path>, device: &Device) -> Result<Scd
         encoder: Encoder {
             layers: encoder,
             skip: None,
+            covariates: None,
         },
         decoder: Decoder {
             layers: reader.dense_layers("decoder")?,
+            covariates: None,
         },
         head: ZinbHead {
             mean: reader.linear("_dec_mean.0")?,

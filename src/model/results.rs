@@ -1,66 +1,15 @@
-//! The results of a run: labels, soft assignments, embedding, status.
+//! The results of a run: labels, embedding, history, status.
 
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
-use super::evaluate::{Evaluation, hard_labels};
+use super::assignment::{Assignment, check_finite};
+use super::evaluate::Evaluation;
 use super::fitted::FittedModel;
-use super::history::EpochRecord;
+use super::history::{EpochRecord, Phase};
+use crate::error::{Error, Result};
 use crate::nn::ReconstructionHead;
 use crate::start::InitialCentroids;
-
-/// Cells assigned to clusters.
-///
-/// Labels are columns of the soft assignments: a cluster that lost all its cells keeps its
-/// column, so labels and columns never disagree.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Assignment {
-    labels: Vec<usize>,
-    soft: Array2<f32>,
-}
-
-impl Assignment {
-    /// From soft assignments `[cells, clusters]`; the label is the largest column.
-    pub fn from_soft(soft: Array2<f32>) -> Self {
-        Self {
-            labels: hard_labels(&soft),
-            soft,
-        }
-    }
-
-    /// Label of every cell, below [`count`](Self::count).
-    pub fn labels(&self) -> &[usize] {
-        &self.labels
-    }
-
-    /// Soft assignments q `[cells, clusters]`, rows summing to 1.
-    pub fn soft(&self) -> ArrayView2<'_, f32> {
-        self.soft.view()
-    }
-
-    /// Largest soft assignment of every cell.
-    pub fn confidence(&self) -> Vec<f32> {
-        self.labels
-            .iter()
-            .enumerate()
-            .map(|(cell, &label)| self.soft[[cell, label]])
-            .collect()
-    }
-
-    /// Number of clusters, empty ones included.
-    pub fn count(&self) -> usize {
-        self.soft.ncols()
-    }
-
-    /// Number of cells in every cluster.
-    pub fn sizes(&self) -> Vec<usize> {
-        let mut sizes = vec![0; self.count()];
-        for &label in &self.labels {
-            sizes[label] += 1;
-        }
-        sizes
-    }
-}
 
 /// Why self-training ended.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -77,14 +26,19 @@ pub enum StopReason {
         changed: f64,
     },
     /// A loss became non-finite; the result is that of the last completed epoch. Only found in
-    /// what [`Error::Diverged`](crate::Error::Diverged) keeps.
+    /// what a [`Failure`](crate::train::Failure) holds.
     Diverged,
+    /// The [observer](crate::train::Observer) ended the run; the result is what had been reached.
+    Interrupted,
+    /// A training loop of your own came to its end ([`Fit::from_parts`]).
+    Finished,
 }
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Status {
-    /// Whether labels became stable before the maximum number of epochs.
+    /// Whether labels became stable before the maximum number of epochs, or a loop of your own ended.
     pub converged: bool,
     /// Why self-training ended.
     pub stop_reason: StopReason,
@@ -123,14 +77,19 @@ impl Status {
         if stop_reason == StopReason::Diverged {
             warnings.push("self-training diverged; this is its last good state".to_string());
         }
+        if stop_reason == StopReason::Interrupted {
+            warnings.push("the run was interrupted before its end".to_string());
+        }
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
-        let is_self_training =
-            |record: &&EpochRecord| record.phase == super::history::Phase::SelfTraining;
+        let is_self_training = |record: &&EpochRecord| record.phase == Phase::SelfTraining;
         let self_training_epochs = history.iter().filter(is_self_training).count();
         Self {
-            converged: matches!(stop_reason, StopReason::LabelsStable { .. }),
+            converged: matches!(
+                stop_reason,
+                StopReason::LabelsStable { .. } | StopReason::Finished
+            ),
             stop_reason,
             pretraining_epochs: history.len() - self_training_epochs,
             self_training_epochs,
@@ -154,24 +113,59 @@ pub struct Fit<H: ReconstructionHead> {
 }
 
 impl<H: ReconstructionHead> Fit<H> {
-    pub(crate) fn new(
+    /// The results of a run of your own: what a model says about its training cells, the clusters
+    /// that self-training started from, and what happened.
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] when evaluation, initial labels and model are of different numbers
+    /// of cells, clusters or dimensions; [`Error::NonFiniteValue`] when the evaluation has a value
+    /// that is NaN or infinite.
+    pub fn from_parts(
         model: FittedModel<H>,
         evaluation: Evaluation,
         initial: InitialCentroids,
         stop_reason: StopReason,
         history: Vec<EpochRecord>,
-    ) -> Self {
-        let clusters = Assignment::from_soft(evaluation.soft_assignments);
-        let status = Status::new(&clusters, stop_reason, &history);
-        Self {
+    ) -> Result<Self> {
+        let cells = evaluation.embedding.nrows();
+        let clusters = evaluation.soft_assignments.ncols();
+        for (what, expected, found) in [
+            (
+                "the soft assignments",
+                cells,
+                evaluation.soft_assignments.nrows(),
+            ),
+            ("the list of initial labels", cells, initial.labels.len()),
+            ("a row of soft assignments", model.clusters(), clusters),
+        ] {
+            if expected != found {
+                return Err(Error::LengthMismatch {
+                    what: what.into(),
+                    expected,
+                    found,
+                });
+            }
+        }
+        check_finite("the embedding", &evaluation.embedding)?;
+        let assignment = Assignment::from_soft(evaluation.soft_assignments)?;
+        let status = Status::new(&assignment, stop_reason, &history);
+        Ok(Self {
             model,
             embedding: evaluation.embedding,
-            clusters,
+            clusters: assignment,
             initial_labels: initial.labels,
             resolution: initial.resolution,
             history,
             status,
-        }
+        })
+    }
+
+    /// Adds to what a careful reader of the result should know ([`Status::warnings`]).
+    pub fn with_warning(mut self, warning: impl Into<String>) -> Self {
+        let warning = warning.into();
+        tracing::warn!("{warning}");
+        self.status.warnings.push(warning);
+        self
     }
 
     /// The fitted model: embeds and assigns new cells, saves itself.

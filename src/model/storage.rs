@@ -1,46 +1,36 @@
 //! Saving and loading fitted models.
 //!
 //! A model is one SafeTensors file: the weights as tensors, and everything else — architecture,
-//! preprocessing with gene names, settings, fingerprint — as JSON in the header's metadata under
-//! the key `celldec`. Python reads both with `safetensors.safe_open`.
+//! preprocessing with gene names, what ran, fingerprint — as JSON in the header's metadata under
+//! the key `celldec`, with a checksum. Python reads both with `safetensors.safe_open`. Equal models
+//! are equal files.
 
-use std::fs;
 use std::path::Path;
 
-use burn::store::{ModuleSnapshot, SafetensorsStore};
 use burn::tensor::Device;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::fitted::{Architecture, FittedModel, ModelInfo, is_finite};
+use super::architecture::Architecture;
+use super::description::{Described, FORMAT};
+use super::fitted::{FittedModel, is_finite};
+use super::info::ModelInfo;
 use crate::error::{Error, Result};
-use crate::nn::ReconstructionHead;
-use crate::preprocess::FittedPreprocess;
+use crate::io::input::read_file;
+use crate::nn::{ReconstructionHead, Similarity, SimilarityKernel};
+use crate::tensor_file;
 
-/// Version of the file format; files of a newer version are refused.
-const FORMAT: u32 = 1;
 const METADATA_KEY: &str = "celldec";
 
-/// What the metadata holds before the head's type is known.
-#[derive(Debug, Deserialize)]
-struct Preamble {
-    format: u32,
-    head: String,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(bound = "")]
-struct Metadata<H: ReconstructionHead> {
-    format: u32,
-    head: String,
-    architecture: Architecture<H>,
-    preprocessing: FittedPreprocess,
-    info: ModelInfo,
-}
-
-/// The part of the metadata that does not depend on the head.
-#[derive(Debug, Deserialize)]
+/// The part of the description that does not depend on the head.
+#[derive(Deserialize)]
 struct Origin {
     info: ModelInfo,
+}
+
+/// What is read before the head's type is known.
+#[derive(Deserialize)]
+struct Head {
+    head: String,
 }
 
 impl ModelInfo {
@@ -59,8 +49,8 @@ impl ModelInfo {
     /// # let path = folder.path().join("model");
     /// # let counts = SimulationConfig::new(60, 40).with_seed(1).simulate()?.counts;
     /// # let cells = Preprocess::scdcc().fit(&counts)?;
-    /// # let config = ScdccConfig::new(3).with_pretraining_epochs(1).with_max_epochs(1);
-    /// # config.init(&Device::default())?.fit(&cells)?.model().save(&path)?;
+    /// # let plan = Plan::scdcc(3).with_epochs(1, 1);
+    /// # plan.trainer(&Device::default())?.fit(&cells)?.model().save(&path)?;
     /// let device = Device::default();
     /// let clusters = match ModelInfo::read(&path)?.method.as_str() {
     ///     "desc" => DescModel::load(&path, &device)?.clusters(),
@@ -71,15 +61,16 @@ impl ModelInfo {
     /// ```
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let unusable = |reason: String| Error::Model {
-            path: path.into(),
-            reason,
-        };
-        let bytes = fs::read(path).map_err(|error| Error::io(path, error))?;
-        let (text, _) = read_description(&bytes).map_err(unusable)?;
-        let origin: Origin =
-            serde_json::from_str(&text).map_err(|error| unusable(error.to_string()))?;
-        Ok(origin.info)
+        let bytes = read_file(path)?;
+        read_description(&bytes)
+            .and_then(|description| {
+                serde_json::from_str(&description.text).map_err(|error| error.to_string())
+            })
+            .map(|origin: Origin| origin.info)
+            .map_err(|reason| Error::Model {
+                path: path.into(),
+                reason,
+            })
     }
 }
 
@@ -91,108 +82,142 @@ impl<H: ReconstructionHead> FittedModel<H> {
     /// [`Error::Io`] when the file cannot be written; the old file is then untouched.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let unusable = |reason: String| Error::Model {
+        let bytes = self.to_bytes().map_err(|reason| Error::Model {
             path: path.into(),
             reason,
-        };
-        let metadata = serde_json::to_string(&Metadata {
-            format: FORMAT,
-            head: H::NAME.to_string(),
-            architecture: self.architecture.clone(),
-            preprocessing: self.preprocessing.clone(),
-            info: self.info.clone(),
-        })
-        .map_err(|error| unusable(error.to_string()))?;
-        let mut store = SafetensorsStore::from_bytes(None).metadata(METADATA_KEY, metadata);
-        self.network
-            .save_into(&mut store)
-            .map_err(|error| unusable(error.to_string()))?;
-        let bytes = store
-            .get_bytes()
-            .map_err(|error| unusable(error.to_string()))?;
+        })?;
         crate::io::atomic::write_bytes_atomically(path, &bytes)
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>, String> {
+        let description =
+            serde_json::to_string(&Described::of(self)).map_err(|error| error.to_string())?;
+        let parameters = tensor_file::parameters(&self.network)?;
+        let tensors = parameters
+            .iter()
+            .map(|(name, data)| (name.clone(), data))
+            .collect();
+        tensor_file::to_bytes(METADATA_KEY, &description, &tensors)
     }
 
     /// Loads a model onto a device.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file cannot be read; [`Error::Model`] when it is truncated, of a
-    /// newer format, of another head, or its weights do not fit its description.
+    /// [`Error::Io`] when the file cannot be read; [`Error::Model`] when it is truncated, damaged, of
+    /// a newer format, of another head, when its weights do not fit its description, or when it has
+    /// a [similarity of one's own](SimilarityKernel::own).
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
-        let path = path.as_ref();
-        let unusable = |reason: String| Error::Model {
-            path: path.into(),
-            reason,
-        };
-        let bytes = fs::read(path).map_err(|error| Error::io(path, error))?;
-        let (text, preamble) = read_description(&bytes).map_err(unusable)?;
-        if preamble.head != H::NAME {
-            return Err(unusable(format!(
-                "its head is \"{}\", a model with head \"{}\" was asked for",
-                preamble.head,
-                H::NAME
-            )));
-        }
-        let metadata: Metadata<H> =
-            serde_json::from_str(&text).map_err(|error| unusable(error.to_string()))?;
-        metadata.architecture.check().map_err(unusable)?;
-        let genes = metadata.preprocessing.gene_names().len();
-        if genes != metadata.architecture.encoder.genes {
-            return Err(unusable(format!(
-                "its network reads {} genes, its preprocessing returns {genes}",
-                metadata.architecture.encoder.genes
-            )));
-        }
-        let device = device.clone().inner();
-        let mut network = metadata.architecture.init(&device);
-        let mut store = SafetensorsStore::from_bytes(Some(bytes));
-        let applied = network
-            .load_from(&mut store)
-            .map_err(|error| unusable(error.to_string()))?;
-        if !applied.errors.is_empty() || !applied.missing.is_empty() {
-            return Err(unusable(format!(
-                "weights do not fit its description: {applied}"
-            )));
-        }
-        if !is_finite(&network) {
-            return Err(unusable("it holds NaN or infinite weights".into()));
-        }
-        Ok(Self {
-            network,
-            architecture: metadata.architecture,
-            preprocessing: metadata.preprocessing,
-            info: metadata.info,
+        load(path.as_ref(), device, None)
+    }
+
+    /// Loads a model that was fitted with a similarity of one's own, which a file cannot hold.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and when `similarity` has another description than the one that the
+    /// model was fitted with.
+    pub fn load_with_similarity(
+        path: impl AsRef<Path>,
+        device: &Device,
+        similarity: impl Similarity + 'static,
+    ) -> Result<Self> {
+        load(
+            path.as_ref(),
             device,
-        })
+            Some(SimilarityKernel::own(similarity)),
+        )
     }
 }
 
-/// The metadata and its preamble, of a format that this version knows.
-fn read_description(bytes: &[u8]) -> Result<(String, Preamble), String> {
-    let text = read_metadata(bytes)?;
-    let preamble: Preamble = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-    if preamble.format > FORMAT {
+fn load<H: ReconstructionHead>(
+    path: &Path,
+    device: &Device,
+    similarity: Option<SimilarityKernel>,
+) -> Result<FittedModel<H>> {
+    let bytes = read_file(path)?;
+    from_bytes(&bytes, device, similarity).map_err(|reason| Error::Model {
+        path: path.into(),
+        reason,
+    })
+}
+
+fn from_bytes<H: ReconstructionHead>(
+    bytes: &[u8],
+    device: &Device,
+    similarity: Option<SimilarityKernel>,
+) -> Result<FittedModel<H>, String> {
+    let description = read_description(bytes)?;
+    let parsed = |error: serde_json::Error| error.to_string();
+    let Head { head } = serde_json::from_str(&description.text).map_err(parsed)?;
+    if head != H::NAME {
         return Err(format!(
-            "it has format {}, this version reads up to {FORMAT}; use a newer version",
-            preamble.format
+            "its head is \"{head}\", a model with head \"{}\" was asked for",
+            H::NAME
         ));
     }
-    Ok((text, preamble))
+    let tensors = tensor_file::tensors(bytes, &description)?;
+    let described: Described<H> = serde_json::from_str(&description.text).map_err(parsed)?;
+    let (architecture, preprocessing, covariates, info) = described.into_parts(similarity)?;
+    let columns = covariates.as_ref().map_or(0, |design| design.columns());
+    architecture.check(preprocessing.gene_names().len(), columns)?;
+    check_shapes(&architecture, &tensors)?;
+    let device = device.clone().inner();
+    let network = tensor_file::with_parameters(architecture.init(&device), tensors)
+        .map_err(|reason| format!("weights do not fit its description: {reason}"))?;
+    if !is_finite(&network) {
+        return Err("it holds NaN or infinite weights".into());
+    }
+    Ok(FittedModel {
+        network,
+        architecture,
+        preprocessing,
+        covariates,
+        info,
+        device,
+    })
 }
 
-/// The crate's metadata from the header of a SafeTensors file: 8 bytes of header length, then
-/// the header as JSON.
-fn read_metadata(bytes: &[u8]) -> Result<String, String> {
-    let truncated = || "the file is truncated or not a SafeTensors file".to_string();
-    let (length, rest) = bytes.split_first_chunk::<8>().ok_or_else(truncated)?;
-    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| truncated())?;
-    let header = rest.get(..length).ok_or_else(truncated)?;
-    let header: serde_json::Value =
-        serde_json::from_slice(header).map_err(|error| format!("{}: {error}", truncated()))?;
-    header
-        .get("__metadata__")
-        .and_then(|metadata| metadata.get(METADATA_KEY))
-        .and_then(|text| text.as_str())
-        .map(str::to_string)
-        .ok_or_else(|| "it has no celldec metadata; was it saved by FittedModel::save?".to_string())
+/// A network is made before its weights are put in: its layers must not be wider than the weights in
+/// the file say, or a damaged number would ask for any amount of memory.
+fn check_shapes<H: ReconstructionHead>(
+    architecture: &Architecture<H>,
+    tensors: &tensor_file::Tensors,
+) -> Result<(), String> {
+    let stored = |name: String| tensors.get(&name).map(|data| data.shape().to_vec());
+    let check = |name: String, expected: [usize; 2]| match stored(name.clone()) {
+        Some(found) if found == expected => Ok(()),
+        found => Err(format!(
+            "weights do not fit its description: {name} is {found:?}, expected {expected:?}"
+        )),
+    };
+    let layers = |part: &str, start: usize, widths: &[usize]| -> Result<(), String> {
+        let mut inputs = start;
+        for (number, &width) in widths.iter().enumerate() {
+            check(
+                format!("{part}.layers.{number}.linear.weight"),
+                [inputs, width],
+            )?;
+            inputs = width;
+        }
+        Ok(())
+    };
+    let encoder = &architecture.encoder;
+    layers("encoder", encoder.genes, &encoder.widths)?;
+    let centroids = [architecture.clusters, encoder.latent()];
+    check("clustering.centroids".into(), centroids)?;
+    if let Some((decoder, _)) = &architecture.decoder {
+        layers("reconstruction.decoder", decoder.latent, &decoder.widths)?;
+    }
+    Ok(())
+}
+
+/// The description of a model, of a format that this version knows.
+fn read_description(bytes: &[u8]) -> Result<tensor_file::Description, String> {
+    let description = tensor_file::description(bytes, METADATA_KEY)?;
+    if description.format > FORMAT {
+        return Err(format!(
+            "it has format {}, this version reads up to {FORMAT}; use a newer version",
+            description.format
+        ));
+    }
+    Ok(description)
 }

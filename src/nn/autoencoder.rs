@@ -75,7 +75,9 @@ impl From<Autoencoder<NbHead>> for Autoencoder<CountHead> {
 impl<H: ReconstructionHead> Autoencoder<H> {
     /// Network input `[cells, genes]` → output of the head.
     pub fn forward(&self, input: impl Into<NetworkInput>) -> H::Output {
-        self.decode(self.encode(input))
+        let input = input.into();
+        let covariates = input.covariates.clone();
+        self.decode_with(self.encode(input), covariates.as_ref())
     }
 
     /// Network input `[cells, genes]` → embedding `[cells, latent]`.
@@ -83,8 +85,14 @@ impl<H: ReconstructionHead> Autoencoder<H> {
         self.encoder.forward(input)
     }
 
-    /// Embedding `[cells, latent]` → output of the head.
+    /// Embedding `[cells, latent]` → output of the head, of cells without covariates.
     pub fn decode(&self, latent: Tensor<2>) -> H::Output {
-        self.head.forward(self.decoder.forward(latent))
+        self.decode_with(latent, None)
+    }
+
+    /// Embedding `[cells, latent]` and encoded covariates `[cells, columns]` → output of the head.
+    pub fn decode_with(&self, latent: Tensor<2>, covariates: Option<&Tensor<2>>) -> H::Output {
+        self.head
+            .forward(self.decoder.forward_with(latent, covariates))
     }
 }

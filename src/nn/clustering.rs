@@ -5,46 +5,8 @@ use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor, activation};
 use ndarray::ArrayView2;
 
-use crate::error::ParameterError;
+use super::similarity::SimilarityKernel;
 use crate::tensors::array_to_tensor;
-
-/// How the similarity of a cell to a centroid falls with their distance.
-#[derive(Config, Debug, PartialEq)]
-pub enum SimilarityKernel {
-    /// Student's t with `alpha` degrees of freedom,
-    /// `q_ij ∝ (1 + ‖z_i − μ_j‖²/α)^(−(α+1)/2)`: both papers use α = 1.
-    StudentT {
-        /// Degrees of freedom α > 0.
-        alpha: f64,
-    },
-    /// A Gaussian of the Euclidean distance, `q_ij ∝ exp(−‖z_i − μ_j‖²/(2σ²))`.
-    ///
-    /// The published DESC code sums one exponential per latent dimension instead, which is not a
-    /// function of the distance.
-    Gaussian {
-        /// Standard deviation σ > 0.
-        bandwidth: f64,
-    },
-}
-
-impl SimilarityKernel {
-    /// Checks that the kernel's parameter is positive and finite.
-    pub(crate) fn check(&self) -> Result<(), ParameterError> {
-        let (name, value) = match *self {
-            Self::StudentT { alpha } => ("the degrees of freedom of the similarity kernel", alpha),
-            Self::Gaussian { bandwidth } => ("the bandwidth of the similarity kernel", bandwidth),
-        };
-        if value > 0.0 && value.is_finite() {
-            Ok(())
-        } else {
-            Err(ParameterError::OutOfRange {
-                name,
-                requirement: "positive and finite",
-                value,
-            })
-        }
-    }
-}
 
 /// Configuration of a [`ClusteringLayer`].
 #[derive(Config, Debug, PartialEq)]
@@ -107,14 +69,7 @@ impl ClusteringLayer {
     /// Soft assignment q: `[cells, latent]` → `[cells, clusters]`, rows summing to 1.
     pub fn forward(&self, latent: Tensor<2>) -> Tensor<2> {
         let distances = self.squared_distances(latent);
-        let log_similarity = match self.kernel {
-            SimilarityKernel::StudentT { alpha } => {
-                distances.div_scalar(alpha).log1p() * (-(alpha + 1.0) / 2.0)
-            }
-            SimilarityKernel::Gaussian { bandwidth } => {
-                distances * (-0.5 / (bandwidth * bandwidth))
-            }
-        };
+        let log_similarity = self.kernel.log_similarity(distances);
         activation::softmax(log_similarity, 1)
     }
 

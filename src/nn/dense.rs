@@ -5,7 +5,7 @@ use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
-use super::input::NetworkInput;
+use super::input::{Expression, NetworkInput};
 use crate::kernel::dense;
 pub use crate::kernel::dense::Activation;
 
@@ -47,7 +47,8 @@ impl Dense {
         dense::forward(&self.linear, self.activation, input)
     }
 
-    /// The same for a first layer, whose input may be sparse.
+    /// The same for a first layer, whose input may be sparse; covariates are left to the
+    /// [`Encoder`](super::Encoder).
     pub fn forward_input(&self, input: &NetworkInput) -> Tensor<2> {
         on_input(&self.linear, self.activation, input)
     }
@@ -65,9 +66,9 @@ impl Dense {
 
 /// `activation(input · W + b)`.
 pub(super) fn on_input(linear: &Linear, activation: Activation, input: &NetworkInput) -> Tensor<2> {
-    match input {
-        NetworkInput::Dense(input) => dense::forward(linear, activation, input.clone()),
-        NetworkInput::Sparse(input) => dense::forward_sparse(linear, activation, input),
+    match &input.expression {
+        Expression::Dense(input) => dense::forward(linear, activation, input.clone()),
+        Expression::Sparse(input) => dense::forward_sparse(linear, activation, input),
     }
 }
 

@@ -1,11 +1,12 @@
 //! The encoder: genes to latent space.
 
 use burn::config::Config;
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 use ndarray::{Array2, ArrayView1, ArrayView2, s};
 
+use super::covariates;
 use super::dense::{Activation, Dense, on_input, stack};
 use super::initialize::with_values;
 use super::input::NetworkInput;
@@ -26,6 +27,9 @@ pub struct EncoderConfig {
     /// Whether a linear map from genes to the latent space is added before the latent activation.
     #[config(default = false)]
     pub linear_skip: bool,
+    /// Columns of encoded covariates that the first layer is told; 0: none.
+    #[config(default = 0)]
+    pub covariates: usize,
 }
 
 impl EncoderConfig {
@@ -49,6 +53,10 @@ impl EncoderConfig {
                 linear: LinearConfig::new(self.genes, self.latent()).init(device),
                 latent_activation: self.latent_activation,
             }),
+            covariates: self
+                .widths
+                .first()
+                .and_then(|&width| covariates::rows(self.covariates, width, device)),
         }
     }
 
@@ -71,6 +79,9 @@ pub struct Encoder {
     pub layers: Vec<Dense>,
     /// The linear map beside the layers, if any.
     pub skip: Option<LinearSkip>,
+    /// A learned row `[columns, width of the first layer]` for every column of covariates, added to
+    /// the first layer's sums; none where the encoder is told none.
+    pub covariates: Option<Param<Tensor<2>>>,
 }
 
 /// A trainable linear map from genes to the latent space beside the encoder's layers.
@@ -84,7 +95,8 @@ pub struct LinearSkip {
 }
 
 impl Encoder {
-    /// Embeds cells: `[cells, genes]` → `[cells, latent]`.
+    /// Embeds cells: `[cells, genes]` → `[cells, latent]`. Input without covariates is that of cells
+    /// whose encoded covariates are all zero.
     pub fn forward(&self, input: impl Into<NetworkInput>) -> Tensor<2> {
         let input = input.into();
         let skipped = self.skip.as_ref().map(|skip| {
@@ -94,14 +106,24 @@ impl Encoder {
         let latent = match self.layers.split_first() {
             Some((first, others)) => others
                 .iter()
-                .fold(first.forward_input(&input), |hidden, layer| {
+                .fold(self.first_layer(first, &input), |hidden, layer| {
                     layer.forward(hidden)
                 }),
-            None => input.into_tensor(&Device::default()),
+            None => input.expression.into_tensor(&Device::default()),
         };
         match skipped {
             Some((projection, activation)) => activation.forward(latent + projection),
             None => latent,
+        }
+    }
+
+    fn first_layer(&self, first: &Dense, input: &NetworkInput) -> Tensor<2> {
+        match covariates::shift(self.covariates.as_ref(), input.covariates.as_ref()) {
+            Some(shift) => {
+                let sums = on_input(&first.linear, Activation::Linear, input);
+                first.activation.forward(sums + shift)
+            }
+            None => first.forward_input(input),
         }
     }
 

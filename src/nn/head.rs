@@ -27,6 +27,10 @@ pub type HeadOutput<H> = <H as ReconstructionHead>::Output;
 ///
 /// Which loss fits which head is settled by the compiler: a
 /// [`ReconstructionLoss`](crate::loss::ReconstructionLoss) names its head.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a reconstruction head",
+    note = "a head is a burn module with `#[derive(Module, Debug)]`"
+)]
 pub trait ReconstructionHead: Module + ModuleDisplay + Sync + 'static {
     /// Settings of the head; kept in saved models.
     type Config: Serialize + DeserializeOwned + Clone + Send + Sync + std::fmt::Debug;
@@ -36,9 +40,15 @@ pub trait ReconstructionHead: Module + ModuleDisplay + Sync + 'static {
     /// A name that identifies the head in saved models.
     const NAME: &'static str;
 
-    /// Whether the expectation is per unit of size factor, as a mean count is, rather than on the
-    /// scale of the network's input.
-    const SCALES_WITH_SIZE_FACTOR: bool = true;
+    /// Whether the head describes counts whose distribution can start at the moments of every gene
+    /// ([`start_at_moments`](Self::start_at_moments)).
+    const DESCRIBES_COUNTS: bool = false;
+
+    /// Whether the [expectation](Self::expectation) is per unit of size factor, as a mean count is,
+    /// which is the default, rather than on the scale of the network's input.
+    fn scales_with_size_factor(&self) -> bool {
+        true
+    }
 
     /// Creates the head.
     fn init(config: &Self::Config, features: usize, genes: usize, device: &Device) -> Self;
@@ -127,7 +137,10 @@ impl ReconstructionHead for MseHead {
     type Config = MseHeadConfig;
     type Output = MseOutput;
     const NAME: &'static str = "mse";
-    const SCALES_WITH_SIZE_FACTOR: bool = false;
+
+    fn scales_with_size_factor(&self) -> bool {
+        false
+    }
 
     fn init(config: &MseHeadConfig, features: usize, genes: usize, device: &Device) -> Self {
         Self {
@@ -200,6 +213,7 @@ impl ReconstructionHead for NbHead {
     type Config = NbHeadConfig;
     type Output = NbOutput;
     const NAME: &'static str = "nb";
+    const DESCRIBES_COUNTS: bool = true;
 
     fn init(config: &NbHeadConfig, features: usize, genes: usize, device: &Device) -> Self {
         let linear = || LinearConfig::new(features, genes).init(device);
@@ -291,6 +305,7 @@ impl ReconstructionHead for ZinbHead {
     type Config = ZinbHeadConfig;
     type Output = ZinbOutput;
     const NAME: &'static str = "zinb";
+    const DESCRIBES_COUNTS: bool = true;
 
     fn init(_config: &ZinbHeadConfig, features: usize, genes: usize, device: &Device) -> Self {
         let linear = || LinearConfig::new(features, genes).init(device);
@@ -359,6 +374,7 @@ impl ReconstructionHead for CountHead {
     type Config = CountDistribution;
     type Output = CountOutput;
     const NAME: &'static str = "counts";
+    const DESCRIBES_COUNTS: bool = true;
 
     fn init(config: &CountDistribution, features: usize, genes: usize, device: &Device) -> Self {
         match config {

@@ -6,16 +6,20 @@
 
 mod autoencoder;
 mod clustering;
+mod covariates;
 mod decoder;
 mod dense;
 mod encoder;
 mod head;
 mod initialize;
 mod input;
+mod linear_head;
 mod network;
+mod similarity;
 
 pub use autoencoder::{Autoencoder, AutoencoderConfig};
-pub use clustering::{ClusteringLayer, ClusteringLayerConfig, SimilarityKernel};
+pub use clustering::{ClusteringLayer, ClusteringLayerConfig};
+pub use covariates::CovariatePlacement;
 pub use decoder::{Decoder, DecoderConfig};
 pub use dense::{Activation, Dense, DenseConfig};
 pub use encoder::{Encoder, EncoderConfig, LinearSkip};
@@ -25,5 +29,7 @@ pub use head::{
     ZinbOutput,
 };
 pub use initialize::{InitialWeights, initialize_weights};
-pub use input::{NetworkInput, SparseInput};
+pub use input::{Expression, NetworkInput, SparseInput};
+pub use linear_head::{LinearHead, LinearHeadConfig, LinearOutput, Link};
 pub use network::{ClusteringNetwork, Reconstruction};
+pub use similarity::{OwnSimilarity, Similarity, SimilarityKernel};

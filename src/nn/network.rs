@@ -20,6 +20,14 @@ pub struct Reconstruction<H: Module> {
     pub head: H,
 }
 
+impl<H: ReconstructionHead> Reconstruction<H> {
+    /// Embedding `[cells, latent]` and encoded covariates `[cells, columns]` → output of the head.
+    pub fn forward(&self, latent: Tensor<2>, covariates: Option<&Tensor<2>>) -> H::Output {
+        self.head
+            .forward(self.decoder.forward_with(latent, covariates))
+    }
+}
+
 /// An encoder with a [`ClusteringLayer`] and, when training is joint, a decoder.
 ///
 /// DESC removes the decoder before self-training; scDCC keeps it.
@@ -67,10 +75,17 @@ impl<H: ReconstructionHead> ClusteringNetwork<H> {
         self.clustering.forward(latent)
     }
 
-    /// Embedding `[cells, latent]` → output of the head; `None` without a decoder.
+    /// Embedding `[cells, latent]` → output of the head, of cells without covariates; `None` without
+    /// a decoder.
     pub fn decode(&self, latent: Tensor<2>) -> Option<H::Output> {
-        self.reconstruction
-            .as_ref()
-            .map(|part| part.head.forward(part.decoder.forward(latent)))
+        Some(self.reconstruction.as_ref()?.forward(latent, None))
+    }
+
+    /// Network input `[cells, genes]` → output of the head; `None` without a decoder.
+    pub fn reconstruct(&self, input: impl Into<NetworkInput>) -> Option<H::Output> {
+        let part = self.reconstruction.as_ref()?;
+        let input = input.into();
+        let covariates = input.covariates.clone();
+        Some(part.forward(self.encode(input), covariates.as_ref()))
     }
 }

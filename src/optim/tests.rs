@@ -3,7 +3,7 @@ use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use rand::RngExt;
 
-use super::{OptimizerConfig, OptimizerState};
+use super::{Descent, OptimizerConfig, OptimizerState};
 use crate::random::{Purpose, stream};
 
 const SHAPE: [usize; 2] = [300, 151];
@@ -72,11 +72,11 @@ fn largest_difference(a: &Weights, b: &Weights) -> f64 {
 
 fn all() -> [(OptimizerConfig, f64); 5] {
     [
-        (OptimizerConfig::Adam { amsgrad: true }, 1e-3),
-        (OptimizerConfig::Adam { amsgrad: false }, 1e-3),
-        (OptimizerConfig::Adadelta { rho: 0.95 }, 1.0),
-        (OptimizerConfig::Sgd { momentum: 0.9 }, 1e-2),
-        (OptimizerConfig::Sgd { momentum: 0.0 }, 1e-2),
+        (OptimizerConfig::amsgrad(), 1e-3),
+        (OptimizerConfig::adam(), 1e-3),
+        (OptimizerConfig::adadelta(0.95), 1.0),
+        (OptimizerConfig::sgd(0.9), 1e-2),
+        (OptimizerConfig::sgd(0.0), 1e-2),
     ]
 }
 
@@ -99,7 +99,7 @@ fn adam_equals_burn_over_100_steps() {
             .with_epsilon(1e-8)
             .with_amsgrad(amsgrad)
             .init();
-        let ours = OptimizerConfig::Adam { amsgrad }.init();
+        let ours = OptimizerConfig::from(Descent::Adam { amsgrad }).init();
         let (burn, _) = descend(burn, 0..STEPS, None, 1e-3, DType::F32);
         let (ours, _) = descend(ours, 0..STEPS, None, 1e-3, DType::F32);
         let difference = largest_difference(&burn, &ours);
@@ -152,7 +152,7 @@ fn a_saved_state_continues_as_if_never_saved() {
 
 #[test]
 fn a_state_of_something_else_is_refused() {
-    let config = OptimizerConfig::Adam { amsgrad: true };
+    let config = OptimizerConfig::amsgrad();
     let (weights, optimizer) = descend(config.init(), 0..2, None, 1e-3, DType::F32);
     let state = || OptimizerState::of(&optimizer, &weights).expect("a state");
     assert_eq!(state().tensors.len(), 3);
@@ -185,6 +185,6 @@ fn a_state_of_something_else_is_refused() {
             "{field}: {reason}"
         );
     }
-    let reason = refused(state(), &OptimizerConfig::Sgd { momentum: 0.9 });
+    let reason = refused(state(), &OptimizerConfig::sgd(0.9));
     assert!(reason.contains("not that of this optimizer"), "{reason}");
 }

@@ -1,16 +1,22 @@
 //! Pairs of cells that belong together or apart, and what follows from them for other cells.
 //!
-//! [`ConstraintPairs`] holds must-link and cannot-link pairs. Several together say more than each:
-//! they give [groups](ConstraintPairs::known_groups) of cells that lie in different clusters, and
-//! they guide the target of training
-//! ([`with_guide_by_constraints`](crate::train::ScdccConfig::with_guide_by_constraints)).
+//! [`ConstraintPairs`] holds must-link and cannot-link pairs. A [`ConstraintLoss`] looks at two cells
+//! at a time: [`MustLinkLoss`], [`CannotLinkLoss`]. Several pairs together say more than each: they
+//! give [groups](ConstraintPairs::known_groups) of cells that lie in different clusters, and they
+//! guide the target of training ([`GuidedTarget`]).
 
 mod field;
 mod groups;
+mod guided;
 mod links;
+mod losses;
 mod regression;
 
-pub(crate) use field::PairField;
-pub(crate) use groups::pair_groups;
+use field::PairField;
+use groups::pair_groups;
+use regression::SoftmaxRegression;
+
+pub use guided::GuidedTarget;
+pub(crate) use guided::{check_pair_errors, fingerprint};
 pub use links::ConstraintPairs;
-pub(crate) use regression::SoftmaxRegression;
+pub use losses::{CannotLinkLoss, ConstraintLoss, MustLinkLoss};

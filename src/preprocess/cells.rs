@@ -7,6 +7,7 @@ use ndarray::{Array2, Axis};
 
 use super::batch_labels::BatchLabels;
 use super::cell_rows::{CellRows, RowCounts};
+use super::covariates::EncodedCovariates;
 use super::filter::FilterReport;
 use super::fingerprint::{CachedFingerprint, Fingerprint};
 use super::fitted::FittedPreprocess;
@@ -51,9 +52,12 @@ pub struct Cells {
     kept_cells: Vec<usize>,
     kept_genes: Vec<Option<usize>>,
     report: FilterReport,
-    fingerprint: CachedFingerprint,
+    pub(super) fingerprint: CachedFingerprint,
     /// Cells in memory at a time; `None`: by default.
     buffer_cells: Option<usize>,
+    /// Weights of cells, of mean 1.
+    pub(super) weights: Option<Vec<f32>>,
+    pub(super) covariates: Option<EncodedCovariates>,
 }
 
 /// How cells are read that are not in memory.
@@ -86,6 +90,8 @@ impl Cells {
             preprocessing,
             fingerprint: CachedFingerprint::default(),
             buffer_cells: None,
+            weights: None,
+            covariates: None,
         }
     }
 
@@ -374,6 +380,24 @@ impl Cells {
         }
         // Writing into a hash cannot fail.
         let _ = write!(hash, "{:?}", self.preprocessing.settings());
+        self.hash_attributes(&mut hash);
         Ok(hash.finish())
+    }
+
+    /// Adds covariates and weights to a fingerprint, which stays what it is without them.
+    fn hash_attributes(&self, hash: &mut Fingerprint) {
+        if let Some(weights) = &self.weights {
+            hash.bytes(b"weights");
+            hash.floats(weights);
+        }
+        if let Some(covariates) = &self.covariates
+            && covariates.values.ncols() > 0
+        {
+            hash.bytes(b"covariates");
+            hash.number(covariates.values.ncols());
+            for &value in &covariates.values {
+                hash.float(value);
+            }
+        }
     }
 }

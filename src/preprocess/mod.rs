@@ -13,9 +13,11 @@
 //! by part: [`Preprocess::fit_source`] gives, bit for bit, what [`Preprocess::fit`] gives of the same
 //! counts in memory, and [`Cells`] that read counts when they are needed.
 
+mod attributes;
 mod batch_labels;
 mod cell_rows;
 mod cells;
+mod covariates;
 mod filter;
 mod fingerprint;
 mod fit;
@@ -39,6 +41,7 @@ pub(crate) use fingerprint::Fingerprint;
 pub(crate) use stored::LoadedRows;
 
 pub use cells::Cells;
+pub use covariates::{CovariateDesign, Covariates};
 pub use filter::FilterReport;
 pub use fitted::FittedPreprocess;
 pub use normalize::TargetSum;

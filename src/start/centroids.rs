@@ -1,9 +1,11 @@
 //! Initial centroids of the clusters that self-training refines.
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
 use super::communities::several_communities;
+use super::given::{self, GivenCentroids, check_labels, from_labels, validate_labels};
+use super::initial::InitialCentroids;
 use super::kmeans::{KMeans, KMeansConfig, nearest_centroids};
 use super::smoothed::{SmoothedKMeansConfig, smoothed_kmeans};
 use super::stable::{StableGraphConfig, stable_communities};
@@ -11,10 +13,10 @@ use crate::error::{ParameterError, Result};
 use crate::graph::points::{check_embedding, means};
 use crate::graph::{GraphConfig, cell_graph};
 use crate::random::{Purpose, stream, subsample};
-use crate::selection::match_greedily;
 
 /// Where initial centroids come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum CentroidStart {
     /// k-means: the number of clusters is given (scDCC).
     KMeans(KMeansConfig),
@@ -26,6 +28,12 @@ pub enum CentroidStart {
     /// Communities of the nearest-neighbour graph at the resolution that the data prefer: nothing
     /// is given.
     StableGraph(StableGraphConfig),
+    /// Centroids that are given, in the latent space of an encoder that is used again.
+    Given(GivenCentroids),
+    /// The means of labelled cells: the cluster of every cell is given, by annotation or another
+    /// method. Labels count from 0, and each has a cell
+    /// ([`encode_labels`](crate::metrics::encode_labels) makes them of names).
+    Labels(#[serde(with = "given::labels")] Vec<usize>),
 }
 
 impl CentroidStart {
@@ -33,13 +41,18 @@ impl CentroidStart {
     ///
     /// # Errors
     /// As [`KMeansConfig::validate`], [`SmoothedKMeansConfig::validate`],
-    /// [`GraphConfig::validate`] and [`StableGraphConfig::validate`].
+    /// [`GraphConfig::validate`] and [`StableGraphConfig::validate`];
+    /// [`ParameterError::Clusters`] for more given centroids than cells; for labels
+    /// [`ParameterError::TooFewClusters`], [`ParameterError::Conflict`] for one without cells, and
+    /// [`Error::LengthMismatch`](crate::Error::LengthMismatch) unless every cell has one.
     pub fn validate(&self, cells: usize) -> Result<()> {
         match self {
             Self::KMeans(config) => config.validate(cells),
             Self::SmoothedKMeans(config) => config.validate(cells),
             Self::Graph(config) => config.validate(cells),
             Self::StableGraph(config) => config.validate(cells),
+            Self::Given(given) => given.validate(cells),
+            Self::Labels(labels) => validate_labels(labels, cells),
         }
     }
 
@@ -48,7 +61,8 @@ impl CentroidStart {
         let clusters = match self {
             Self::KMeans(config) => Some(config.clusters),
             Self::SmoothedKMeans(config) => Some(config.kmeans.clusters),
-            Self::Graph(_) | Self::StableGraph(_) => None,
+            Self::Labels(labels) => return check_labels(labels),
+            Self::Graph(_) | Self::StableGraph(_) | Self::Given(_) => None,
         };
         if let Some(clusters) = clusters.filter(|&clusters| clusters < 2) {
             return Err(ParameterError::TooFewClusters { clusters }.into());
@@ -58,67 +72,11 @@ impl CentroidStart {
     }
 }
 
-/// Initial centroids and the cells' clusters.
-#[derive(Debug, Clone, PartialEq)]
-pub struct InitialCentroids {
-    /// Centroids `[clusters, dimensions]`.
-    pub centroids: Array2<f32>,
-    /// The cluster of every cell `[cells]`, below the number of clusters.
-    pub labels: Vec<usize>,
-    /// The resolution of the communities; none with k-means.
-    pub resolution: Option<f64>,
-}
-
-/// The mean of fewer cells is too noisy to take the place of a centroid.
-pub(crate) const FEWEST_KNOWN: usize = 5;
-
-impl InitialCentroids {
-    /// Moves centroids to the means of groups of cells that are known to lie in different clusters;
-    /// each group takes the centroid that it is matched to (nearest first), and all cells go to the
-    /// nearest centroid. Groups of fewer than five cells, or in excess of the centroids, are not
-    /// used.
-    pub(crate) fn moved_to(mut self, embedding: ArrayView2<f32>, groups: &[Vec<usize>]) -> Self {
-        let usable = groups.iter().filter(|group| group.len() >= FEWEST_KNOWN);
-        let groups: Vec<&Vec<usize>> = usable.take(self.centroids.nrows()).collect();
-        if groups.is_empty() {
-            return self;
-        }
-        let group_means: Vec<_> = groups
-            .iter()
-            .map(|group| {
-                means(
-                    embedding.select(Axis(0), group).view(),
-                    &vec![0; group.len()],
-                )
-            })
-            .collect();
-        let distances: Array2<f64> = Array2::from_shape_fn(
-            (groups.len(), self.centroids.nrows()),
-            |(group, cluster)| {
-                let (mean, centroid) = (group_means[group].row(0), self.centroids.row(cluster));
-                let squares = mean.into_iter().zip(centroid);
-                squares.map(|(a, b)| f64::from(a - b).powi(2)).sum()
-            },
-        );
-        for (group, cluster) in match_greedily(distances.view()) {
-            self.centroids
-                .row_mut(cluster)
-                .assign(&group_means[group].row(0));
-        }
-        tracing::info!(
-            groups = groups.len(),
-            "centroids moved to groups known from constraints"
-        );
-        self.labels = nearest_centroids(embedding, self.centroids.view());
-        self
-    }
-}
-
 /// Initial centroids for the rows of `embedding` `[cells, dimensions]`.
 ///
 /// With a graph start, clusters are numbered by size, largest first (rare groups that were split
-/// off last), and a centroid is
-/// the mean of its community.
+/// off last), and a centroid is the mean of its community. Given centroids and labels keep their
+/// numbers.
 ///
 /// ```
 /// use celldec::graph::GraphConfig;
@@ -141,8 +99,8 @@ impl InitialCentroids {
 /// [`Error::EmptyInput`](crate::Error::EmptyInput) without cells or dimensions;
 /// [`Error::NonFiniteValue`](crate::Error::NonFiniteValue) for a NaN or
 /// infinite value; [`Error::SingleCommunity`](crate::Error::SingleCommunity) when the graph gives one
-/// community; and
-/// [`Error::Parameter`](crate::Error::Parameter) as [`CentroidStart::validate`] says.
+/// community; [`Error::LengthMismatch`](crate::Error::LengthMismatch) when given centroids have
+/// another number of dimensions; and as [`CentroidStart::validate`].
 pub fn initial_centroids(
     embedding: ArrayView2<f32>,
     start: &CentroidStart,
@@ -173,6 +131,8 @@ pub fn initial_centroids(
                 stable_communities(embedding, config, seed)
             })
         }
+        CentroidStart::Given(given) => given.find(embedding),
+        CentroidStart::Labels(labels) => from_labels(embedding, labels),
     }
 }
 

@@ -16,9 +16,9 @@ use crate::nn::ReconstructionHead;
 ///
 /// let counts = SimulationConfig::new(120, 60).with_seed(1).simulate()?.counts;
 /// let cells = Preprocess::scdcc().fit(&counts)?;
-/// let config = ScdccConfig::new(3).with_pretraining_epochs(2).with_max_epochs(2);
+/// let plan = Plan::scdcc(3).with_epochs(2, 2);
 /// let ensemble = Ensemble::fit(3, 7, |seed| {
-///     config.clone().with_seed(seed).init(&Device::default())?.fit(&cells)
+///     Ok(plan.clone().with_seed(seed).trainer(&Device::default())?.fit(&cells)?)
 /// })?;
 ///
 /// assert_eq!(ensemble.members().len(), 3);

@@ -5,24 +5,10 @@ use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::Tensor;
 
 use crate::batches::{Batches, Corruption, EpochPlan, Noise, Workers, fold_ahead};
-use crate::error::{Error, LastGood, Result};
+use crate::error::{Error, Result};
+use crate::loss::Term;
 use crate::model::{Phase, is_finite};
-use crate::optim::OptimizerState;
-
-/// One term of a batch's loss, already weighted.
-pub(super) struct Term {
-    pub name: String,
-    pub loss: Tensor<1>,
-}
-
-impl Term {
-    pub fn new(name: impl Into<String>, loss: Tensor<1>) -> Self {
-        Self {
-            name: name.into(),
-            loss,
-        }
-    }
-}
+use crate::optim::{LearningRateSteps, OptimizerState};
 
 /// Mean of every term over the rows of an epoch, in the order in which terms first appeared.
 #[derive(Debug, Default)]
@@ -60,19 +46,30 @@ impl MeanLosses {
 
 /// Where in a run an epoch is: for messages and for the addresses of random streams.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct EpochAddress {
-    pub phase: Phase,
-    pub epoch: usize,
+pub struct EpochAddress<'a> {
+    pub(super) phase: &'a Phase,
+    pub(super) epoch: usize,
 }
 
-impl EpochAddress {
-    /// The epoch's address in random streams, unique across phases.
-    pub fn stream(self) -> u64 {
+impl EpochAddress<'_> {
+    /// The phase.
+    pub fn phase(&self) -> &Phase {
+        self.phase
+    }
+
+    /// The zero-based epoch of the phase.
+    pub fn epoch(&self) -> usize {
+        self.epoch
+    }
+
+    /// The epoch's address in [random streams](crate::random), unique across phases: what
+    /// [`Batches::corrupted_input`] takes for an epoch.
+    pub fn stream(&self) -> u64 {
         (self.phase.stream() << 32) | self.epoch as u64
     }
 
     /// A corruption with the random streams of this epoch.
-    pub fn noise(self, corruption: Corruption, seed: u64) -> Noise {
+    pub(super) fn noise(self, corruption: Corruption, seed: u64) -> Noise {
         Noise {
             corruption,
             seed,
@@ -81,13 +78,12 @@ impl EpochAddress {
     }
 
     /// The error that `term` became non-finite in a batch of this epoch.
-    pub fn diverged(self, term: impl Into<String>, batch: usize) -> Error {
+    pub(super) fn diverged(self, term: impl Into<String>, batch: usize) -> Error {
         Error::Diverged {
             term: term.into(),
             phase: self.phase.to_string(),
             epoch: self.epoch,
             batch,
-            last_good: LastGood::default(),
         }
     }
 }
@@ -95,15 +91,28 @@ impl EpochAddress {
 /// Optimizer, learning rate and the gradient steps taken with them.
 pub(super) struct Steps {
     optimizer: ModuleOptimizer,
-    learning_rate: f64,
+    learning_rate: LearningRateSteps,
+    taken: usize,
 }
 
 impl Steps {
-    pub fn new(optimizer: ModuleOptimizer, learning_rate: f64) -> Self {
+    /// Steps that go on after `taken` ones.
+    pub fn new(
+        optimizer: ModuleOptimizer,
+        mut learning_rate: LearningRateSteps,
+        taken: usize,
+    ) -> Self {
+        learning_rate.skip(taken);
         Self {
             optimizer,
             learning_rate,
+            taken,
         }
+    }
+
+    /// How many steps were taken, for a checkpoint.
+    pub fn taken(&self) -> usize {
+        self.taken
     }
 
     /// The optimizer's state, for a checkpoint.
@@ -121,12 +130,12 @@ impl Steps {
     /// The first of `prepare`.
     /// [`Error::Diverged`] as soon as a term is not finite, before the step is taken; and when a
     /// step with finite terms made a weight non-finite, which later terms or the end of the epoch
-    /// show. Its last good state is empty: the caller has the model of the epoch before.
+    /// show. The caller has the model of the epoch before.
     pub fn epoch<M: Module, P: Send>(
         &mut self,
         model: M,
         (batches, plan): (&Batches<'_>, &EpochPlan),
-        at: EpochAddress,
+        at: EpochAddress<'_>,
         losses: &mut MeanLosses,
         prepare: impl Fn(&Batches<'_>, &[usize]) -> Result<P> + Sync,
         forward: impl Fn(&M, P) -> Vec<Term>,
@@ -149,11 +158,14 @@ impl Steps {
                 });
             }
             Ok(match total {
-                Some(total) => {
+                // Where all that a loss depends on is frozen, there is no step to take.
+                Some(total) if total.is_tracked() => {
                     let gradients = GradientsParams::from_grads(total.backward(), &model);
-                    self.optimizer.step(self.learning_rate, model, gradients)
+                    self.taken += 1;
+                    self.optimizer
+                        .step(self.learning_rate.step(), model, gradients)
                 }
-                None => model,
+                _ => model,
             })
         };
         let workers = Workers::of(batches.device());
@@ -170,9 +182,10 @@ impl Steps {
                 |model, batch, prepared| step(model, first + batch, rows[batch].len(), prepared?),
             )
         };
-        let model = match plan.reads_cells() {
-            true => batches.fold_groups(plan.groups(), model, visit)?,
-            false => visit(model, 0, batches)?,
+        let model = if plan.reads_cells() {
+            batches.fold_groups(plan.groups(), model, visit)?
+        } else {
+            visit(model, 0, batches)?
         };
         if is_finite(&model.valid()) {
             Ok(model)

@@ -1,33 +1,32 @@
-//! Training: two methods as thin schedules over shared phases.
+//! Training: what a fit does, phase by phase, and what runs it.
 //!
-//! * [`pretrain`](fn@pretrain): an autoencoder end to end; [`pretrain_layers`]: its layers one by
-//!   one, each as a denoising autoencoder.
-//! * [`SelfTraining`]: centroids and encoder (and decoder, when joint) towards a sharpened target.
-//! * [`DescTrainer`] and [`ScdccTrainer`] put them in the order of the papers.
-//! * [`Ensemble`] repeats a fit with other seeds and says what they agree on.
-//! * [`TrainingRun`] goes with them: seed, [`Observer`], history, and the checkpoints
-//!   ([`CheckpointConfig`]) from which a run resumes.
+//! * A [`Plan`] is a method with its settings and parts; [presets](Plan#presets) are the published
+//!   methods.
+//! * A [`Trainer`] is a checked plan on a device: it fits cells.
+//! * The phases are there to be composed by hand: [`pretrain`], [`pretrain_layers`],
+//!   [`SelfTraining`], and [`train_phase`] for one of your own. A [`TrainingRun`] carries seed,
+//!   history, events and checkpoint from one to the next.
 
 mod checkpoint;
-mod desc;
 mod ensemble;
 mod epoch;
-mod fitting;
-mod layerwise;
+mod failure;
 mod observer;
-mod pretrain;
+mod phases;
+mod plan;
+mod presets;
 mod run;
-mod scdcc;
-mod self_train;
+mod trainer;
 
 pub use checkpoint::CheckpointConfig;
-pub use desc::{DescConfig, DescRun, DescTrainer};
 pub use ensemble::Ensemble;
-pub use layerwise::pretrain_layers;
-pub use observer::{Event, Observer};
-pub use pretrain::{EarlyStopping, PretrainConfig, Stage, pretrain};
+pub use epoch::EpochAddress;
+pub use failure::{Failure, FitError, LastGood};
+pub use observer::{Answer, Event, Observer};
+pub use phases::{
+    Constraints, EarlyStopping, JointReconstruction, OwnPhase, PretrainConfig, SelfTrainConfig,
+    SelfTraining, SelfTrainingOutcome, Stage, pretrain, pretrain_layers, train_phase,
+};
+pub use plan::{DecoderTraining, NetworkConfig, PairTraining, Part, Plan, WidthRule, Widths};
 pub use run::TrainingRun;
-pub use scdcc::{ScdccConfig, ScdccTrainer};
-pub use self_train::{Constraints, SelfTrainConfig, SelfTraining, SelfTrainingOutcome};
-
-pub use crate::model::Phase;
+pub use trainer::{DescTrainer, ScdccTrainer, Trainer};

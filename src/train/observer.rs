@@ -1,5 +1,6 @@
 //! Watching a training run.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::error::Error;
@@ -12,7 +13,7 @@ pub enum Event<'a> {
     /// A phase begins.
     PhaseStarted {
         /// Which phase.
-        phase: Phase,
+        phase: &'a Phase,
         /// The most epochs it can take.
         epochs: usize,
     },
@@ -21,7 +22,7 @@ pub enum Event<'a> {
     /// A phase ended.
     PhaseFinished {
         /// Which phase.
-        phase: Phase,
+        phase: &'a Phase,
         /// Epochs it took.
         epochs: usize,
         /// Wall-clock seconds it took.
@@ -47,7 +48,7 @@ pub enum Event<'a> {
     /// not reported again.
     Resumed {
         /// Which phase.
-        phase: Phase,
+        phase: &'a Phase,
         /// The epoch that comes next.
         epoch: usize,
     },
@@ -67,14 +68,65 @@ pub enum Event<'a> {
     },
 }
 
-/// Receives the events of a training run. Any `FnMut(&Event)` is an observer.
+/// Receives the events of a training run, and can end it.
+///
+/// Any `FnMut(&Event)` is an observer; one that returns [`ControlFlow`] ends training with
+/// `Break(())`. What has been reached is then the result, whose
+/// [stop reason](crate::model::StopReason) is `Interrupted`: from pretraining the centroids are still
+/// looked for, so that there are clusters. A run with a
+/// [checkpoint](super::CheckpointConfig) writes it and can be taken up where it was interrupted.
+///
+/// ```
+/// use std::ops::ControlFlow::{Break, Continue};
+///
+/// use celldec::model::StopReason;
+/// use celldec::prelude::*;
+///
+/// let counts = SimulationConfig::new(120, 60).with_seed(1).simulate()?.counts;
+/// let cells = Preprocess::scdcc().fit(&counts)?;
+/// let mut epochs = 0;
+/// let fit = Plan::scdcc(3)
+///     .trainer(&Device::default())?
+///     .fit_observed(&cells, &mut |event: &Event<'_>| {
+///         epochs += usize::from(matches!(event, Event::EpochFinished(_)));
+///         if epochs < 2 { Continue(()) } else { Break(()) }
+///     })?;
+/// assert_eq!(fit.status().stop_reason, StopReason::Interrupted);
+/// assert_eq!(fit.history().len(), 2);
+/// # Ok::<(), celldec::Error>(())
+/// ```
 pub trait Observer {
-    /// Called for every event, on the thread that trains.
-    fn on_event(&mut self, event: &Event<'_>);
+    /// Called for every event, on the thread that trains; `Break` ends training.
+    fn on_event(&mut self, event: &Event<'_>) -> ControlFlow<()>;
 }
 
-impl<F: FnMut(&Event<'_>)> Observer for F {
-    fn on_event(&mut self, event: &Event<'_>) {
-        self(event);
+/// What a closure that observes may return: nothing, or [`ControlFlow`].
+#[diagnostic::on_unimplemented(
+    message = "an observer answers with nothing or `ControlFlow<()>`, not `{Self}`"
+)]
+pub trait Answer {
+    /// Whether training goes on.
+    fn into_flow(self) -> ControlFlow<()>;
+}
+
+impl Answer for () {
+    fn into_flow(self) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}
+
+impl Answer for ControlFlow<()> {
+    fn into_flow(self) -> ControlFlow<()> {
+        self
+    }
+}
+
+impl<F, A> Observer for F
+where
+    F: FnMut(&Event<'_>) -> A,
+    A: Answer,
+{
+    fn on_event(&mut self, event: &Event<'_>) -> ControlFlow<()> {
+        self(event).into_flow()
     }
 }

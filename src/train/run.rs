@@ -5,6 +5,7 @@ use std::time::Instant;
 use burn::module::Module;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::checkpoint::{CheckpointConfig, Checkpoints, Saved, Snapshot, Step};
 use super::observer::{Event, Observer};
@@ -19,6 +20,10 @@ pub struct TrainingRun<'a> {
     checkpoints: Option<Checkpoints>,
     /// Epochs of history before the running step.
     step_start: usize,
+    /// Whether the observer ended the run.
+    interrupted: bool,
+    /// What phases of one's own were, for the record of a fit.
+    own_phases: Vec<Value>,
 }
 
 impl<'a> TrainingRun<'a> {
@@ -30,6 +35,8 @@ impl<'a> TrainingRun<'a> {
             history: Vec::new(),
             checkpoints: None,
             step_start: 0,
+            interrupted: false,
+            own_phases: Vec::new(),
         }
     }
 
@@ -65,9 +72,24 @@ impl<'a> TrainingRun<'a> {
         self.history
     }
 
+    /// Whether the observer ended the run.
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupted
+    }
+
+    /// Makes a phase of one's own part of what fits of this run record.
+    pub(super) fn note_phase(&mut self, phase: Value) {
+        self.own_phases.push(phase);
+    }
+
+    /// The phases of one's own so far.
+    pub(super) fn own_phases(&self) -> &[Value] {
+        &self.own_phases
+    }
+
     pub(super) fn event(&mut self, event: &Event<'_>) {
         if let Some(observer) = &mut self.observer {
-            observer.on_event(event);
+            self.interrupted |= observer.on_event(event).is_break();
         }
     }
 
@@ -101,6 +123,10 @@ impl<'a> TrainingRun<'a> {
         start: &impl Module,
     ) -> Result<Option<Saved<P>>> {
         self.step_start = self.history.len();
+        if self.interrupted {
+            // Later steps start from what is not finished: the file keeps what it has.
+            self.checkpoints = None;
+        }
         let Some(checkpoints) = &mut self.checkpoints else {
             return Ok(None);
         };
@@ -125,6 +151,15 @@ impl<'a> TrainingRun<'a> {
         {
             let begin = Instant::now();
             self.write(Some(snapshot()), begin);
+        }
+    }
+
+    /// Writes a checkpoint of a step that the observer interrupted, and none from then on: the run
+    /// can be taken up there.
+    pub(super) fn interrupt_step(&mut self, snapshot: impl FnOnce() -> Result<Snapshot, String>) {
+        if self.checkpoints.is_some() {
+            self.write(Some(snapshot()), Instant::now());
+            self.checkpoints = None;
         }
     }
 

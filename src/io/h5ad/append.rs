@@ -43,8 +43,7 @@ const DEEPEST: usize = 64;
 ///
 /// let counts = celldec::io::read_counts(&path)?;
 /// let cells = Preprocess::scdcc().fit(&counts)?;
-/// let config = ScdccConfig::new(3).with_pretraining_epochs(1).with_max_epochs(1);
-/// let fit = config.init(&Device::default())?.fit(&cells)?;
+/// let fit = Plan::scdcc(3).with_epochs(1, 1).trainer(&Device::default())?.fit(&cells)?;
 ///
 /// // One path twice: the file is replaced when the new one is complete.
 /// H5adResults::new()

@@ -395,12 +395,14 @@ mod tests {
 
     #[test]
     fn blocks_cover_a_matrix() {
-        for (rows, strips) in [
-            (3, vec![0..5]),
-            (1030, vec![0..128, 128..256, 256..257]),
-            (0, vec![0..16]),
+        for (rows, ends) in [
+            (3, vec![5]),
+            (1030, vec![128, 256, 257]),
+            (0, vec![16]),
             (0, vec![]),
         ] {
+            let starts = [0].into_iter().chain(ends.clone());
+            let strips: Vec<Range<usize>> = starts.zip(ends).map(|(from, to)| from..to).collect();
             let columns = strips.iter().map(Range::len).sum::<usize>();
             for shared in [false, true] {
                 let mut matrix = vec![0.0; rows * columns];

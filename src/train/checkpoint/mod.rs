@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::preprocess::Cells;
+use crate::tensor_file::Tensors;
 use identity::StepIdentity;
 
 pub(super) use snapshot::{Saved, Snapshot};
@@ -43,10 +44,9 @@ pub(super) use snapshot::{Saved, Snapshot};
 ///
 /// let counts = SimulationConfig::new(120, 60).with_seed(1).simulate()?.counts;
 /// let cells = Preprocess::scdcc().fit(&counts)?;
-/// let trainer = ScdccConfig::new(3)
-///     .with_pretraining_epochs(2)
-///     .with_max_epochs(2)
-///     .init(&Device::default())?
+/// let plan = Plan::scdcc(3).with_epochs(2, 2);
+/// let trainer = plan
+///     .trainer(&Device::default())?
 ///     .with_checkpoint(CheckpointConfig::new(&path));
 ///
 /// // Killed at any time, the same call resumes at the last checkpoint.
@@ -56,9 +56,10 @@ pub(super) use snapshot::{Saved, Snapshot};
 /// assert_eq!(again.embedding(), fit.embedding());
 ///
 /// // Other settings: refused.
-/// let other = trainer.config().clone().with_learning_rate(0.5).init(&Device::default())?;
-/// let refused = other.with_checkpoint(CheckpointConfig::new(&path)).fit(&cells);
-/// assert!(matches!(refused, Err(Error::CheckpointMismatch { .. })));
+/// let other = plan.with_self_training(|phase| phase.with_learning_rate(0.5));
+/// let other = other.trainer(&Device::default())?.with_checkpoint(CheckpointConfig::new(&path));
+/// let refused = other.fit(&cells).expect_err("another learning rate");
+/// assert!(matches!(refused.error(), Error::CheckpointMismatch { .. }));
 /// # Ok::<(), celldec::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -259,7 +260,7 @@ impl Checkpoints {
         };
         let description = serde_json::to_string(&description)
             .map_err(|error| self.unusable(error.to_string()))?;
-        file::write(&self.config.path, description, &tensors)?;
+        file::write(&self.config.path, &description, &tensors)?;
         self.written = Instant::now();
         Ok(())
     }
@@ -285,7 +286,7 @@ impl Checkpoints {
                 finished: step.finished,
                 snapshot: Snapshot {
                     description: step.state,
-                    tensors: file::Tensors::new(),
+                    tensors: Tensors::new(),
                 },
             })
             .collect();

@@ -6,8 +6,6 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
-use burn::store::burn_pack::Tensor as NamedTensor;
-use burn::store::{Applier, ModuleSnapshot};
 use burn::tensor::{DType, TensorData};
 use ndarray::{Array2, ArrayView2};
 use serde::de::DeserializeOwned;
@@ -15,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::SavedStep;
-use super::file::Tensors;
 use crate::error::{Error, Result};
 use crate::exact;
 use crate::model::{EpochRecord, Phase};
 use crate::optim::OptimizerState;
+use crate::tensor_file::{self, Tensors};
 
 const WEIGHTS: &str = "weights.";
 const OPTIMIZER: &str = "optimizer.";
@@ -57,7 +55,7 @@ struct Exact(#[serde(with = "exact::number")] f64);
 impl From<&EpochRecord> for SavedRecord {
     fn from(record: &EpochRecord) -> Self {
         Self {
-            phase: record.phase,
+            phase: record.phase.clone(),
             epoch: record.epoch,
             losses: record
                 .losses
@@ -107,10 +105,7 @@ impl Snapshot {
     /// # Errors
     /// When the device does not hand them out.
     pub fn with_weights(mut self, module: &impl Module) -> Result<Self, String> {
-        for parameter in module.collect(None, None, false) {
-            let (name, dtype, shape, _, bytes) =
-                parameter.into_parts().map_err(|error| error.to_string())?;
-            let data = TensorData::from_bytes(bytes, shape, dtype);
+        for (name, data) in tensor_file::parameters(module)? {
             self.tensors.insert(format!("{WEIGHTS}{name}"), data);
         }
         Ok(self)
@@ -195,21 +190,9 @@ impl<P> Saved<P> {
     /// # Errors
     /// [`Error::Checkpoint`] when they do not fit the module.
     pub fn weights<M: Module>(&self, module: M) -> Result<M> {
-        let tensors = self
-            .with_prefix(WEIGHTS)
-            .map(|(name, data)| {
-                let (bytes, shape, dtype) = data.into_parts();
-                NamedTensor::new(name, dtype, shape, None, bytes)
-            })
-            .collect();
-        let mut applier = Applier::new(tensors, None, None, false);
-        let module = module.map(&mut applier);
-        let applied = applier.into_result();
-        if applied.errors.is_empty() && applied.missing.is_empty() && applied.unused.is_empty() {
-            Ok(module)
-        } else {
-            Err(self.unusable(format!("its weights do not fit the network: {applied}")))
-        }
+        tensor_file::with_parameters(module, self.with_prefix(WEIGHTS)).map_err(|reason| {
+            self.unusable(format!("its weights do not fit the network: {reason}"))
+        })
     }
 
     /// A fresh optimizer with the saved state, for the parameters of `module`.

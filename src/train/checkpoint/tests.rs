@@ -90,11 +90,11 @@ fn step(cells: &Cells) -> Step<'_, &'static str> {
 
 fn optimizers() -> impl Strategy<Value = OptimizerConfig> {
     prop_oneof![
-        Just(OptimizerConfig::Adam { amsgrad: true }),
-        Just(OptimizerConfig::Adam { amsgrad: false }),
-        Just(OptimizerConfig::Adadelta { rho: 0.95 }),
-        Just(OptimizerConfig::Sgd { momentum: 0.9 }),
-        Just(OptimizerConfig::Sgd { momentum: 0.0 }),
+        Just(OptimizerConfig::amsgrad()),
+        Just(OptimizerConfig::adam()),
+        Just(OptimizerConfig::adadelta(0.95)),
+        Just(OptimizerConfig::sgd(0.9)),
+        Just(OptimizerConfig::sgd(0.0)),
     ]
 }
 

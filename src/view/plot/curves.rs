@@ -32,12 +32,9 @@ struct Curve {
 /// ```
 /// use celldec::model::{EpochRecord, Phase};
 ///
-/// let epoch = |epoch: usize| EpochRecord {
-///     phase: Phase::Pretraining,
-///     epoch,
-///     losses: vec![("zinb".into(), 1.0 / (epoch + 1) as f64)],
-///     changed: None,
-///     seconds: 0.1,
+/// let epoch = |epoch: usize| {
+///     let losses = vec![("zinb".into(), 1.0 / (epoch + 1) as f64)];
+///     EpochRecord::new(Phase::Pretraining, epoch, losses)
 /// };
 /// let history: Vec<EpochRecord> = (0..5).map(epoch).collect();
 /// let picture = celldec::view::plot::training_curves(&history)?;
@@ -65,15 +62,15 @@ pub fn training_curves(history: &[EpochRecord]) -> Result<Picture> {
 }
 
 fn curves(history: &[EpochRecord]) -> Vec<Curve> {
-    let mut phases: Vec<Phase> = Vec::new();
+    let mut phases: Vec<&Phase> = Vec::new();
     for record in history {
-        if !phases.contains(&record.phase) {
-            phases.push(record.phase);
+        if !phases.contains(&&record.phase) {
+            phases.push(&record.phase);
         }
     }
     let mut curves = Vec::new();
     for phase in phases {
-        let records = || history.iter().filter(move |record| record.phase == phase);
+        let records = || history.iter().filter(move |record| record.phase == *phase);
         let epoch = |record: &EpochRecord| (record.epoch + 1) as f64;
         let mut terms: Vec<&str> = Vec::new();
         for (term, _) in records().flat_map(|record| &record.losses) {
@@ -171,6 +168,7 @@ mod tests {
     use super::*;
 
     fn record(phase: Phase, epoch: usize, losses: &[(&str, f64)]) -> EpochRecord {
+        let changes = phase == Phase::SelfTraining && epoch.is_multiple_of(2);
         EpochRecord {
             phase,
             epoch,
@@ -178,7 +176,7 @@ mod tests {
                 .iter()
                 .map(|&(name, value)| (name.to_string(), value))
                 .collect(),
-            changed: (phase == Phase::SelfTraining && epoch.is_multiple_of(2)).then_some(0.25),
+            changed: changes.then_some(0.25),
             seconds: 0.0,
         }
     }

@@ -18,7 +18,7 @@ const BINS: usize = 25;
 /// use celldec::model::Assignment;
 /// use ndarray::array;
 ///
-/// let clusters = Assignment::from_soft(array![[0.9, 0.1], [0.2, 0.8], [0.45, 0.55]]);
+/// let clusters = Assignment::from_soft(array![[0.9, 0.1], [0.2, 0.8], [0.45, 0.55]])?;
 /// let picture = celldec::view::plot::confidence_histogram(&clusters)?;
 /// assert!(picture.to_svg()?.contains("largest soft assignment"));
 /// # Ok::<(), celldec::Error>(())

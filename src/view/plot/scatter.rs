@@ -41,7 +41,7 @@ const TARGET_SUM: f64 = 1e4;
 /// let projection = Projection::new("PCA", array![[0.0, 1.0], [2.0, -1.0], [1.0, 0.5]])?;
 /// let scatter = Scatter::new(&projection).with_title("Three cells");
 /// let soft = array![[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]];
-/// let clusters = Assignment::from_soft(soft);
+/// let clusters = Assignment::from_soft(soft)?;
 /// assert!(scatter.by_cluster(&clusters)?.to_svg()?.contains("Three cells"));
 /// assert!(scatter.by_confidence(&clusters)?.to_svg()?.contains("largest soft assignment"));
 /// # Ok::<(), celldec::Error>(())

@@ -28,11 +28,7 @@ const MARKERS: usize = 10;
 ///
 /// let simulation = SimulationConfig::new(120, 60).with_groups(3).with_seed(1).simulate()?;
 /// let cells = Preprocess::scdcc().fit(&simulation.counts)?;
-/// let fit = ScdccConfig::new(3)
-///     .with_pretraining_epochs(2)
-///     .with_max_epochs(2)
-///     .init(&Device::default())?
-///     .fit(&cells)?;
+/// let fit = Plan::scdcc(3).with_epochs(2, 2).trainer(&Device::default())?.fit(&cells)?;
 ///
 /// // A known group for every cell that preprocessing kept.
 /// let groups: Vec<String> = cells

@@ -31,6 +31,10 @@ pub(super) fn outcome<H: ReconstructionHead>(fit: &Fit<H>) -> String {
         StopReason::Diverged => {
             "Training diverged: what is shown is the last good state.".to_string()
         }
+        StopReason::Interrupted => {
+            "Training was interrupted: what is shown is what had been reached.".to_string()
+        }
+        StopReason::Finished => "It came to its end.".to_string(),
     };
     let resolution = match fit.resolution() {
         Some(resolution) => format!(" at resolution {resolution}"),

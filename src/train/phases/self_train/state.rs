@@ -3,12 +3,16 @@
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use super::{Constraints, SelfTrainConfig};
+use super::{Constraints, JointReconstruction, SelfTrainConfig};
+use crate::batches::Corruption;
+use crate::description::Description;
 use crate::error::Result;
 use crate::exact;
 use crate::graph::{NeighborMemory, Neighbors};
 use crate::model::StopReason;
-use crate::preprocess::{Cells, Fingerprint};
+use crate::nn::ReconstructionHead;
+use crate::pairs::fingerprint;
+use crate::preprocess::Cells;
 use crate::train::checkpoint::{Saved, Snapshot};
 
 /// Names in checkpoints.
@@ -21,36 +25,43 @@ const DISTANCES: &str = "neighbor_distances";
 #[derive(Serialize)]
 pub(super) struct Settings<'a> {
     pub config: &'a SelfTrainConfig,
-    pub clustering: String,
-    pub reconstruction: Option<String>,
+    pub target: Description,
+    pub clustering: Description,
+    pub reconstruction: Option<JointSettings>,
     pub constraints: Option<ConstraintSettings>,
+}
+
+/// Loss and corruption of joint training.
+#[derive(Serialize)]
+pub(super) struct JointSettings {
+    loss: Description,
+    corruption: Corruption,
+}
+
+impl JointSettings {
+    pub fn new<H: ReconstructionHead>(joint: &JointReconstruction<'_, H>) -> Self {
+        Self {
+            loss: joint.loss.description(),
+            corruption: joint.corruption,
+        }
+    }
 }
 
 /// Losses of constraint pairs, and a fingerprint of the pairs: there may be many.
 #[derive(Serialize)]
 pub(super) struct ConstraintSettings {
-    must_link: String,
-    cannot_link: String,
+    must_link: Description,
+    cannot_link: Description,
     pairs: String,
 }
 
 impl ConstraintSettings {
     pub fn new(constraints: &Constraints<'_>) -> Self {
-        let mut hash = Fingerprint::new();
-        for pairs in [
-            constraints.pairs.must_link(),
-            constraints.pairs.cannot_link(),
-        ] {
-            hash.number(pairs.len());
-            for &(first, second) in pairs {
-                hash.number(first);
-                hash.number(second);
-            }
-        }
+        let pairs = constraints.pairs;
         Self {
-            must_link: constraints.must_link.name(),
-            cannot_link: constraints.cannot_link.name(),
-            pairs: format!("{:016x}", hash.finish()),
+            must_link: constraints.must_link.description(),
+            cannot_link: constraints.cannot_link.description(),
+            pairs: fingerprint([pairs.must_link(), pairs.cannot_link()]),
         }
     }
 }
@@ -62,6 +73,9 @@ pub(super) enum Progress {
         epoch: usize,
         /// How often the remembered neighbours were used; `None`: none are remembered.
         neighbor_uses: Option<usize>,
+        /// Steps taken.
+        #[serde(default)]
+        steps: usize,
     },
     Stopped {
         epoch: usize,
@@ -109,11 +123,12 @@ impl State {
         }
     }
 
-    pub fn snapshot(&self, config: &SelfTrainConfig) -> Result<Snapshot, String> {
+    pub fn snapshot(&self, config: &SelfTrainConfig, steps: usize) -> Result<Snapshot, String> {
         let remembered = self.neighbors.remembered();
         let progress = Progress::Running {
             epoch: self.epoch,
             neighbor_uses: remembered.as_ref().map(|(uses, _)| *uses),
+            steps,
         };
         let mut snapshot = Snapshot::new(&progress)?.with_indices(LABELS, &self.labels);
         if !self.is_target_due(config) {
@@ -132,7 +147,7 @@ impl State {
         Ok(snapshot)
     }
 
-    /// The state of a checkpoint.
+    /// The state of a checkpoint, and how many steps had been taken.
     ///
     /// # Errors
     /// [`Error::Checkpoint`](crate::Error::Checkpoint) when it does not fit cells and clusters.
@@ -141,15 +156,16 @@ impl State {
         config: &SelfTrainConfig,
         clusters: usize,
         cells: &Cells,
-    ) -> Result<Self> {
+    ) -> Result<(Self, usize)> {
         let cells = cells.cells();
         let mut state = Self::new(&saved.indices(LABELS, cells, clusters)?, config);
-        let (epoch, neighbor_uses) = match *saved.progress() {
+        let (epoch, neighbor_uses, steps) = match *saved.progress() {
             Progress::Running {
                 epoch,
                 neighbor_uses,
-            } => (epoch, neighbor_uses),
-            Progress::Stopped { epoch, .. } => (epoch, None),
+                steps,
+            } => (epoch, neighbor_uses, steps),
+            Progress::Stopped { epoch, .. } => (epoch, None, 0),
         };
         state.epoch = epoch;
         if !state.is_target_due(config) {
@@ -165,6 +181,6 @@ impl State {
                 .neighbors
                 .remember(uses, Neighbors { indices, distances });
         }
-        Ok(state)
+        Ok((state, steps))
     }
 }

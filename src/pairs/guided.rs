@@ -1,19 +1,22 @@
-//! A clustering loss whose target agrees with must-link and cannot-link pairs.
+//! A target that agrees with must-link and cannot-link pairs.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Tensor;
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 
-use super::clustering::ClusteringLoss;
+use super::{PairField, SoftmaxRegression, pair_groups};
+use crate::description::Description;
 use crate::error::{ParameterError, Result};
 use crate::graph::EmbeddedCells;
-use crate::model::tensor_to_array;
-use crate::pairs::{PairField, SoftmaxRegression, pair_groups};
+use crate::loss::Target;
+use crate::preprocess::Fingerprint;
+use crate::selection::argmax;
 use crate::start::FEWEST_KNOWN;
+use crate::tensors::{array_to_tensor, tensor_to_array};
 
 /// How often paired cells and the classifier learned from them inform each other.
 const ROUNDS: usize = 2;
 
-/// A [`ClusteringLoss`] whose target agrees with must-link and cannot-link pairs of cells.
+/// A [`Target`] that agrees with must-link and cannot-link pairs of cells.
 ///
 /// The losses of pairs ([`MustLinkLoss`](super::MustLinkLoss),
 /// [`CannotLinkLoss`](super::CannotLinkLoss)) look at two cells at a time. What all pairs together
@@ -30,37 +33,41 @@ const ROUNDS: usize = 2;
 ///    anew by the regression. Clusters without a paired cell keep what q gives them. The weight of
 ///    n paired cells is `w = n / (n + 5 clusters)`: q counts as much as five cells a cluster.
 /// 3. Both once more, with the changed assignment as the prior. Then the target is that of the
-///    wrapped loss, for paired cells r.
+///    wrapped one, for paired cells r.
 ///
 /// Pairs may contradict each other; no labels are needed, and there may be more clusters than pairs
-/// tell apart. Without pairs the target is that of the wrapped loss.
+/// tell apart. Without pairs the target is that of the wrapped one.
 ///
 /// ```
-/// use celldec::loss::{GraphSmoothed, KlSelfTraining, PairGuided};
+/// use celldec::loss::{SharpenedTarget, SmoothedTarget};
+/// use celldec::pairs::GuidedTarget;
 ///
-/// let smoothed = GraphSmoothed::new(KlSelfTraining::new(), 15);
-/// let guided = PairGuided::new(smoothed, &[(0, 1)], &[(1, 2)]).with_pair_errors(0.1)?;
+/// let smoothed = SmoothedTarget::new(SharpenedTarget::new(), 15);
+/// let guided = GuidedTarget::new(smoothed, &[(0, 1)], &[(1, 2)]).with_pair_errors(0.1)?;
 /// assert!(guided.with_pair_errors(0.5).is_err());
 /// # Ok::<(), celldec::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
-pub struct PairGuided<L> {
-    loss: L,
+pub struct GuidedTarget<T> {
+    target: T,
     field: PairField,
     groups: Vec<Vec<usize>>,
     pair_errors: f64,
+    /// Fingerprint of the pairs, for descriptions: there may be many.
+    pairs: String,
 }
 
-impl<L> PairGuided<L> {
-    /// `loss` with a target that agrees with pairs of cells, of which a twentieth may be wrong.
-    pub fn new(loss: L, must_link: &[(usize, usize)], cannot_link: &[(usize, usize)]) -> Self {
+impl<T> GuidedTarget<T> {
+    /// `target` made to agree with pairs of cells, of which a twentieth may be wrong.
+    pub fn new(target: T, must_link: &[(usize, usize)], cannot_link: &[(usize, usize)]) -> Self {
         let mut groups = pair_groups(must_link, cannot_link);
         groups.retain(|group| group.len() >= FEWEST_KNOWN);
         Self {
-            loss,
+            target,
             field: PairField::new(must_link, cannot_link),
             groups,
             pair_errors: 0.05,
+            pairs: fingerprint([must_link, cannot_link]),
         }
     }
 
@@ -72,6 +79,12 @@ impl<L> PairGuided<L> {
         check_pair_errors(share)?;
         self.pair_errors = share;
         Ok(self)
+    }
+
+    /// [`with_pair_errors`](Self::with_pair_errors) of a share that was checked.
+    pub(crate) fn with_checked_pair_errors(mut self, share: f64) -> Self {
+        self.pair_errors = share;
+        self
     }
 
     /// The soft assignment `[cells, clusters]` that agrees with the pairs, and its rows of the
@@ -106,6 +119,19 @@ impl<L> PairGuided<L> {
         assign_rows(&mut guided, cells, paired.view());
         [guided, paired]
     }
+}
+
+/// A fingerprint of must-link and cannot-link pairs.
+pub(crate) fn fingerprint(pairs: [&[(usize, usize)]; 2]) -> String {
+    let mut hash = Fingerprint::new();
+    for pairs in pairs {
+        hash.number(pairs.len());
+        for &(first, second) in pairs {
+            hash.number(first);
+            hash.number(second);
+        }
+    }
+    format!("{:016x}", hash.finish())
 }
 
 /// Checks the share of pairs that are thought to be wrong.
@@ -159,13 +185,7 @@ fn at_groups(q: Array2<f32>, cells: &[usize], groups: &[Vec<usize>]) -> Array2<f
 fn clusters_of(assignments: [ArrayView2<f32>; 2]) -> Vec<usize> {
     let mut clusters = std::collections::BTreeSet::new();
     for row in assignments.iter().flat_map(|assignment| assignment.rows()) {
-        let mut best = 0;
-        for (cluster, &value) in row.iter().enumerate() {
-            if value > row[best] {
-                best = cluster;
-            }
-        }
-        clusters.insert(best);
+        clusters.insert(argmax(row));
     }
     clusters.into_iter().collect()
 }
@@ -176,23 +196,13 @@ fn assign_rows(values: &mut Array2<f32>, cells: &[usize], rows: ArrayView2<f32>)
     }
 }
 
-fn to_tensor(array: Array2<f32>, device: &Device) -> Tensor<2> {
-    let (rows, columns) = array.dim();
-    let values: Vec<f32> = array.iter().copied().collect();
-    Tensor::from_data(TensorData::new(values, [rows, columns]), device)
-}
-
-impl<L: ClusteringLoss> ClusteringLoss for PairGuided<L> {
-    fn target(&self, q: Tensor<2>) -> Tensor<2> {
-        self.loss.target(q)
-    }
-
+impl<T: Target> Target for GuidedTarget<T> {
     /// # Errors
     /// [`ParameterError::OutOfRange`] when a pair names a cell that is not there, and those of the
-    /// wrapped loss.
-    fn target_among(&self, q: Tensor<2>, cells: &EmbeddedCells<'_>) -> Result<Tensor<2>> {
+    /// wrapped one.
+    fn target(&self, q: Tensor<2>, cells: &EmbeddedCells<'_>) -> Result<Tensor<2>> {
         let Some(&last) = self.field.cells().last() else {
-            return self.loss.target_among(q, cells);
+            return self.target.target(q, cells);
         };
         if last >= cells.embedding().nrows() {
             return Err(ParameterError::OutOfRange {
@@ -204,28 +214,39 @@ impl<L: ClusteringLoss> ClusteringLoss for PairGuided<L> {
         }
         let device = q.device();
         let [guided, paired] = self.guided(tensor_to_array(q), cells.embedding());
-        let target = self.loss.target_among(to_tensor(guided, &device), cells)?;
+        let target = self
+            .target
+            .target(array_to_tensor(guided.view(), &device), cells)?;
         let mut target = tensor_to_array(target);
         assign_rows(&mut target, self.field.cells(), paired.view());
-        Ok(to_tensor(target, &device))
+        Ok(array_to_tensor(target.view(), &device))
     }
 
-    fn forward(&self, q: Tensor<2>, p: Tensor<2>) -> Tensor<1> {
-        self.loss.forward(q, p)
+    fn warning(&self, cells: usize) -> Option<String> {
+        self.target.warning(cells)
     }
 
-    fn name(&self) -> String {
-        self.loss.name()
+    fn check(&self) -> Result<(), ParameterError> {
+        check_pair_errors(self.pair_errors)?;
+        self.target.check()
+    }
+
+    fn description(&self) -> Description {
+        Description::new("guided_by_pairs")
+            .with("of", self.target.description())
+            .with("pairs", &self.pairs)
+            .with("pair_errors", self.pair_errors)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Device;
     use rand::RngExt;
 
     use super::*;
     use crate::graph::NeighborMemory;
-    use crate::loss::KlSelfTraining;
+    use crate::loss::SharpenedTarget;
     use crate::random::{Purpose, stream};
 
     /// Three groups of `size` cells at the corners of a triangle, with their group.
@@ -262,15 +283,11 @@ mod tests {
         })
     }
 
-    fn target<L: ClusteringLoss>(
-        loss: &L,
-        q: &Array2<f32>,
-        embedding: &Array2<f32>,
-    ) -> Array2<f32> {
+    fn target<T: Target>(wrapped: &T, q: &Array2<f32>, embedding: &Array2<f32>) -> Array2<f32> {
         let memory = NeighborMemory::new(1);
         let cells = EmbeddedCells::new(embedding.view(), &memory);
-        let q = to_tensor(q.clone(), &Device::default());
-        tensor_to_array(loss.target_among(q, &cells).expect("a target"))
+        let q = array_to_tensor(q.view(), &Device::default());
+        tensor_to_array(wrapped.target(q, &cells).expect("a target"))
     }
 
     fn agreement(groups: &[usize], target: &Array2<f32>) -> f64 {
@@ -286,11 +303,11 @@ mod tests {
     fn a_few_paired_cells_correct_the_clusters_of_all() {
         let (embedding, groups) = triangle(60);
         let q = bad_assignment(&groups);
-        let plain = KlSelfTraining::new();
+        let plain = SharpenedTarget::new();
         assert!(agreement(&groups, &target(&plain, &q, &embedding)) < 0.5);
         for wrong in [0.0, 0.05] {
             let [together, apart] = pairs(&groups, 6, wrong);
-            let guided = PairGuided::new(plain, &together, &apart);
+            let guided = GuidedTarget::new(plain, &together, &apart);
             let target = target(&guided, &q, &embedding);
             let found = agreement(&groups, &target);
             assert!(found > 0.95, "{wrong} wrong: {found}");
@@ -311,7 +328,7 @@ mod tests {
         );
         // Pairs among the first two groups only.
         let [together, apart] = pairs(&groups[..80], 5, 0.0);
-        let guided = PairGuided::new(KlSelfTraining::new(), &together, &apart);
+        let guided = GuidedTarget::new(SharpenedTarget::new(), &together, &apart);
         let [found, _] = guided.guided(q.clone(), embedding.view());
         for cell in 80..120 {
             assert!((found[[cell, 2]] - 0.8).abs() < 1e-6, "cell {cell}");
@@ -322,9 +339,9 @@ mod tests {
     fn without_pairs_the_target_is_that_of_the_wrapped_loss() {
         let (embedding, groups) = triangle(20);
         let q = bad_assignment(&groups);
-        let plain = KlSelfTraining::new();
+        let plain = SharpenedTarget::new();
         assert_eq!(
-            target(&PairGuided::new(plain, &[], &[]), &q, &embedding),
+            target(&GuidedTarget::new(plain, &[], &[]), &q, &embedding),
             target(&plain, &q, &embedding)
         );
     }
@@ -334,9 +351,9 @@ mod tests {
         let (embedding, groups) = triangle(20);
         let memory = NeighborMemory::new(1);
         let cells = EmbeddedCells::new(embedding.view(), &memory);
-        let guided = PairGuided::new(KlSelfTraining::new(), &[(0, 60)], &[]);
-        let q = to_tensor(bad_assignment(&groups), &Device::default());
-        let error = guided.target_among(q, &cells).expect_err("cell 60 of 60");
+        let guided = GuidedTarget::new(SharpenedTarget::new(), &[(0, 60)], &[]);
+        let q = array_to_tensor(bad_assignment(&groups).view(), &Device::default());
+        let error = guided.target(q, &cells).expect_err("cell 60 of 60");
         assert!(error.to_string().contains("60"), "{error}");
     }
 }

@@ -2,6 +2,10 @@
 
 use burn::tensor::Tensor;
 
+use crate::description::Description;
+use crate::error::ParameterError;
+use crate::loss::Weighted;
+
 /// The loss of pairs of cells by their soft assignments.
 pub trait ConstraintLoss: Send + Sync {
     /// The loss of every pair `[pairs]`; `first` and `second` are the soft assignments
@@ -13,8 +17,24 @@ pub trait ConstraintLoss: Send + Sync {
         self.forward_no_reduction(first, second).mean()
     }
 
-    /// What the loss is called in histories and messages.
-    fn name(&self) -> String;
+    /// Refuses settings that cannot be, before any work; there are none by default.
+    ///
+    /// # Errors
+    /// [`ParameterError`] for the first setting outside its range.
+    fn check(&self) -> Result<(), ParameterError> {
+        Ok(())
+    }
+
+    /// Its name and settings.
+    fn description(&self) -> Description;
+
+    /// This loss times `weight`.
+    fn weighted(self, weight: f64) -> Weighted<Self>
+    where
+        Self: Sized,
+    {
+        Weighted::new(self, weight)
+    }
 }
 
 /// Probabilities below this count as this in the logarithm: the loss stays below 17.
@@ -40,8 +60,8 @@ impl ConstraintLoss for MustLinkLoss {
         (together + FLOOR).log().neg()
     }
 
-    fn name(&self) -> String {
-        "must-link".into()
+    fn description(&self) -> Description {
+        Description::new("must-link")
     }
 }
 
@@ -65,7 +85,26 @@ impl ConstraintLoss for CannotLinkLoss {
         (apart.clamp_min(0.0) + FLOOR).log().neg()
     }
 
-    fn name(&self) -> String {
-        "cannot-link".into()
+    fn description(&self) -> Description {
+        Description::new("cannot-link")
+    }
+}
+
+impl<L: ConstraintLoss> ConstraintLoss for Weighted<L> {
+    fn forward_no_reduction(&self, first: Tensor<2>, second: Tensor<2>) -> Tensor<1> {
+        self.loss().forward_no_reduction(first, second) * self.weight()
+    }
+
+    fn forward(&self, first: Tensor<2>, second: Tensor<2>) -> Tensor<1> {
+        self.loss().forward(first, second) * self.weight()
+    }
+
+    fn check(&self) -> Result<(), ParameterError> {
+        self.check_weight()?;
+        self.loss().check()
+    }
+
+    fn description(&self) -> Description {
+        self.describe(self.loss().description())
     }
 }

@@ -1,14 +1,14 @@
-//! A clustering loss whose target agrees with neighbouring cells.
+//! A target that agrees with neighbouring cells.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 
-use super::clustering::ClusteringLoss;
-use crate::error::Result;
+use super::target::Target;
+use crate::description::Description;
+use crate::error::{ParameterError, Result};
 use crate::graph::{EmbeddedCells, NeighborAverage};
-use crate::model::tensor_to_array;
+use crate::tensors::{array_to_tensor, tensor_to_array};
 
-/// A [`ClusteringLoss`] whose target comes from soft assignments averaged over the
-/// nearest-neighbour graph of the embedding:
+/// A [`Target`] made of soft assignments averaged over the nearest-neighbour graph of the embedding:
 ///
 /// ```text
 /// q̄_i = (q_i + Σ_{j ∈ N(i)} q_j) / (1 + |N(i)|),   p = target(q̄)
@@ -17,19 +17,19 @@ use crate::model::tensor_to_array;
 /// Self-training then does not sharpen what a single cell happens to look like but what its
 /// neighbourhood says.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct GraphSmoothed<L> {
-    loss: L,
+pub struct SmoothedTarget<T> {
+    target: T,
     neighbors: usize,
     average: NeighborAverage,
     max_cells: usize,
 }
 
-impl<L> GraphSmoothed<L> {
-    /// `loss` with a target smoothed over the given number of nearest neighbours, the cell itself
-    /// excluded; 0 leaves the target as it is.
-    pub fn new(loss: L, neighbors: usize) -> Self {
+impl<T> SmoothedTarget<T> {
+    /// `target` smoothed over the given number of nearest neighbours, the cell itself excluded; 0
+    /// leaves the target as it is.
+    pub fn new(target: T, neighbors: usize) -> Self {
         Self {
-            loss,
+            target,
             neighbors,
             average: NeighborAverage::Directed,
             max_cells: 200_000,
@@ -43,47 +43,51 @@ impl<L> GraphSmoothed<L> {
     }
 
     /// The number of cells above which the target is not smoothed, because neighbours would take
-    /// too long to find (default 200 000).
+    /// too long to find (default 200 000); a [warning](Target::warning) then says so.
     pub fn with_max_cells(mut self, max_cells: usize) -> Self {
         self.max_cells = max_cells;
         self
     }
 }
 
-impl<L: ClusteringLoss> ClusteringLoss for GraphSmoothed<L> {
-    fn target(&self, q: Tensor<2>) -> Tensor<2> {
-        self.loss.target(q)
-    }
-
-    fn target_among(&self, q: Tensor<2>, cells: &EmbeddedCells<'_>) -> Result<Tensor<2>> {
+impl<T: Target> Target for SmoothedTarget<T> {
+    fn target(&self, q: Tensor<2>, cells: &EmbeddedCells<'_>) -> Result<Tensor<2>> {
         let count = cells.embedding().nrows();
         if self.neighbors == 0 || count < 2 {
-            return self.loss.target_among(q, cells);
+            return self.target.target(q, cells);
         }
         if count > self.max_cells {
-            tracing::info!(
-                cells = count,
-                max_cells = self.max_cells,
-                "target not smoothed: too many cells to look for neighbours"
-            );
-            return self.loss.target_among(q, cells);
+            return self.target.target(q, cells);
         }
         let device = q.device();
-        let shape = q.dims();
         let q = tensor_to_array(q);
         let neighbors = cells.neighbors(self.neighbors)?;
         let smoothed = neighbors.average_over(q.view(), self.average);
-        let smoothed = TensorData::new(smoothed.into_raw_vec_and_offset().0, shape);
-        self.loss
-            .target_among(Tensor::from_data(smoothed, &device), cells)
+        self.target
+            .target(array_to_tensor(smoothed.view(), &device), cells)
     }
 
-    fn forward(&self, q: Tensor<2>, p: Tensor<2>) -> Tensor<1> {
-        self.loss.forward(q, p)
+    fn warning(&self, cells: usize) -> Option<String> {
+        if self.neighbors > 0 && cells > self.max_cells {
+            return Some(format!(
+                "the target was not averaged over neighbours: of {cells} cells they would take too \
+                 long to find (`SmoothedTarget::with_max_cells`: {})",
+                self.max_cells
+            ));
+        }
+        self.target.warning(cells)
     }
 
-    fn name(&self) -> String {
-        self.loss.name()
+    fn check(&self) -> Result<(), ParameterError> {
+        self.target.check()
+    }
+
+    fn description(&self) -> Description {
+        Description::new("smoothed")
+            .with("of", self.target.description())
+            .with("neighbors", self.neighbors)
+            .with("average", self.average)
+            .with("max_cells", self.max_cells)
     }
 }
 
@@ -93,7 +97,7 @@ mod tests {
 
     use super::*;
     use crate::graph::NeighborMemory;
-    use crate::loss::KlSelfTraining;
+    use crate::loss::SharpenedTarget;
 
     fn values(tensor: Tensor<2>) -> Vec<f32> {
         tensor
@@ -115,16 +119,16 @@ mod tests {
         );
         let memory = NeighborMemory::new(1);
         let cells = EmbeddedCells::new(embedding.view(), &memory);
-        let plain = KlSelfTraining::new();
-        let smoothed = GraphSmoothed::new(plain, 1);
-        let found = values(smoothed.target_among(q(), &cells).expect("a target"));
-        for (found, expected) in found.iter().zip(values(plain.target(averages))) {
+        let plain = SharpenedTarget::new();
+        let smoothed = SmoothedTarget::new(plain, 1);
+        let found = values(smoothed.target(q(), &cells).expect("a target"));
+        for (found, expected) in found.iter().zip(values(plain.forward(averages))) {
             assert!((found - expected).abs() < 1e-6, "{found} {expected}");
         }
-        let unsmoothed = values(plain.target(q()));
-        for loss in [GraphSmoothed::new(plain, 0), smoothed.with_max_cells(3)] {
+        let unsmoothed = values(plain.forward(q()));
+        for target in [SmoothedTarget::new(plain, 0), smoothed.with_max_cells(3)] {
             assert_eq!(
-                values(loss.target_among(q(), &cells).expect("a target")),
+                values(target.target(q(), &cells).expect("a target")),
                 unsmoothed
             );
         }

@@ -1,19 +1,23 @@
 //! Layer-wise pretraining: every layer with its mirror as a small denoising autoencoder.
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 use ndarray::{Array2, s};
 
-use super::epoch::{EpochAddress, Term};
-use super::fitting::check_encoder;
-use super::pretrain::{PretrainConfig, Stages, run_stages};
-use super::run::TrainingRun;
+use super::config::PretrainConfig;
+use super::prepare::check_encoder;
+use super::stages::{Stages, run_stages};
 use crate::batches::{Batches, Corruption, DenseRows};
-use crate::error::{Error, LastGood, ParameterError, Result};
+use crate::description::Description;
+use crate::error::{ParameterError, Result};
 use crate::kernel::squared_error;
-use crate::loss::ReconstructionLoss;
-use crate::model::{Phase, tensor_to_array};
+use crate::loss::{ReconstructionLoss, Term};
+use crate::model::Phase;
 use crate::nn::{Autoencoder, Dense, NetworkInput, ReconstructionHead};
+use crate::tensors::tensor_to_array;
+use crate::train::epoch::EpochAddress;
+use crate::train::failure::Failure;
+use crate::train::run::TrainingRun;
 
 /// The encoder's first layer with the head that mirrors it.
 #[derive(Module, Debug)]
@@ -39,19 +43,20 @@ struct InnerPair {
 /// # Errors
 /// [`ParameterError::Conflict`] when the decoder does not mirror the encoder,
 /// [`Error::LengthMismatch`] when the autoencoder has another number of genes than the cells,
-/// another [`ParameterError`] for a setting outside its range, [`Error::Diverged`] when a loss
-/// becomes non-finite, with the last good [`Autoencoder`]; [`Error::CheckpointMismatch`],
-/// [`Error::Checkpoint`] or [`Error::Io`] when the run has a checkpoint that cannot be resumed.
-pub fn pretrain_layers<R: ReconstructionLoss>(
-    mut autoencoder: Autoencoder<R::Head>,
-    loss: &R,
+/// and otherwise as [`pretrain`](super::pretrain()). The last good state is the autoencoder with the
+/// layers as their last completed epoch left them.
+///
+/// [`Error::LengthMismatch`]: crate::Error::LengthMismatch
+pub fn pretrain_layers<H: ReconstructionHead>(
+    mut autoencoder: Autoencoder<H>,
+    loss: &dyn ReconstructionLoss<Head = H>,
     batches: &Batches<'_>,
     config: &PretrainConfig,
     run: &mut TrainingRun<'_>,
-) -> Result<Autoencoder<R::Head>> {
+) -> Result<Autoencoder<H>, Failure<Autoencoder<H>>> {
     check_symmetric(&autoencoder)?;
     check_encoder(&autoencoder.encoder, batches.cells())?;
-    let (name, seed, target) = (loss.name(), run.seed(), loss.target());
+    let (seed, target) = (run.seed(), loss.target());
     let count = batches.cells().cells();
     let layers = autoencoder.encoder.layers.len();
     let device = autoencoder.encoder.layers[0].linear.weight.device();
@@ -67,15 +72,15 @@ pub fn pretrain_layers<R: ReconstructionLoss>(
     };
     let phase = Phase::LayerwisePretraining { layer: 0 };
     let width = pair.encode.outputs();
-    let stages = |phase, reads_cells| Stages {
+    let stages = |phase, reads_cells, loss| Stages {
         phase,
         config,
         batches,
         reads_cells,
-        loss: &name,
+        loss,
     };
     let pair = run_stages(
-        stages(phase, true),
+        stages(phase, true, loss.description()),
         pair,
         run,
         |batches, rows, at| {
@@ -87,11 +92,11 @@ pub fn pretrain_layers<R: ReconstructionLoss>(
             let inputs = rows.into_inputs(&device);
             let hidden = masked(pair.encode.forward_input(&inputs.corrupted), masks);
             let output = pair.head.forward(hidden);
-            vec![Term::new(&name, loss.forward(&output, &inputs.batch))]
+            loss.terms(&output, &inputs.batch)
         },
     )
-    .map_err(|error| {
-        rescue(error, |pair: OuterPair<R::Head>| {
+    .map_err(|failure| {
+        failure.map(|pair| {
             let mut autoencoder = autoencoder.clone();
             autoencoder.encoder.layers[0] = pair.encode;
             autoencoder.head = pair.head;
@@ -99,17 +104,15 @@ pub fn pretrain_layers<R: ReconstructionLoss>(
         })
     })?;
     let plain = batches.without_autodiff();
-    let mut features = match layers > 1 {
-        true => {
-            let mut outputs = Outputs::new(&pair.encode, count);
-            plain.for_each_block(BLOCK, |block, batches| {
-                outputs.add(block, &batches.network_input(block)?);
-                Ok(())
-            })?;
-            Some(outputs.values)
-        }
-        false => None,
-    };
+    let mut features = None;
+    if layers > 1 {
+        let mut outputs = Outputs::new(&pair.encode, count);
+        plain.for_each_block(BLOCK, |block, batches| {
+            outputs.add(block, &batches.network_input(block)?);
+            Ok(())
+        })?;
+        features = Some(outputs.values);
+    }
     autoencoder.encoder.layers[0] = pair.encode;
     autoencoder.head = pair.head;
 
@@ -124,25 +127,35 @@ pub fn pretrain_layers<R: ReconstructionLoss>(
         let width = pair.encode.outputs();
         let clean = |rows: &[usize]| feature_rows(&inputs, rows, |_, _| {});
         let pair = run_stages(
-            stages(phase, false),
+            stages(phase, false, Description::new("mse")),
             pair,
             run,
-            |_, rows, at| {
+            |batches, rows, at| {
                 let noise = at.noise(config.corruption, seed);
                 let corrupted = feature_rows(&inputs, rows, |row, values| noise.apply(row, values));
                 let masks = hidden_dropout.masks(rows, width, at);
-                Ok((corrupted, clean(rows), masks))
+                let weights = batches.cells().weights_of(rows);
+                Ok((corrupted, clean(rows), masks, weights))
             },
-            |pair, (corrupted, clean, masks)| {
+            |pair, (corrupted, clean, masks, weights)| {
                 let input = corrupted.into_tensor(&device);
                 let hidden = masked(pair.encode.forward(input), masks);
                 let decoded = pair.decode.forward(hidden);
-                let error = squared_error::mean(decoded, clean.into_tensor(&device));
+                let clean = clean.into_tensor(&device);
+                let error = match weights {
+                    None => squared_error::mean(decoded, clean),
+                    Some(weights) => {
+                        let errors = (decoded - clean).square().mean_dim(1);
+                        let rows = weights.len();
+                        let weights = TensorData::new(weights, [rows, 1]);
+                        (errors * Tensor::from_data(weights, &device)).mean()
+                    }
+                };
                 vec![Term::new("mse", error)]
             },
         )
-        .map_err(|error| {
-            rescue(error, |pair: InnerPair| {
+        .map_err(|failure| {
+            failure.map(|pair| {
                 let mut autoencoder = autoencoder.clone();
                 autoencoder.encoder.layers[layer] = pair.encode;
                 autoencoder.decoder.layers[mirror] = pair.decode;
@@ -163,17 +176,6 @@ pub fn pretrain_layers<R: ReconstructionLoss>(
     Ok(autoencoder)
 }
 
-/// Puts the last good pair of layers back into the autoencoder.
-fn rescue<P: 'static, A: Send + Sync + 'static>(
-    error: Error,
-    put_back: impl FnOnce(P) -> A,
-) -> Error {
-    error.map_last_good(|pair| match pair.downcast() {
-        Some(pair) => LastGood::new(put_back(pair)),
-        None => LastGood::default(),
-    })
-}
-
 /// Dropout between the two layers of a pair.
 struct HiddenDropout {
     corruption: Corruption,
@@ -184,7 +186,7 @@ struct HiddenDropout {
 
 impl HiddenDropout {
     /// Factors of the hidden values `[rows, width]`; none where the corruption is no dropout.
-    fn masks(&self, rows: &[usize], width: usize, at: EpochAddress) -> Option<DenseRows> {
+    fn masks(&self, rows: &[usize], width: usize, at: EpochAddress<'_>) -> Option<DenseRows> {
         let Corruption::Dropout(_) = self.corruption else {
             return None;
         };
@@ -244,7 +246,9 @@ impl Outputs {
     }
 }
 
-fn check_symmetric<H: ReconstructionHead>(autoencoder: &Autoencoder<H>) -> Result<()> {
+fn check_symmetric<H: ReconstructionHead>(
+    autoencoder: &Autoencoder<H>,
+) -> Result<(), ParameterError> {
     let encoder = &autoencoder.encoder.layers;
     let decoder = &autoencoder.decoder.layers;
     let mirrors = encoder.len() == decoder.len() + 1
@@ -261,7 +265,6 @@ fn check_symmetric<H: ReconstructionHead>(autoencoder: &Autoencoder<H>) -> Resul
             reason: "layer-wise pretraining needs a decoder that mirrors the encoder; use \
                      AutoencoderConfig::symmetric, or switch layer-wise pretraining off"
                 .into(),
-        }
-        .into())
+        })
     }
 }

@@ -9,26 +9,31 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use ndarray::Array2;
 
-use super::checkpoint::{Snapshot, Step};
-use super::epoch::{EpochAddress, MeanLosses, Steps, Term};
-use super::fitting::check_encoder;
-use super::observer::Event;
-use super::run::TrainingRun;
+use super::config::check_corruption;
+use super::prepare::{check_encoder, check_trainable};
 use crate::batches::{
-    Batches, CleanRows, DenseRows, EpochPlan, Noise, ReconstructionInputs, ReconstructionRows,
+    Batches, CleanRows, Corruption, DenseRows, EpochPlan, Noise, ReconstructionInputs,
+    ReconstructionRows,
 };
-use crate::error::{Error, LastGood, ParameterError, Result};
+use crate::error::{Error, ParameterError, Result};
 use crate::graph::EmbeddedCells;
-use crate::loss::{ClusteringLoss, ConstraintLoss, ReconstructionLoss};
-use crate::model::{EpochRecord, Evaluation, Phase, StopReason, evaluate, tensor_to_array};
+use crate::loss::{ClusteringLoss, ReconstructionLoss, Target, Term};
+use crate::model::{EpochRecord, Evaluation, Phase, StopReason, evaluate};
 use crate::nn::{ClusteringNetwork, NetworkInput, ReconstructionHead};
-use crate::pairs::ConstraintPairs;
+use crate::pairs::{ConstraintLoss, ConstraintPairs};
+use crate::tensors::{array_to_tensor, tensor_to_array};
+use crate::train::checkpoint::{Snapshot, Step};
+use crate::train::epoch::{EpochAddress, MeanLosses, Steps};
+use crate::train::failure::Failure;
+use crate::train::observer::Event;
+use crate::train::run::TrainingRun;
 
 pub use config::SelfTrainConfig;
 
-use state::{ConstraintSettings, Progress, Settings, State};
+use state::{ConstraintSettings, JointSettings, Progress, Settings, State};
 
 /// Constraint pairs with their losses.
+#[derive(Clone, Copy)]
 pub struct Constraints<'a> {
     /// The pairs.
     pub pairs: &'a ConstraintPairs,
@@ -52,21 +57,32 @@ pub struct Constraints<'a> {
 ///
 /// where q comes from the clean cells and the reconstruction from corrupted ones. Without a
 /// reconstruction loss this is DESC's second phase, with it scDCC's.
-pub struct SelfTraining<'a, R: ReconstructionLoss, C: ClusteringLoss> {
-    /// The clustering loss.
-    pub clustering: &'a C,
-    /// The reconstruction loss of joint training; the network must then have its decoder.
-    pub reconstruction: Option<&'a R>,
+pub struct SelfTraining<'a, H: ReconstructionHead> {
+    /// What soft assignments are drawn towards.
+    pub target: &'a dyn Target,
+    /// How far they are from it.
+    pub clustering: &'a dyn ClusteringLoss,
+    /// The reconstruction of joint training; the network must then have its decoder.
+    pub reconstruction: Option<JointReconstruction<'a, H>>,
     /// Constraint pairs.
     pub constraints: Option<Constraints<'a>>,
     /// The schedule.
     pub config: &'a SelfTrainConfig,
 }
 
+/// The reconstruction part of joint training.
+pub struct JointReconstruction<'a, H: ReconstructionHead> {
+    /// Its loss.
+    pub loss: &'a dyn ReconstructionLoss<Head = H>,
+    /// What corrupts the input of the reconstruction; soft assignments see clean cells.
+    pub corruption: Corruption,
+}
+
 /// What self-training leaves behind.
-pub struct SelfTrainingOutcome<R: ReconstructionLoss> {
+#[derive(Debug)]
+pub struct SelfTrainingOutcome<H: ReconstructionHead> {
     /// The trained network, without automatic differentiation.
-    pub network: ClusteringNetwork<R::Head>,
+    pub network: ClusteringNetwork<H>,
     /// Embedding and soft assignment of all cells by that network.
     pub evaluation: Evaluation,
     /// Why training ended.
@@ -77,28 +93,34 @@ pub struct SelfTrainingOutcome<R: ReconstructionLoss> {
 const MUST_LINK_STREAM: u64 = 1 << 31;
 const CANNOT_LINK_STREAM: u64 = 1 << 30;
 
-impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
-    /// Trains a network whose centroids are set.
+impl<H: ReconstructionHead> SelfTraining<'_, H> {
+    /// Trains a network whose centroids are set, on a device with automatic differentiation.
     ///
     /// `initial_labels` are the labels that the centroids come from.
     ///
     /// # Errors
-    /// [`Error::Diverged`] when a loss, a weight or an assignment becomes non-finite, with the last
-    /// good [`ClusteringNetwork`]; [`ParameterError`] for a setting outside its range or a
-    /// reconstruction loss without a decoder; [`Error::LengthMismatch`] when network, cells and
-    /// labels do not fit together; [`Error::Constraint`] when a pair names no cell;
-    /// [`Error::CheckpointMismatch`], [`Error::Checkpoint`] or [`Error::Io`] when the run has a
-    /// checkpoint that cannot be resumed; those of the source, when counts are read from one.
+    /// [`Error::Diverged`] when a loss, a weight or an assignment becomes non-finite;
+    /// [`ParameterError`] for a setting outside its range or a reconstruction loss without a
+    /// decoder; [`Error::LengthMismatch`] when network, cells and labels do not fit together;
+    /// [`Error::Device`] when network or batches are on a device without automatic differentiation;
+    /// [`Error::Constraint`] when a pair names no cell; [`Error::CheckpointMismatch`],
+    /// [`Error::Checkpoint`] or [`Error::Io`] when the run has a checkpoint that cannot be resumed;
+    /// those of the source, when counts are read from one. The last good state is the outcome after
+    /// the last completed epoch.
     pub fn run(
         &self,
-        mut network: ClusteringNetwork<R::Head>,
+        mut network: ClusteringNetwork<H>,
         batches: &Batches<'_>,
         initial_labels: &[usize],
         run: &mut TrainingRun<'_>,
-    ) -> Result<SelfTrainingOutcome<R>> {
+    ) -> Result<SelfTrainingOutcome<H>, Failure<SelfTrainingOutcome<H>>> {
         self.check(&network, batches, initial_labels)?;
         let phase = Phase::SelfTraining;
         let config = self.config;
+        let mut state = State::new(initial_labels, config);
+        if run.is_interrupted() {
+            return Ok(self.outcome(&network, batches, 0, StopReason::Interrupted)?);
+        }
         let step = Step {
             name: phase.to_string(),
             cells: batches.cells(),
@@ -106,54 +128,52 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
         };
         let saved = run.resume::<Progress>(&step, &network)?;
         let mut optimizer = config.optimizer.init();
-        let mut state = State::new(initial_labels, config);
+        let mut steps_taken = 0;
         if let Some(saved) = &saved {
             network = saved.weights(network)?;
             if let Progress::Stopped { epoch, changed } = *saved.progress() {
                 state.epoch = epoch;
-                let stop_reason = state.stop_reason(config, changed);
-                return Ok(SelfTrainingOutcome {
-                    evaluation: self.evaluate(&network, batches, epoch)?,
-                    network: network.valid(),
-                    stop_reason: stop_reason
-                        .ok_or_else(|| saved.unusable("it ends before its end".into()))?,
-                });
+                let stop_reason = state
+                    .stop_reason(config, changed)
+                    .ok_or_else(|| saved.unusable("it ends before its end".into()))?;
+                return Ok(self.outcome(&network, batches, epoch, stop_reason)?);
             }
             optimizer = saved.optimizer(optimizer, &network)?;
             let clusters = network.clustering.clusters();
-            state = State::restore(saved, config, clusters, batches.cells())?;
+            (state, steps_taken) = State::restore(saved, config, clusters, batches.cells())?;
         }
         let start = Instant::now();
         run.event(&Event::PhaseStarted {
-            phase,
+            phase: &phase,
             epochs: config.max_epochs,
         });
         let device = network.clustering.centroids.device();
         if saved.is_some() {
             let epoch = state.epoch;
-            run.event(&Event::Resumed { phase, epoch });
+            run.event(&Event::Resumed {
+                phase: &phase,
+                epoch,
+            });
         }
         batches.log_order();
         let pairs = match &self.constraints {
             Some(constraints) => batches.holding(&constraints.pairs.cells())?,
             None => batches.clone(),
         };
-        let mut steps = Steps::new(optimizer, config.learning_rate);
+        let learning_rate = config.learning_rate.init("self-training")?;
+        let mut steps = Steps::new(optimizer, learning_rate, steps_taken);
         let mut last_good = None;
-        let keep = |network: Option<ClusteringNetwork<R::Head>>| {
-            |error: Error| {
-                error.map_last_good(|_| {
-                    network.map_or_else(LastGood::default, |network| LastGood::new(network.valid()))
-                })
-            }
-        };
         let (evaluation, stop_reason) = loop {
             let epoch = state.epoch;
             let mut changed = None;
-            if state.is_target_due(config) {
-                let evaluation = self
-                    .evaluate(&network, batches, epoch)
-                    .map_err(keep(last_good.take()))?;
+            if state.is_target_due(config) || run.is_interrupted() {
+                let evaluation = match self.evaluate(&network, batches, epoch) {
+                    Ok(evaluation) => evaluation,
+                    Err(error) => return Err(self.failure(error, last_good, batches)),
+                };
+                if run.is_interrupted() {
+                    break (evaluation, StopReason::Interrupted);
+                }
                 let labels = evaluation.labels();
                 let fraction = changed_fraction(&labels, &state.labels);
                 changed = Some(fraction);
@@ -169,9 +189,13 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
                     run.finish_step(true, || Snapshot::new(&progress)?.with_weights(&network));
                     break (evaluation, reason);
                 }
-                let q = array_to_tensor(&evaluation.soft_assignments, &device.clone().inner());
+                let q =
+                    array_to_tensor(evaluation.soft_assignments.view(), &device.clone().inner());
                 let cells = EmbeddedCells::new(evaluation.embedding.view(), &state.neighbors);
-                state.target = tensor_to_array(self.clustering.target_among(q, &cells)?);
+                state.target = match self.checked_target(q, &cells, epoch) {
+                    Ok(target) => target,
+                    Err(error) => return Err(self.failure(error, last_good, batches)),
+                };
                 state.labels = labels;
             }
             let epoch_start = Instant::now();
@@ -179,33 +203,41 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
                 batches,
                 pairs: &pairs,
                 steps: &mut steps,
-                at: EpochAddress { phase, epoch },
+                at: EpochAddress {
+                    phase: &phase,
+                    epoch,
+                },
                 seed: run.seed(),
                 losses: MeanLosses::default(),
             };
             last_good = Some(network.clone());
             network = match self.steps(network, &state.target, &mut pass) {
                 Ok(network) => network,
-                Err(error) => return Err(keep(last_good)(error)),
+                Err(error) => return Err(self.failure(error, last_good, batches)),
             };
             let losses = pass.losses.into_named();
             run.record(EpochRecord {
-                phase,
+                phase: phase.clone(),
                 epoch,
                 losses,
                 changed,
                 seconds: epoch_start.elapsed().as_secs_f64(),
             });
             state.epoch += 1;
-            run.checkpoint(|| {
+            let snapshot = || {
                 Ok(state
-                    .snapshot(config)?
+                    .snapshot(config, steps.taken())?
                     .with_weights(&network)?
                     .with_optimizer(steps.state(&network)?))
-            });
+            };
+            if run.is_interrupted() {
+                run.interrupt_step(snapshot);
+            } else {
+                run.checkpoint(snapshot);
+            }
         };
         run.event(&Event::PhaseFinished {
-            phase,
+            phase: &phase,
             epochs: state.epoch,
             seconds: start.elapsed().as_secs_f64(),
         });
@@ -216,19 +248,81 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
         })
     }
 
+    /// The target of an update, which must be one: a target of another shape, or with values that are
+    /// not finite, would train towards nonsense.
+    fn checked_target(
+        &self,
+        q: Tensor<2>,
+        cells: &EmbeddedCells<'_>,
+        epoch: usize,
+    ) -> Result<Array2<f32>> {
+        let [count, clusters] = q.dims();
+        let target = tensor_to_array(self.target.target(q, cells)?);
+        let what = || format!("the target \"{}\"", self.target.description().name());
+        for (axis, expected, found) in [
+            ("rows", count, target.nrows()),
+            ("columns", clusters, target.ncols()),
+        ] {
+            if expected != found {
+                return Err(Error::LengthMismatch {
+                    what: format!("the list of {axis} of {}", what()),
+                    expected,
+                    found,
+                });
+            }
+        }
+        if target.iter().all(|p| p.is_finite()) {
+            Ok(target)
+        } else {
+            let phase = &Phase::SelfTraining;
+            Err(EpochAddress { phase, epoch }.diverged(what(), 0))
+        }
+    }
+
+    /// What a network amounts to without further training.
+    fn outcome(
+        &self,
+        network: &ClusteringNetwork<H>,
+        batches: &Batches<'_>,
+        epoch: usize,
+        stop_reason: StopReason,
+    ) -> Result<SelfTrainingOutcome<H>> {
+        Ok(SelfTrainingOutcome {
+            evaluation: self.evaluate(network, batches, epoch)?,
+            network: network.valid(),
+            stop_reason,
+        })
+    }
+
+    /// An error with the outcome of the epoch before, unless its assignments were not finite either,
+    /// or counts can no longer be read.
+    fn failure(
+        &self,
+        error: Error,
+        last_good: Option<ClusteringNetwork<H>>,
+        batches: &Batches<'_>,
+    ) -> Failure<SelfTrainingOutcome<H>> {
+        let outcome = last_good.and_then(|network| {
+            self.outcome(&network, batches, 0, StopReason::Diverged)
+                .ok()
+        });
+        Failure::new(error, outcome)
+    }
+
     /// What decides the result beside cells, seed and first weights.
     fn settings(&self) -> Settings<'_> {
         Settings {
             config: self.config,
-            clustering: self.clustering.name(),
-            reconstruction: self.reconstruction.map(|loss| loss.name()),
+            target: self.target.description(),
+            clustering: self.clustering.description(),
+            reconstruction: self.reconstruction.as_ref().map(JointSettings::new),
             constraints: self.constraints.as_ref().map(ConstraintSettings::new),
         }
     }
 
     fn evaluate(
         &self,
-        network: &ClusteringNetwork<R::Head>,
+        network: &ClusteringNetwork<H>,
         batches: &Batches<'_>,
         epoch: usize,
     ) -> Result<Evaluation> {
@@ -241,21 +335,22 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
         if evaluation.soft_assignments.iter().all(|q| q.is_finite()) {
             Ok(evaluation)
         } else {
-            let phase = Phase::SelfTraining;
+            let phase = &Phase::SelfTraining;
             Err(EpochAddress { phase, epoch }.diverged("the soft assignment", 0))
         }
     }
 
     fn check(
         &self,
-        network: &ClusteringNetwork<R::Head>,
+        network: &ClusteringNetwork<H>,
         batches: &Batches<'_>,
         initial_labels: &[usize],
     ) -> Result<()> {
         self.config.check()?;
         let cells = batches.cells();
         check_encoder(&network.encoder, cells)?;
-        let latent = network.encoder.layers.last().map_or(0, |l| l.outputs());
+        check_trainable(network, batches)?;
+        let latent = network.encoder.latent();
         for (what, expected, found) in [
             (
                 "the list of initial labels",
@@ -284,6 +379,9 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
             }
             .into());
         }
+        if let Some(joint) = &self.reconstruction {
+            check_corruption(joint.corruption)?;
+        }
         if let Some(constraints) = &self.constraints {
             constraints.pairs.check_range(cells.cells())?;
         }
@@ -293,10 +391,10 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
     /// One epoch: steps over all cells, then over all pairs.
     fn steps(
         &self,
-        network: ClusteringNetwork<R::Head>,
+        network: ClusteringNetwork<H>,
         target: &Array2<f32>,
         pass: &mut Pass<'_>,
-    ) -> Result<ClusteringNetwork<R::Head>> {
+    ) -> Result<ClusteringNetwork<H>> {
         let network = self.cell_steps(network, target, pass)?;
         match &self.constraints {
             Some(constraints) => self.pair_steps(network, constraints, pass),
@@ -306,35 +404,39 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
 
     /// What a step reads of the given cells.
     fn read(&self, batches: &Batches<'_>, rows: &[usize], noise: Noise) -> Result<StepRows> {
-        Ok(match self.reconstruction {
-            Some(loss) => {
-                let rows = batches.read_reconstruction(rows, loss.target(), noise, true)?;
-                StepRows::Joint(rows)
+        Ok(match &self.reconstruction {
+            Some(joint) => {
+                let target = joint.loss.target();
+                let rows = batches.read_reconstruction(rows, target, noise, true)?;
+                StepRows::Joint(Box::new(rows))
             }
             None => StepRows::Clean(batches.read_clean(rows)?),
         })
     }
 
-    /// The reconstruction term of a batch, from corrupted input.
-    fn reconstruction_term(
+    /// The reconstruction terms of a batch, from corrupted input.
+    fn reconstruction_terms(
         &self,
-        network: &ClusteringNetwork<R::Head>,
+        network: &ClusteringNetwork<H>,
         inputs: Option<ReconstructionInputs>,
-    ) -> Option<Term> {
-        let (loss, inputs) = (self.reconstruction?, inputs?);
-        let output = network.decode(network.encode(inputs.corrupted))?;
-        Some(Term::new(loss.name(), loss.forward(&output, &inputs.batch)))
+    ) -> Vec<Term> {
+        let Some((joint, inputs)) = self.reconstruction.as_ref().zip(inputs) else {
+            return Vec::new();
+        };
+        match network.reconstruct(inputs.corrupted) {
+            Some(output) => joint.loss.terms(&output, &inputs.batch),
+            None => Vec::new(),
+        }
     }
 
     fn cell_steps(
         &self,
-        network: ClusteringNetwork<R::Head>,
+        network: ClusteringNetwork<H>,
         target: &Array2<f32>,
         pass: &mut Pass<'_>,
-    ) -> Result<ClusteringNetwork<R::Head>> {
+    ) -> Result<ClusteringNetwork<H>> {
         let batches = pass.batches;
         let noise = self.noise(pass, 0);
-        let name = self.clustering.name();
         let config = self.config;
         let (shuffle, size) = (config.shuffle, config.batch_size);
         let plan = EpochPlan::of_cells(batches.cells(), shuffle, size, pass.seed, noise.epoch);
@@ -343,14 +445,17 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
             (batches, &plan),
             |batches, rows| {
                 let read = self.read(batches, rows, noise)?;
-                Ok((read, target_rows(target, rows)))
+                let weights = batches.cells().weights_of(rows);
+                Ok((read, target_rows(target, rows), weights))
             },
-            |network, (rows, p)| {
+            |network, (rows, p, weights)| {
                 let (clean, reconstruction) = rows.into_inputs(batches.device());
                 let q = network.assign(network.encode(clean));
-                let p = p.into_tensor(&q.device());
-                let mut terms = vec![Term::new(&name, self.clustering.forward(q, p))];
-                terms.extend(self.reconstruction_term(network, reconstruction));
+                let device = q.device();
+                let p = p.into_tensor(&device);
+                let weights = weights.map(|values| row_weights(values, &device));
+                let mut terms = self.clustering.terms(q, p, weights.as_ref());
+                terms.extend(self.reconstruction_terms(network, reconstruction));
                 terms
             },
         )
@@ -358,20 +463,20 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
 
     fn pair_steps(
         &self,
-        network: ClusteringNetwork<R::Head>,
+        network: ClusteringNetwork<H>,
         constraints: &Constraints<'_>,
         pass: &mut Pass<'_>,
-    ) -> Result<ClusteringNetwork<R::Head>> {
+    ) -> Result<ClusteringNetwork<H>> {
         let batches = pass.pairs;
         let config = self.config;
         let (shuffle, size, seed) = (config.shuffle, config.batch_size, pass.seed);
-        let assign = |network: &ClusteringNetwork<R::Head>, input: NetworkInput| {
+        let assign = |network: &ClusteringNetwork<H>, input: NetworkInput| {
             network.assign(network.encode(input))
         };
 
         let pairs = constraints.pairs.must_link();
         let noise = self.noise(pass, MUST_LINK_STREAM);
-        let name = constraints.must_link.name();
+        let name = constraints.must_link.description().name().to_string();
         let plan = EpochPlan::of_rows(pairs.len(), shuffle, size, seed, noise.epoch);
         let network = pass.steps(
             network,
@@ -388,10 +493,9 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
                 let loss = constraints.must_link.forward(q_first, q_second);
                 let mut terms = vec![Term::new(&name, loss)];
                 for reconstruction in [first_rest, second_rest] {
-                    terms.extend(
-                        self.reconstruction_term(network, reconstruction)
-                            .map(|term| Term::new(format!("{name} {}", term.name), term.loss)),
-                    );
+                    let found = self.reconstruction_terms(network, reconstruction);
+                    let named = |term: Term| Term::new(format!("{name} {}", term.name), term.loss);
+                    terms.extend(found.into_iter().map(named));
                 }
                 terms
             },
@@ -399,7 +503,7 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
 
         let pairs = constraints.pairs.cannot_link();
         let address = pass.at.stream() | CANNOT_LINK_STREAM;
-        let name = constraints.cannot_link.name();
+        let name = constraints.cannot_link.description().name().to_string();
         let plan = EpochPlan::of_rows(pairs.len(), shuffle, size, seed, address);
         pass.steps(
             network,
@@ -419,28 +523,13 @@ impl<R: ReconstructionLoss, C: ClusteringLoss> SelfTraining<'_, R, C> {
 
     /// The noise of an epoch; `stream` sets kinds of steps apart.
     fn noise(&self, pass: &Pass<'_>, stream: u64) -> Noise {
+        let joint = self.reconstruction.as_ref();
+        let corruption = joint.map_or(Corruption::None, |joint| joint.corruption);
         Noise {
             epoch: pass.at.stream() | stream,
-            ..pass.at.noise(self.config.corruption, pass.seed)
+            ..pass.at.noise(corruption, pass.seed)
         }
     }
-}
-
-/// The network of a diverged self-training with its evaluation, unless its assignments were not
-/// finite either, or counts can no longer be read.
-pub(super) fn last_good_evaluation<H: ReconstructionHead>(
-    state: LastGood,
-    batches: &Batches<'_>,
-) -> Option<(ClusteringNetwork<H>, Evaluation)> {
-    let network: ClusteringNetwork<H> = state.downcast()?;
-    let evaluation = evaluate(
-        &network.encoder,
-        Some(&network.clustering),
-        &batches.without_autodiff(),
-    )
-    .ok()?;
-    let finite = evaluation.soft_assignments.iter().all(|q| q.is_finite());
-    finite.then_some((network, evaluation))
 }
 
 /// What a step reads of its cells, in memory.
@@ -448,7 +537,7 @@ enum StepRows {
     /// Clean input for q.
     Clean(CleanRows),
     /// Clean input, and what the reconstruction reads.
-    Joint(ReconstructionRows),
+    Joint(Box<ReconstructionRows>),
 }
 
 impl StepRows {
@@ -470,7 +559,7 @@ struct Pass<'a> {
     /// Batches that hold the cells of all pairs.
     pairs: &'a Batches<'a>,
     steps: &'a mut Steps,
-    at: EpochAddress,
+    at: EpochAddress<'a>,
     seed: u64,
     losses: MeanLosses,
 }
@@ -504,10 +593,10 @@ fn changed_fraction(labels: &[usize], last_labels: &[usize]) -> f64 {
     changed as f64 / labels.len() as f64
 }
 
-fn array_to_tensor(array: &Array2<f32>, device: &Device) -> Tensor<2> {
-    let (rows, columns) = array.dim();
-    let values: Vec<f32> = array.iter().copied().collect();
-    Tensor::from_data(TensorData::new(values, [rows, columns]), device)
+/// The weights of a batch's cells `[rows]`.
+fn row_weights(values: Vec<f32>, device: &Device) -> Tensor<1> {
+    let count = values.len();
+    Tensor::from_data(TensorData::new(values, [count]), device)
 }
 
 /// The target of the given cells.

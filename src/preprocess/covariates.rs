@@ -1,0 +1,297 @@
+//! Covariates of cells, and how they become columns of numbers.
+
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Covariates of cells: categories (a batch, a donor) and numbers (a share of mitochondrial counts).
+///
+/// ```
+/// use celldec::preprocess::Covariates;
+///
+/// let donors = ["a", "b", "b"].map(String::from);
+/// let covariates = Covariates::new()
+///     .with_categories("donor", donors.to_vec())
+///     .with_numbers("mitochondrial", vec![0.02, 0.11, 0.05]);
+/// assert_eq!(covariates.names(), ["donor", "mitochondrial"]);
+/// ```
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Covariates {
+    columns: Vec<(String, Values)>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Values {
+    Categories(Vec<String>),
+    Numbers(Vec<f64>),
+}
+
+impl Values {
+    fn len(&self) -> usize {
+        match self {
+            Self::Categories(values) => values.len(),
+            Self::Numbers(values) => values.len(),
+        }
+    }
+}
+
+impl Covariates {
+    /// No covariates.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a categorical covariate: the category of every cell.
+    pub fn with_categories(mut self, name: impl Into<String>, categories: Vec<String>) -> Self {
+        self.columns
+            .push((name.into(), Values::Categories(categories)));
+        self
+    }
+
+    /// Adds a continuous covariate: the number of every cell.
+    pub fn with_numbers(mut self, name: impl Into<String>, numbers: Vec<f64>) -> Self {
+        self.columns.push((name.into(), Values::Numbers(numbers)));
+        self
+    }
+
+    /// The names, in the order in which they were added.
+    pub fn names(&self) -> Vec<&str> {
+        self.columns.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// The covariates of some of the cells: those that [preprocessing kept](super::Cells::kept_cells), for
+    /// example. A position that names no cell is left out.
+    pub fn select(&self, cells: &[usize]) -> Self {
+        fn pick<T: Clone>(values: &[T], cells: &[usize]) -> Vec<T> {
+            let picked = cells.iter().filter_map(|&cell| values.get(cell));
+            picked.cloned().collect()
+        }
+        let columns = self.columns.iter().map(|(name, values)| {
+            let values = match values {
+                Values::Categories(values) => Values::Categories(pick(values, cells)),
+                Values::Numbers(values) => Values::Numbers(pick(values, cells)),
+            };
+            (name.clone(), values)
+        });
+        Self {
+            columns: columns.collect(),
+        }
+    }
+}
+
+/// How covariates become columns of numbers, learned from training cells: a column of zeros and ones
+/// for every category (none where there is only one), a column divided by its standard deviation about its mean for a number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CovariateDesign {
+    covariates: Vec<(String, Encoding)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Encoding {
+    Categories(Vec<String>),
+    Number { mean: f64, deviation: f64 },
+}
+
+impl Encoding {
+    fn columns(&self) -> usize {
+        match self {
+            // A single category tells cells nothing apart: its column would be a second bias.
+            Self::Categories(categories) if categories.len() < 2 => 0,
+            Self::Categories(categories) => categories.len(),
+            Self::Number { .. } => 1,
+        }
+    }
+}
+
+impl CovariateDesign {
+    /// Learns categories, means and deviations from training cells.
+    ///
+    /// # Errors
+    /// [`Error::NonFiniteValue`] for a number that is NaN or infinite.
+    pub fn fit(covariates: &Covariates) -> Result<Self> {
+        let fitted = covariates.columns.iter().enumerate();
+        let covariates = fitted.map(|(column, (name, values))| {
+            let encoding = match values {
+                Values::Categories(values) => {
+                    let mut categories = values.clone();
+                    categories.sort_unstable();
+                    categories.dedup();
+                    Encoding::Categories(categories)
+                }
+                Values::Numbers(values) => {
+                    check_finite(name, column, values)?;
+                    let count = values.len().max(1) as f64;
+                    let mean = values.iter().sum::<f64>() / count;
+                    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+                    let deviation = (squares / count).sqrt();
+                    let deviation = if deviation > 0.0 { deviation } else { 1.0 };
+                    Encoding::Number { mean, deviation }
+                }
+            };
+            Ok((name.clone(), encoding))
+        });
+        Ok(Self {
+            covariates: covariates.collect::<Result<_>>()?,
+        })
+    }
+
+    /// The names of the covariates.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.covariates.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Number of columns that the covariates become.
+    pub fn columns(&self) -> usize {
+        let columns = self.covariates.iter();
+        columns.map(|(_, encoding)| encoding.columns()).sum()
+    }
+
+    /// Encodes the covariates of `cells` cells `[cells, columns]`; they are found by name.
+    ///
+    /// # Errors
+    /// [`Error::Covariate`] when one is missing, of another kind, or has a category that training
+    /// cells had not; [`Error::LengthMismatch`] when one is of another number of cells;
+    /// [`Error::NonFiniteValue`] for a number that is NaN or infinite.
+    pub fn encode(&self, covariates: &Covariates, cells: usize) -> Result<Array2<f32>> {
+        let mut encoded = Array2::zeros((cells, self.columns()));
+        let mut first = 0;
+        for (position, (name, encoding)) in self.covariates.iter().enumerate() {
+            let refused = |reason: String| Error::Covariate {
+                name: name.clone(),
+                reason,
+            };
+            let given = covariates.columns.iter().find(|(other, _)| other == name);
+            let Some((_, values)) = given else {
+                return Err(refused(
+                    "the model was fitted with it, and it is not given".into(),
+                ));
+            };
+            if values.len() != cells {
+                return Err(Error::LengthMismatch {
+                    what: format!("the covariate \"{name}\""),
+                    expected: cells,
+                    found: values.len(),
+                });
+            }
+            match (encoding, values) {
+                (Encoding::Categories(categories), Values::Categories(values)) => {
+                    for (cell, value) in values.iter().enumerate() {
+                        let Ok(category) = categories.binary_search(value) else {
+                            return Err(refused(format!(
+                                "cell {cell} has \"{value}\", which no training cell had (they had \
+                                 {}); a model knows what it was trained with only",
+                                listed(categories)
+                            )));
+                        };
+                        if encoding.columns() > 0 {
+                            encoded[[cell, first + category]] = 1.0;
+                        }
+                    }
+                }
+                (Encoding::Number { mean, deviation }, Values::Numbers(values)) => {
+                    check_finite(name, position, values)?;
+                    for (cell, value) in values.iter().enumerate() {
+                        encoded[[cell, first]] = ((value - mean) / deviation) as f32;
+                    }
+                }
+                (Encoding::Categories(_), Values::Numbers(_)) => {
+                    return Err(refused("it has categories, numbers are given".into()));
+                }
+                (Encoding::Number { .. }, Values::Categories(_)) => {
+                    return Err(refused("it is a number, categories are given".into()));
+                }
+            }
+            first += encoding.columns();
+        }
+        Ok(encoded)
+    }
+}
+
+fn listed(categories: &[String]) -> String {
+    const MOST: usize = 5;
+    let shown: Vec<String> = categories
+        .iter()
+        .take(MOST)
+        .map(|category| format!("\"{category}\""))
+        .collect();
+    match categories.len().checked_sub(MOST) {
+        None | Some(0) => shown.join(", "),
+        Some(others) => format!("{} and {others} others", shown.join(", ")),
+    }
+}
+
+fn check_finite(name: &str, column: usize, values: &[f64]) -> Result<()> {
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(row) => Err(Error::NonFiniteValue {
+            what: format!("the covariate \"{name}\""),
+            row,
+            column,
+        }),
+    }
+}
+
+/// Covariates of cells as a network reads them.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct EncodedCovariates {
+    pub design: CovariateDesign,
+    pub values: Array2<f32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    fn texts(values: &[&str]) -> Vec<String> {
+        values.iter().map(|value| value.to_string()).collect()
+    }
+
+    #[test]
+    fn categories_become_columns_and_numbers_are_standardised() {
+        let training = Covariates::new()
+            .with_categories("donor", texts(&["b", "a", "b", "c"]))
+            .with_numbers("share", vec![1.0, 2.0, 3.0, 2.0]);
+        let design = CovariateDesign::fit(&training).expect("finite");
+        assert_eq!(design.columns(), 4);
+        let deviation = 0.5f32.sqrt();
+        let expected = array![
+            [0.0, 1.0, 0.0, -1.0 / deviation],
+            [1.0, 0.0, 0.0, 0.0],
+            [0.0, 1.0, 0.0, 1.0 / deviation],
+            [0.0, 0.0, 1.0, 0.0],
+        ];
+        let encoded = design.encode(&training, 4).expect("its own cells");
+        assert!(
+            (&encoded - &expected)
+                .iter()
+                .all(|error| error.abs() < 1e-6)
+        );
+        // By name, whatever the order.
+        let new = Covariates::new()
+            .with_numbers("share", vec![2.0])
+            .with_categories("donor", texts(&["c"]));
+        let encoded = design.encode(&new, 1).expect("known categories");
+        assert_eq!(encoded, array![[0.0, 0.0, 1.0, 0.0]]);
+    }
+
+    #[test]
+    fn what_a_model_does_not_know_is_refused() {
+        let donors = |values: &[&str]| Covariates::new().with_categories("donor", texts(values));
+        let design = CovariateDesign::fit(&donors(&["a", "b"])).expect("categories");
+        let message = |covariates: Covariates, cells| {
+            let refused = design.encode(&covariates, cells);
+            refused.expect_err("refused").to_string()
+        };
+        assert!(message(donors(&["a", "z"]), 2).contains("cell 1 has \"z\""));
+        assert!(message(donors(&["a"]), 2).contains("length 1, expected 2"));
+        assert!(message(Covariates::new(), 2).contains("\"donor\""));
+        let numbers = Covariates::new().with_numbers("donor", vec![1.0, 2.0]);
+        assert!(message(numbers, 2).contains("numbers are given"));
+        let nothing = Covariates::new().with_numbers("share", vec![1.0, f64::NAN]);
+        assert!(CovariateDesign::fit(&nothing).is_err());
+    }
+}

@@ -1,0 +1,65 @@
+//! The clusters that self-training starts from.
+
+use ndarray::{Array2, ArrayView2, Axis};
+use serde::{Deserialize, Serialize};
+
+use super::kmeans::nearest_centroids;
+use crate::graph::points::means;
+use crate::selection::match_greedily;
+
+/// Initial centroids and the cells' clusters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InitialCentroids {
+    /// Centroids `[clusters, dimensions]`.
+    #[serde(with = "crate::tensors::stored")]
+    pub centroids: Array2<f32>,
+    /// The cluster of every cell `[cells]`, below the number of clusters.
+    pub labels: Vec<usize>,
+    /// The resolution of the communities; none with other starts.
+    pub resolution: Option<f64>,
+}
+
+/// The mean of fewer cells is too noisy to take the place of a centroid.
+pub(crate) const FEWEST_KNOWN: usize = 5;
+
+impl InitialCentroids {
+    /// Moves centroids to the means of groups of cells that are known to lie in different clusters;
+    /// each group takes the centroid that it is matched to (nearest first), and all cells go to the
+    /// nearest centroid. Groups of fewer than five cells, or in excess of the centroids, are not
+    /// used.
+    pub(crate) fn moved_to(mut self, embedding: ArrayView2<f32>, groups: &[Vec<usize>]) -> Self {
+        let usable = groups.iter().filter(|group| group.len() >= FEWEST_KNOWN);
+        let groups: Vec<&Vec<usize>> = usable.take(self.centroids.nrows()).collect();
+        if groups.is_empty() {
+            return self;
+        }
+        let group_means: Vec<_> = groups
+            .iter()
+            .map(|group| {
+                means(
+                    embedding.select(Axis(0), group).view(),
+                    &vec![0; group.len()],
+                )
+            })
+            .collect();
+        let distances: Array2<f64> = Array2::from_shape_fn(
+            (groups.len(), self.centroids.nrows()),
+            |(group, cluster)| {
+                let (mean, centroid) = (group_means[group].row(0), self.centroids.row(cluster));
+                let squares = mean.into_iter().zip(centroid);
+                squares.map(|(a, b)| f64::from(a - b).powi(2)).sum()
+            },
+        );
+        for (group, cluster) in match_greedily(distances.view()) {
+            self.centroids
+                .row_mut(cluster)
+                .assign(&group_means[group].row(0));
+        }
+        tracing::info!(
+            groups = groups.len(),
+            "centroids moved to groups known from constraints"
+        );
+        self.labels = nearest_centroids(embedding, self.centroids.view());
+        self
+    }
+}

@@ -1,0 +1,21 @@
+//! The phases of a fit.
+
+mod config;
+mod layerwise;
+mod prepare;
+mod pretrain;
+mod self_train;
+mod stages;
+mod start;
+
+pub use config::{EarlyStopping, PretrainConfig, Stage};
+pub use layerwise::pretrain_layers;
+pub use pretrain::pretrain;
+pub use self_train::{
+    Constraints, JointReconstruction, SelfTrainConfig, SelfTraining, SelfTrainingOutcome,
+};
+pub use stages::{OwnPhase, train_phase};
+
+pub(super) use config::check_corruption;
+pub(super) use prepare::{check_encoder, for_training, keep_freed_memory, start_at_components};
+pub(super) use start::initial_clusters;

@@ -1,0 +1,311 @@
+//! A phase of epochs over cells in stages: what pretraining, its layers and phases of one's own
+//! share.
+
+use std::time::Instant;
+
+use burn::module::Module;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::config::{EarlyStopping, PretrainConfig, Stage};
+use super::prepare::check_trainable;
+use crate::batches::{Batches, EpochPlan};
+use crate::description::Description;
+use crate::error::Result;
+use crate::exact;
+use crate::loss::Term;
+use crate::model::{EpochRecord, Phase};
+use crate::train::checkpoint::{Snapshot, Step};
+use crate::train::epoch::{EpochAddress, MeanLosses, Steps};
+use crate::train::failure::Failure;
+use crate::train::observer::Event;
+use crate::train::run::TrainingRun;
+
+/// A phase of your own, for [`train_phase`].
+#[derive(Debug, Clone)]
+pub struct OwnPhase<'a> {
+    /// Its name in histories, events and messages; with the run's seed it addresses the phase's
+    /// random streams. No two phases of a run have the same.
+    pub name: &'a str,
+    /// Its schedule. The corruption is yours to apply, for example by
+    /// [`Batches::corrupted_input`] with the epoch's [stream](EpochAddress::stream).
+    pub config: &'a PretrainConfig,
+    /// What it minimises, with every setting: a checkpoint is resumed by the same only.
+    pub loss: Description,
+}
+
+/// Trains any module on batches of cells, with the history, the events and the checkpoints of a
+/// phase of the library.
+///
+/// `read` reads the cells of a batch (their positions in the [`Cells`](crate::preprocess::Cells)) on
+/// another thread while the batch before trains; `forward` returns the terms whose sum is minimised.
+///
+/// ```
+/// use celldec::description::Description;
+/// use celldec::loss::Term;
+/// use celldec::nn::{Autoencoder, Activation, AutoencoderConfig, MseHead, MseHeadConfig};
+/// use celldec::batches::Batches;
+/// use celldec::prelude::*;
+/// use celldec::train::{OwnPhase, PretrainConfig, TrainingRun, train_phase};
+///
+/// let counts = SimulationConfig::new(60, 40).with_seed(1).simulate()?.counts;
+/// let cells = Preprocess::scdcc().fit(&counts)?;
+/// let device = Device::default().autodiff();
+/// let autoencoder: Autoencoder<MseHead> =
+///     AutoencoderConfig::symmetric(cells.genes(), &[8, 2], Activation::Linear)
+///         .init(&MseHeadConfig::new(), &device);
+///
+/// // Autoencoders whose embedding stays near the origin.
+/// let config = PretrainConfig::new().with_epochs(2);
+/// let phase = OwnPhase { name: "shrinkage", config: &config, loss: Description::new("shrinkage") };
+/// let mut run = TrainingRun::new(7);
+/// let autoencoder = train_phase(
+///     &phase,
+///     autoencoder,
+///     &Batches::new(&cells, &device),
+///     &mut run,
+///     |batches, rows, _at| batches.batch(rows),
+///     |autoencoder, batch| {
+///         let latent = autoencoder.encode(batch.input.clone());
+///         let error = autoencoder.decode(latent.clone()).reconstruction - batch.input;
+///         vec![
+///             Term::new("error", error.square().mean()),
+///             Term::new("shrinkage", latent.square().mean() * 0.1),
+///         ]
+///     },
+/// )?;
+/// assert_eq!(run.history().len(), 2);
+/// # let _ = autoencoder;
+/// # Ok::<(), celldec::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`pretrain`](super::pretrain()), and the first of `read`. The last good state is the module after
+/// the last completed epoch.
+pub fn train_phase<M: Module + Sync + 'static, P: Send>(
+    phase: &OwnPhase<'_>,
+    model: M,
+    batches: &Batches<'_>,
+    run: &mut TrainingRun<'_>,
+    read: impl Fn(&Batches<'_>, &[usize], EpochAddress<'_>) -> Result<P> + Sync,
+    forward: impl Fn(&M, P) -> Vec<Term>,
+) -> Result<M, Failure<M>> {
+    let stages = Stages {
+        phase: Phase::Own {
+            name: phase.name.to_string(),
+        },
+        config: phase.config,
+        batches,
+        reads_cells: true,
+        loss: phase.loss.clone(),
+    };
+    run.note_phase(json!({
+        "name": phase.name,
+        "config": phase.config,
+        "loss": phase.loss,
+    }));
+    run_stages(stages, model, run, read, forward)
+}
+
+/// What [`run_stages`] runs.
+pub(super) struct Stages<'a> {
+    pub phase: Phase,
+    pub config: &'a PretrainConfig,
+    pub batches: &'a Batches<'a>,
+    /// Whether batches read counts, or something else that is in memory.
+    pub reads_cells: bool,
+    pub loss: Description,
+}
+
+/// How far the stages have come.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Progress {
+    stage: usize,
+    /// Epochs of the stage.
+    stage_epochs: usize,
+    /// Steps of the stage.
+    #[serde(default)]
+    stage_steps: usize,
+    /// Epochs of all stages.
+    epoch: usize,
+    /// The lowest loss of the stage.
+    #[serde(with = "exact::number")]
+    best: f64,
+    epochs_without_fall: usize,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self {
+            stage: 0,
+            stage_epochs: 0,
+            stage_steps: 0,
+            epoch: 0,
+            best: f64::INFINITY,
+            epochs_without_fall: 0,
+        }
+    }
+
+    fn next_stage(&mut self) {
+        *self = Self {
+            stage: self.stage + 1,
+            epoch: self.epoch,
+            ..Self::new()
+        };
+    }
+
+    /// Whether the stage has another epoch.
+    fn continues(&self, stage: &Stage, rule: Option<EarlyStopping>) -> bool {
+        let stopped = rule.is_some_and(|rule| {
+            self.epochs_without_fall > 0 && self.epochs_without_fall >= rule.patience
+        });
+        self.stage_epochs < stage.epochs && !stopped
+    }
+
+    /// Counts an epoch that ended with a loss.
+    fn advance(&mut self, loss: f64, rule: Option<EarlyStopping>) {
+        self.epoch += 1;
+        self.stage_epochs += 1;
+        if let Some(rule) = rule {
+            if loss < self.best - rule.min_delta {
+                self.best = loss;
+                self.epochs_without_fall = 0;
+            } else {
+                self.epochs_without_fall += 1;
+            }
+        }
+    }
+}
+
+/// Runs the stages of a schedule over all cells: `prepare` reads a batch, `forward` computes its
+/// loss. An interrupted run returns what it has come to.
+///
+/// # Errors
+/// The first invalid setting; a checkpoint that cannot be resumed;
+/// [`Error::Diverged`](crate::Error::Diverged) with the last good `M`.
+pub(super) fn run_stages<M: Module + Sync + 'static, P: Send>(
+    stages: Stages<'_>,
+    mut model: M,
+    run: &mut TrainingRun<'_>,
+    prepare: impl Fn(&Batches<'_>, &[usize], EpochAddress<'_>) -> Result<P> + Sync,
+    forward: impl Fn(&M, P) -> Vec<Term>,
+) -> Result<M, Failure<M>> {
+    let Stages {
+        phase,
+        config,
+        batches,
+        reads_cells,
+        loss,
+    } = stages;
+    let cells = batches.cells();
+    config.check("pretraining")?;
+    check_trainable(&model, batches)?;
+    if run.is_interrupted() {
+        return Ok(model);
+    }
+    let step = Step {
+        name: phase.to_string(),
+        cells,
+        settings: Settings {
+            config,
+            loss: &loss,
+        },
+    };
+    let saved = run.resume::<Progress>(&step, &model)?;
+    if let Some(saved) = &saved {
+        model = saved.weights(model)?;
+        if saved.is_finished() {
+            return Ok(model);
+        }
+    }
+    if reads_cells {
+        batches.log_order();
+    }
+    let phase_start = Instant::now();
+    run.event(&Event::PhaseStarted {
+        phase: &phase,
+        epochs: config.epochs(),
+    });
+    let mut progress = Progress::new();
+    let mut optimizer = None;
+    if let Some(saved) = saved {
+        progress = saved.progress().clone();
+        optimizer = Some(saved.optimizer(config.optimizer.init(), &model)?);
+        let epoch = progress.epoch;
+        run.event(&Event::Resumed {
+            phase: &phase,
+            epoch,
+        });
+    }
+    for stage in config.stages.iter().skip(progress.stage) {
+        let optimizer = optimizer.take().unwrap_or_else(|| config.optimizer.init());
+        let learning_rate = stage.learning_rate.init("pretraining")?;
+        let mut steps = Steps::new(optimizer, learning_rate, progress.stage_steps);
+        while progress.continues(stage, config.early_stopping) && !run.is_interrupted() {
+            let epoch_start = Instant::now();
+            let epoch = progress.epoch;
+            let at = EpochAddress {
+                phase: &phase,
+                epoch,
+            };
+            let (size, seed, stream) = (config.batch_size, run.seed(), at.stream());
+            let plan = if reads_cells {
+                EpochPlan::of_cells(cells, true, size, seed, stream)
+            } else {
+                EpochPlan::of_rows(cells.cells(), true, size, seed, stream)
+            };
+            let mut losses = MeanLosses::default();
+            let last_good = model.clone();
+            model = match steps.epoch(
+                model,
+                (batches, &plan),
+                at,
+                &mut losses,
+                |batches, rows| prepare(batches, rows, at),
+                &forward,
+            ) {
+                Ok(model) => model,
+                Err(error) => return Err(Failure::new(error, Some(last_good))),
+            };
+            progress.advance(losses.total(), config.early_stopping);
+            progress.stage_steps = steps.taken();
+            run.record(EpochRecord {
+                phase: phase.clone(),
+                epoch,
+                losses: losses.into_named(),
+                changed: None,
+                seconds: epoch_start.elapsed().as_secs_f64(),
+            });
+            let snapshot = || {
+                Ok(Snapshot::new(&progress)?
+                    .with_weights(&model)?
+                    .with_optimizer(steps.state(&model)?))
+            };
+            if run.is_interrupted() {
+                run.interrupt_step(snapshot);
+            } else {
+                run.checkpoint(snapshot);
+            }
+        }
+        if run.is_interrupted() {
+            break;
+        }
+        progress.next_stage();
+    }
+    if !run.is_interrupted() {
+        run.finish_step(true, || Snapshot::new(&progress)?.with_weights(&model));
+    }
+    run.event(&Event::PhaseFinished {
+        phase: &phase,
+        epochs: progress.epoch,
+        seconds: phase_start.elapsed().as_secs_f64(),
+    });
+    Ok(model)
+}
+
+/// What decides the result of stages beside cells, seed and first weights.
+#[derive(Serialize)]
+struct Settings<'a> {
+    config: &'a PretrainConfig,
+    loss: &'a Description,
+}

@@ -1,0 +1,76 @@
+//! The search for initial centroids, as a step of a run.
+
+use std::time::Instant;
+
+use burn::module::Module;
+use serde::Serialize;
+
+use crate::batches::Batches;
+use crate::error::Result;
+use crate::model::evaluate;
+use crate::nn::Encoder;
+use crate::start::{CentroidStart, FEWEST_KNOWN, InitialCentroids, initial_centroids};
+use crate::train::checkpoint::{Snapshot, Step};
+use crate::train::observer::Event;
+use crate::train::run::TrainingRun;
+
+/// Centroids from the clean embedding of all cells, moved to groups of cells whose cluster is known,
+/// or from the run's checkpoint.
+pub(in crate::train) fn initial_clusters(
+    encoder: &Encoder,
+    batches: &Batches<'_>,
+    start: &CentroidStart,
+    known_groups: &[Vec<usize>],
+    run: &mut TrainingRun<'_>,
+) -> Result<InitialCentroids> {
+    let cells = batches.cells();
+    let step = Step {
+        name: "the search for initial centroids".to_string(),
+        cells,
+        settings: StartSettings {
+            start,
+            known_groups: known_groups
+                .iter()
+                .filter(|group| group.len() >= FEWEST_KNOWN)
+                .collect(),
+        },
+    };
+    if let Some(saved) = run.resume::<Option<f64>>(&step, encoder)? {
+        let latent = encoder.latent();
+        let centroids = saved.matrix(CENTROIDS, [None, Some(latent)])?;
+        let labels = saved.indices(LABELS, cells.cells(), centroids.nrows())?;
+        let resolution = *saved.progress();
+        return Ok(InitialCentroids {
+            centroids,
+            labels,
+            resolution,
+        });
+    }
+    let begin = Instant::now();
+    let embedding = evaluate(&encoder.valid(), None, &batches.without_autodiff())?.embedding;
+    let initial = initial_centroids(embedding.view(), start, run.seed())?
+        .moved_to(embedding.view(), known_groups);
+    run.event(&Event::CentroidsFound {
+        clusters: initial.centroids.nrows(),
+        labels: &initial.labels,
+        seconds: begin.elapsed().as_secs_f64(),
+    });
+    run.finish_step(false, || {
+        Ok(Snapshot::new(&initial.resolution)?
+            .with_matrix(CENTROIDS, initial.centroids.view())
+            .with_indices(LABELS, &initial.labels))
+    });
+    Ok(initial)
+}
+
+/// What initial centroids depend on, for checkpoints.
+#[derive(Serialize)]
+struct StartSettings<'a> {
+    start: &'a CentroidStart,
+    /// Those that are large enough to be used.
+    known_groups: Vec<&'a Vec<usize>>,
+}
+
+/// Names in checkpoints.
+const CENTROIDS: &str = "centroids";
+const LABELS: &str = "labels";
