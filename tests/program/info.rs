@@ -106,7 +106,7 @@ fn models_and_checkpoints_are_described() {
             "decoder       ",
             "similarity    StudentT",
             "settings",
-            "pretraining_epochs ",
+            "self_training.max_epochs ",
         ],
     );
     holds(

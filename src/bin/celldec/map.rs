@@ -94,7 +94,7 @@ fn with_model<H: ReconstructionHead>(
     print_genes(console, destination.folder, model, &cells)?;
 
     let evaluation = model.evaluate(&cells)?;
-    let clusters = Assignment::from_soft(evaluation.soft_assignments.clone());
+    let clusters = Assignment::from_soft(evaluation.soft_assignments.clone())?;
     print_clusters(console, &clusters);
     let known = input
         .types_of(cells.kept_cells())

@@ -1,6 +1,7 @@
 //! Shows training as it goes: a bar for the running phase, a line for every finished one.
 
 use std::fmt::Write;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use celldec::model::EpochRecord;
@@ -30,7 +31,7 @@ impl Progress {
         }
     }
 
-    fn start(&mut self, phase: Phase, epochs: usize) {
+    fn start(&mut self, phase: &Phase, epochs: usize) {
         self.bar.finish_and_clear();
         self.losses.clear();
         let bar = ProgressBar::hidden();
@@ -72,13 +73,13 @@ impl Progress {
 }
 
 impl Observer for Progress {
-    fn on_event(&mut self, event: &Event<'_>) {
+    fn on_event(&mut self, event: &Event<'_>) -> ControlFlow<()> {
         match event {
-            Event::PhaseStarted { phase, epochs } => self.start(*phase, *epochs),
+            Event::PhaseStarted { phase, epochs } => self.start(phase, *epochs),
             Event::Resumed { phase, epoch } => {
                 self.console.say(format_args!(
                     "  {} resumed after {epoch} epochs",
-                    name(*phase)
+                    name(phase)
                 ));
                 self.bar.set_position(*epoch as u64);
                 self.bar.reset_eta();
@@ -90,12 +91,12 @@ impl Observer for Progress {
                 seconds,
             } => {
                 self.bar.finish_and_clear();
-                let name = name(*phase);
+                let name = name(phase);
                 let losses = &self.losses;
                 self.console.say(format_args!(
                     "  {name:<21} {epochs:>5} epochs   {seconds:>6.1} s   {losses}"
                 ));
-                if *phase == Phase::Pretraining {
+                if **phase == Phase::Pretraining {
                     self.start_spinner("initial centroids");
                 }
             }
@@ -110,6 +111,7 @@ impl Observer for Progress {
             }
             _ => {}
         }
+        ControlFlow::Continue(())
     }
 }
 
@@ -134,7 +136,7 @@ fn left(state: &ProgressState, text: &mut dyn Write) {
     };
 }
 
-fn name(phase: Phase) -> String {
+fn name(phase: &Phase) -> String {
     match phase {
         Phase::LayerwisePretraining { layer } => format!("pretraining, layer {}", layer + 1),
         other => other.to_string(),

@@ -1,50 +1,61 @@
 //! From the command line to the settings of preprocessing and training.
 
+use celldec::nn::ReconstructionHead;
 use celldec::prelude::*;
-use celldec::start::{CentroidStart, KMeansConfig};
+use celldec::start::StableGraphConfig;
 
 use super::arguments::{ClusterArguments, Method, Preset};
 
-pub fn scdcc(arguments: &ClusterArguments) -> ScdccConfig {
+pub fn scdcc(arguments: &ClusterArguments) -> Plan<CountHead> {
     let clusters = arguments.clusters.unwrap_or_default();
-    let mut config = match arguments.preset {
-        Preset::Default => ScdccConfig::new(clusters),
-        Preset::Reference => ScdccConfig::reference(clusters),
+    let mut plan = match arguments.preset {
+        Preset::Default => Plan::scdcc(clusters),
+        Preset::Reference => Plan::scdcc_reference(clusters),
     };
     if arguments.clusters.is_none() {
-        config = config.with_start(match arguments.resolution.first() {
-            None => ScdccConfig::auto().start,
-            Some(&resolution) => ScdccConfig::from_resolution(resolution).start,
-        });
+        plan.starts = match arguments.resolution.first() {
+            None => Plan::scdcc_auto(),
+            Some(&resolution) => Plan::scdcc_at_resolution(resolution),
+        }
+        .starts;
     }
-    config.seed = arguments.seed;
-    replace(&mut config.pretraining_epochs, arguments.pretraining_epochs);
-    replace(&mut config.max_epochs, arguments.max_epochs);
-    replace(&mut config.batch_size, arguments.batch_size);
-    config
+    if let Some(epochs) = arguments.pretraining_epochs {
+        plan = plan.with_pretraining(|phase| phase.with_epochs(epochs));
+    }
+    shared(plan, arguments)
 }
 
-pub fn desc(arguments: &ClusterArguments) -> DescConfig {
-    let mut config = match arguments.preset {
-        Preset::Default => DescConfig::new(),
-        Preset::Reference => DescConfig::reference(),
+pub fn desc(arguments: &ClusterArguments) -> Plan<MseHead> {
+    let mut plan = match arguments.preset {
+        Preset::Default => Plan::desc(),
+        Preset::Reference => Plan::desc_reference(),
     };
-    if let Some(clusters) = arguments.clusters {
-        config = config.with_start(Some(CentroidStart::KMeans(KMeansConfig::new(clusters))));
+    plan = if let Some(clusters) = arguments.clusters {
+        plan.with_start(CentroidStart::KMeans(KMeansConfig::new(clusters)))
     } else if arguments.resolution.is_empty() {
-        config = config.with_start(DescConfig::auto().start);
+        plan.with_start(CentroidStart::StableGraph(StableGraphConfig::new()))
     } else {
-        config = config.with_resolutions(arguments.resolution.clone());
+        plan.with_resolutions(arguments.resolution.iter().copied())
+    };
+    if let Some(epochs) = arguments.pretraining_epochs {
+        plan = match arguments.preset {
+            Preset::Default => plan.with_pretraining(|phase| phase.with_epochs(epochs)),
+            Preset::Reference => plan.with_published_pretraining(epochs),
+        };
     }
-    config.seed = arguments.seed;
-    replace(&mut config.pretraining_epochs, arguments.pretraining_epochs);
-    replace(&mut config.max_epochs, arguments.max_epochs);
-    replace(&mut config.batch_size, arguments.batch_size);
-    config
+    shared(plan, arguments)
 }
 
-fn replace(setting: &mut usize, given: Option<usize>) {
-    *setting = given.unwrap_or(*setting);
+/// What both methods take from the same options.
+fn shared<H: ReconstructionHead>(plan: Plan<H>, arguments: &ClusterArguments) -> Plan<H> {
+    let mut plan = plan.with_seed(arguments.seed);
+    if let Some(epochs) = arguments.max_epochs {
+        plan = plan.with_self_training(|phase| phase.with_max_epochs(epochs));
+    }
+    match arguments.batch_size {
+        Some(cells) => plan.with_batch_size(cells),
+        None => plan,
+    }
 }
 
 pub fn preprocess(arguments: &ClusterArguments) -> Result<Preprocess> {

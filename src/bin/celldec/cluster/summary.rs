@@ -1,6 +1,6 @@
 //! Prints what a fit found.
 
-use celldec::cluster::Consensus;
+use celldec::metrics::Consensus;
 use celldec::nn::ReconstructionHead;
 use celldec::prelude::*;
 
@@ -28,6 +28,7 @@ pub fn print_fit<H: ReconstructionHead>(
             "not converged ({:.2} % of labels changed), more epochs may help",
             100.0 * changed
         ),
+        StopReason::Interrupted => "interrupted".to_string(),
         _ => "ended".to_string(),
     };
     console.say(format_args!(

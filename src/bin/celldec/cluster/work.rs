@@ -1,6 +1,6 @@
 //! What lies before training and after it.
 
-use celldec::cluster::Consensus;
+use celldec::metrics::Consensus;
 use celldec::nn::ReconstructionHead;
 use celldec::prelude::*;
 
@@ -14,17 +14,14 @@ use crate::output::{Destination, Output, annotated};
 
 /// One clustering.
 pub struct Found<H: ReconstructionHead> {
-    /// The resolution asked for, of several.
-    pub resolution: Option<f64>,
     pub fit: Fit<H>,
     /// Agreement with the same under other seeds.
     pub consensus: Option<Consensus>,
 }
 
 impl<H: ReconstructionHead> Found<H> {
-    pub fn new(resolution: Option<f64>, fit: Fit<H>) -> Self {
+    pub fn new(fit: Fit<H>) -> Self {
         Self {
-            resolution,
             fit,
             consensus: None,
         }
@@ -118,7 +115,7 @@ impl<'a> Work<'a> {
         }
         for one in found {
             let mut folder = self.destination.folder.to_path_buf();
-            if let (Some(resolution), true) = (one.resolution, found.len() > 1) {
+            if let (Some(resolution), true) = (one.fit.resolution(), found.len() > 1) {
                 console.say(format_args!("\n  resolution    {resolution}"));
                 folder.push(format!("resolution_{resolution}"));
             }

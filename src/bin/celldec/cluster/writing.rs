@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use celldec::cluster::Consensus;
 use celldec::io::{CellResults, ResultKeys, write_columns_csv};
 use celldec::markers::{ClusterMarkers, MarkerConfig, write_markers_csv};
+use celldec::metrics::Consensus;
 use celldec::nn::ReconstructionHead;
 use celldec::prelude::*;
 

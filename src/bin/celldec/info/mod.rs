@@ -52,12 +52,18 @@ pub fn run(arguments: &InfoArguments, console: &Console) -> Result<()> {
 /// Prints settings, one a line.
 fn print_settings(console: &Console, settings: &Value) {
     console.answer("  settings");
-    match settings {
-        Value::Object(settings) => {
-            for (name, value) in settings {
-                console.answer(format_args!("    {name:<26} {value}"));
+    print_values(console, "", settings);
+}
+
+/// Prints every value of a nested structure by its path.
+fn print_values(console: &Console, path: &str, value: &Value) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                let separator = if path.is_empty() { "" } else { "." };
+                print_values(console, &format!("{path}{separator}{name}"), value);
             }
         }
-        other => console.answer(format_args!("    {other}")),
+        value => console.answer(format_args!("    {path:<36} {value}")),
     }
 }
