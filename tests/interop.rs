@@ -189,11 +189,8 @@ fn a_fit_is_written_for_python() {
         .unwrap();
     write_h5ad(&path, &AnnotatedCounts::new(counts.counts.clone())).unwrap();
     let cells = Preprocess::scdcc().fit(&counts.counts).unwrap();
-    let config = ScdccConfig::new(3)
-        .with_pretraining_epochs(2)
-        .with_max_epochs(2)
-        .with_seed(7);
-    let trainer = config.init(&Device::default()).unwrap();
+    let plan = Plan::scdcc(3).with_epochs(2, 2).with_seed(7);
+    let trainer = plan.trainer(&Device::default()).unwrap();
     let fit = trainer.fit(&cells).unwrap();
     H5adResults::new()
         .with("scdcc", fit.results(&cells).unwrap())

@@ -268,12 +268,12 @@ mod pictures {
         ));
         let nan = scatter.by_value("v", &[f64::NAN; 30]);
         assert!(matches!(nan, Err(Error::NonFiniteValue { row: 0, .. })));
-        let clusters = Assignment::from_soft(Array2::zeros((31, 2)));
+        let clusters = Assignment::from_soft(Array2::zeros((31, 2))).unwrap();
         let more = scatter.by_confidence(&clusters);
         assert!(matches!(more, Err(Error::LengthMismatch { found: 31, .. })));
         let table = cluster_table(&[0, 1], &["a"]);
         assert!(matches!(table, Err(Error::LengthMismatch { .. })));
-        let empty = Assignment::from_soft(Array2::zeros((0, 2)));
+        let empty = Assignment::from_soft(Array2::zeros((0, 2))).unwrap();
         assert!(matches!(
             confidence_histogram(&empty),
             Err(Error::EmptyInput { .. })
@@ -326,12 +326,11 @@ mod reports {
             .simulate()
             .unwrap();
         let cells = Preprocess::scdcc().fit(&simulation.counts).unwrap();
-        let fit = ScdccConfig::new(3)
-            .with_widths(vec![32, 8])
-            .with_pretraining_epochs(4)
-            .with_max_epochs(3)
+        let fit = Plan::scdcc(3)
+            .with_widths([32, 8])
+            .with_epochs(4, 3)
             .with_seed(11)
-            .init(&Device::default())
+            .trainer(&Device::default())
             .unwrap()
             .fit(&cells)
             .unwrap();

@@ -7,25 +7,24 @@ use celldec::device::by_name;
 use celldec::markers::MarkerConfig;
 use celldec::pairs::ConstraintPairs;
 use celldec::preprocess::Preprocess;
-use celldec::train::ScdccConfig;
+use celldec::train::Plan;
 
 use super::{Blocks, counts, on_threads};
 
 #[test]
 fn a_source_that_fails_at_any_read_ends_the_fit_with_its_error() {
     let counts = counts(120, 20);
-    let trainer = ScdccConfig::new(2)
-        .with_widths(vec![8, 2])
+    let trainer = Plan::scdcc(2)
+        .with_widths([8, 2])
         .with_batch_size(16)
-        .with_pretraining_epochs(2)
-        .with_max_epochs(1)
-        .with_tolerance(0.0)
-        .init(&by_name("cpu").unwrap())
-        .unwrap()
-        .with_constraints(ConstraintPairs::new(vec![(0, 100)], vec![(3, 50)]).unwrap());
-    let run = |source: Arc<Blocks>| {
+        .with_epochs(2, 1)
+        .with_self_training(|phase| phase.with_tolerance(0.0))
+        .with_constraints(ConstraintPairs::new(vec![(0, 100)], vec![(3, 50)]).unwrap())
+        .trainer(&by_name("cpu").unwrap())
+        .unwrap();
+    let run = |source: Arc<Blocks>| -> celldec::Result<()> {
         let cells = Preprocess::scdcc().fit_source(source)?;
-        trainer.fit(&cells.with_buffer_cells(30)).map(drop)
+        Ok(trainer.fit(&cells.with_buffer_cells(30)).map(drop)?)
     };
     let sound = Arc::new(Blocks::new(&counts, 15));
     run(sound.clone()).unwrap();
@@ -46,11 +45,10 @@ fn a_source_that_fails_at_any_read_ends_the_fit_with_its_error() {
 #[test]
 fn new_cells_of_a_source_that_fails_give_its_error() {
     let counts = counts(120, 20);
-    let fit = ScdccConfig::new(2)
-        .with_widths(vec![8, 2])
-        .with_pretraining_epochs(1)
-        .with_max_epochs(1)
-        .init(&by_name("cpu").unwrap())
+    let fit = Plan::scdcc(2)
+        .with_widths([8, 2])
+        .with_epochs(1, 1)
+        .trainer(&by_name("cpu").unwrap())
         .unwrap()
         .fit(&Preprocess::scdcc().fit(&counts).unwrap())
         .unwrap();

@@ -1,5 +1,6 @@
 //! Training and evaluation.
 
+use celldec::batches::Corruption;
 use celldec::device::by_name;
 use celldec::metrics::adjusted_rand_index;
 use celldec::model::Fit;
@@ -7,7 +8,7 @@ use celldec::nn::{CountHead, ReconstructionHead};
 use celldec::pairs::ConstraintPairs;
 use celldec::preprocess::{Cells, Preprocess};
 use celldec::start::{CentroidStart, KMeansConfig};
-use celldec::train::{CheckpointConfig, DescConfig, DescTrainer, ScdccConfig, ScdccTrainer};
+use celldec::train::{CheckpointConfig, Plan, PretrainConfig, ScdccTrainer, Trainer};
 use celldec::{Error, counts::CountMatrix};
 
 use super::{Blocks, bits, counts, on_threads};
@@ -22,16 +23,17 @@ fn in_memory(counts: &CountMatrix) -> Cells {
     Preprocess::scdcc().fit(counts).unwrap()
 }
 
-fn scdcc() -> ScdccTrainer {
-    ScdccConfig::new(3)
-        .with_widths(vec![16, 4])
+fn plan() -> Plan<CountHead> {
+    Plan::scdcc(3)
+        .with_widths([16, 4])
         .with_batch_size(32)
-        .with_pretraining_epochs(4)
-        .with_max_epochs(3)
-        .with_tolerance(0.0)
+        .with_epochs(4, 3)
+        .with_self_training(|phase| phase.with_tolerance(0.0))
         .with_seed(5)
-        .init(&by_name("cpu").unwrap())
-        .unwrap()
+}
+
+fn trainer<H: ReconstructionHead>(plan: Plan<H>) -> Trainer<H> {
+    plan.trainer(&by_name("cpu").unwrap()).unwrap()
 }
 
 fn pairs() -> ConstraintPairs {
@@ -53,7 +55,8 @@ fn a_model_embeds_assigns_and_denoises_as_in_memory() {
     let training = counts(260, 40);
     // More than one window of a sweep.
     let new = counts(9000, 40);
-    let model = scdcc().fit(&in_memory(&training)).unwrap().model().clone();
+    let fit = trainer(plan()).fit(&in_memory(&training)).unwrap();
+    let model = fit.into_model();
     let in_memory = model.prepare(&new).unwrap();
     let on_disk = model.prepare_source(Blocks::shared(&new, 300)).unwrap();
     let (found, expected) = (
@@ -74,24 +77,24 @@ fn a_model_embeds_assigns_and_denoises_as_in_memory() {
 #[test]
 fn a_fit_whose_cells_are_in_one_buffer_is_that_of_memory() {
     let counts = counts(260, 40);
-    let trainer = scdcc().with_constraints(pairs());
-    let expected = trainer.fit(&in_memory(&counts)).unwrap();
+    let scdcc = trainer(plan().with_constraints(pairs()));
+    let expected = scdcc.fit(&in_memory(&counts)).unwrap();
     for block in [25, 300] {
-        assert_same_fit(&trainer.fit(&on_disk(&counts, block)).unwrap(), &expected);
+        assert_same_fit(&scdcc.fit(&on_disk(&counts, block)).unwrap(), &expected);
     }
 
-    let desc: DescTrainer = DescConfig::new()
-        .with_widths(Some(vec![12, 4]))
-        .with_layerwise(true)
-        .with_pretraining_epochs(6)
-        .with_max_epochs(2)
-        .with_tolerance(0.0)
-        .with_start(Some(CentroidStart::KMeans(KMeansConfig::new(3))))
-        .init(&by_name("cpu").unwrap())
-        .unwrap();
+    let layerwise = PretrainConfig::new()
+        .with_epochs(2)
+        .with_corruption(Corruption::Dropout(0.2));
+    let plan = Plan::desc()
+        .with_widths([12, 4])
+        .with_layerwise(Some(layerwise))
+        .with_epochs(6, 2)
+        .with_self_training(|phase| phase.with_tolerance(0.0))
+        .with_start(CentroidStart::KMeans(KMeansConfig::new(3)));
+    let desc = trainer(plan);
     let expected = desc.fit(&in_memory(&counts)).unwrap();
-    let found = desc.fit(&on_disk(&counts, 25)).unwrap();
-    assert_same_fit(&found[0].fit, &expected[0].fit);
+    assert_same_fit(&desc.fit(&on_disk(&counts, 25)).unwrap(), &expected);
 }
 
 /// Fits in five buffers of two blocks each.
@@ -104,7 +107,7 @@ fn in_buffers(counts: &CountMatrix, trainer: &ScdccTrainer) -> Fit<CountHead> {
 #[test]
 fn buffers_give_the_same_bits_again_and_on_any_number_of_threads() {
     let counts = counts(260, 40);
-    let trainer = scdcc().with_constraints(pairs());
+    let trainer = trainer(plan().with_constraints(pairs()));
     let first = in_buffers(&counts, &trainer);
     for threads in [1, 3] {
         let again = on_threads(threads, || in_buffers(&counts, &trainer));
@@ -130,16 +133,12 @@ fn buffers_of_sorted_cells_still_find_the_groups() {
     let counts = simulation.counts.select_cells(&order).unwrap();
     let groups: Vec<usize> = order.iter().map(|&cell| simulation.groups[cell]).collect();
     let cells = on_disk(&counts, 10).with_buffer_cells(60);
-    let fit = ScdccConfig::new(3)
-        .with_widths(vec![64, 16])
+    let plan = Plan::scdcc(3)
+        .with_widths([64, 16])
         .with_batch_size(32)
-        .with_pretraining_epochs(30)
-        .with_max_epochs(10)
-        .with_seed(7)
-        .init(&by_name("cpu").unwrap())
-        .unwrap()
-        .fit(&cells)
-        .unwrap();
+        .with_epochs(30, 10)
+        .with_seed(7);
+    let fit = trainer(plan).fit(&cells).unwrap();
     let agreement = adjusted_rand_index(&groups, fit.clusters().labels()).unwrap();
     assert!(agreement > 0.9, "{agreement}");
 }
@@ -147,11 +146,11 @@ fn buffers_of_sorted_cells_still_find_the_groups() {
 #[test]
 fn a_killed_fit_resumes_with_the_bits_of_an_undisturbed_one() {
     let counts = counts(260, 40);
-    let expected = in_buffers(&counts, &scdcc());
+    let expected = in_buffers(&counts, &trainer(plan()));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("fit.checkpoint");
     let checkpoint = CheckpointConfig::new(&path).with_interval(std::time::Duration::ZERO);
-    let trainer = scdcc().with_checkpoint(checkpoint);
+    let trainer = trainer(plan()).with_checkpoint(checkpoint);
 
     // The source fails in the third epoch of pretraining.
     let source = std::sync::Arc::new(Blocks::new(&counts, 26).failing_at(93));
@@ -160,7 +159,10 @@ fn a_killed_fit_resumes_with_the_bits_of_an_undisturbed_one() {
         .unwrap()
         .with_buffer_cells(60);
     let error = trainer.fit(&cells).unwrap_err();
-    assert!(matches!(error, Error::CountSource { .. }), "{error}");
+    assert!(
+        matches!(error.error(), Error::CountSource { .. }),
+        "{error}"
+    );
     assert!(path.exists());
 
     let resumed = trainer
@@ -172,7 +174,10 @@ fn a_killed_fit_resumes_with_the_bits_of_an_undisturbed_one() {
     let error = trainer
         .fit(&on_disk(&counts, 26).with_buffer_cells(80))
         .unwrap_err();
-    assert!(matches!(error, Error::CheckpointMismatch { .. }), "{error}");
+    assert!(
+        matches!(error.error(), Error::CheckpointMismatch { .. }),
+        "{error}"
+    );
     assert!(error.to_string().contains("the order of cells"), "{error}");
     let error = trainer.fit(&in_memory(&counts)).unwrap_err();
     assert!(error.to_string().contains("cells in memory"), "{error}");

@@ -3,8 +3,9 @@
 
 use burn::module::Param;
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use celldec::loss::{CannotLinkLoss, ClusteringLoss, ConstraintLoss, KlSelfTraining, MustLinkLoss};
+use celldec::loss::{ClusteringLoss, KlDivergence, SharpenedTarget};
 use celldec::nn::{ClusteringLayer, SimilarityKernel};
+use celldec::pairs::{CannotLinkLoss, ConstraintLoss, MustLinkLoss};
 use celldec::random::{Purpose, stream};
 use proptest::prelude::*;
 use rand::RngExt;
@@ -117,7 +118,7 @@ impl Case {
 fn assignments_and_targets_match_the_reference() {
     for case in Case::all() {
         let q = layer(case.input("mu"), &case.kernel).forward(case.input("z"));
-        let p = KlSelfTraining::new().target(q.clone().inner());
+        let p = SharpenedTarget::new().forward(q.clone().inner());
         let (q, p) = (numbers(q.inner()), numbers(p));
         for (what, found) in [("q", q), ("p", p)] {
             case.compare(what, BOUND, |reference| {
@@ -132,7 +133,7 @@ fn assignments_and_targets_match_the_reference() {
 fn the_divergence_of_scdcc_matches_the_reference() {
     for case in Case::all() {
         let p = case.target();
-        let loss = KlSelfTraining::new().with_offset(1e-6);
+        let loss = KlDivergence::new().with_offset(1e-6);
         case.compare_loss("kl_scdcc", |q| loss.forward(q, p.clone()));
     }
 }
@@ -144,7 +145,7 @@ fn the_exact_divergence_matches_keras() {
     for case in Case::all() {
         let p = case.target();
         assert!(numbers(p.clone().inner()).iter().all(|&p| p > 1e-7));
-        case.compare_loss("kl_keras", |q| KlSelfTraining::new().forward(q, p.clone()));
+        case.compare_loss("kl_keras", |q| KlDivergence::new().forward(q, p.clone()));
     }
 }
 
@@ -226,19 +227,19 @@ fn gradients_match_finite_differences() {
         let q = layer(matrix(&centroids), &kernel)
             .forward(matrix(&z))
             .inner();
-        let target = Tensor::from_inner(KlSelfTraining::new().target(q));
+        let target = Tensor::from_inner(SharpenedTarget::new().forward(q));
         let offset_target = target.clone();
         let (first, second) = (vec![0, 2, 4], vec![1, 3, 4]);
         let (first_too, second_too) = (first.clone(), second.clone());
         let losses: Vec<NamedLoss> = vec![
             (
                 "KL",
-                Box::new(move |q| KlSelfTraining::new().forward(q, target.clone())),
+                Box::new(move |q| KlDivergence::new().forward(q, target.clone())),
             ),
             (
                 "KL with offset",
                 Box::new(move |q| {
-                    let loss = KlSelfTraining::new().with_offset(1e-2);
+                    let loss = KlDivergence::new().with_offset(1e-2);
                     loss.forward(q, offset_target.clone())
                 }),
             ),
@@ -307,7 +308,7 @@ fn losses_of_one_hot_assignments_are_finite() {
                 "KL",
                 Box::new(move |q| {
                     let p = single(&second, 2, &autodiff());
-                    KlSelfTraining::new().forward(q, p)
+                    KlDivergence::new().forward(q, p)
                 }),
             ),
             (
@@ -334,7 +335,7 @@ fn losses_of_one_hot_assignments_are_finite() {
             );
         }
     }
-    let target = KlSelfTraining::new().target(single(&certain, 2, &Device::default()));
+    let target = SharpenedTarget::new().forward(single(&certain, 2, &Device::default()));
     assert_eq!(numbers(target), certain.map(f64::from));
 }
 
@@ -356,7 +357,7 @@ fn gradients_through_saturated_assignments_are_finite() {
             single(&z, 2, &device),
             single(&centroids, 2, &device),
             &kernel,
-            |q| KlSelfTraining::new().forward(q, single(&p, 2, &device)),
+            |q| KlDivergence::new().forward(q, single(&p, 2, &device)),
         );
         assert!(found.value.is_finite(), "{kernel:?}: {}", found.value);
         for gradient in [&found.by_z, &found.by_centroids] {
@@ -392,7 +393,7 @@ proptest! {
         let clusters = centroids.len() / latent;
         let q = layer(single(centroids, latent, &device), &kernel)
             .forward(single(z, latent, &device));
-        let p = KlSelfTraining::new().target(q.clone());
+        let p = SharpenedTarget::new().forward(q.clone());
         for (what, distribution) in [("q", numbers(q)), ("p", numbers(p))] {
             for row in distribution.chunks(clusters) {
                 let total: f64 = row.iter().sum();
@@ -414,11 +415,11 @@ proptest! {
             .chunks_exact(clusters)
             .map(|row| row.iter().map(|v| v / row.iter().sum::<f32>()).collect())
             .collect();
-        let loss = KlSelfTraining::new();
-        let p = numbers(loss.target(single(&q.concat(), clusters, &device)));
+        let target = SharpenedTarget::new();
+        let p = numbers(target.forward(single(&q.concat(), clusters, &device)));
         let order = celldec::batches::epoch_order(q.len(), true, seed, 0);
         q = order.iter().map(|&cell| q[cell].clone()).collect();
-        let permuted = numbers(loss.target(single(&q.concat(), clusters, &device)));
+        let permuted = numbers(target.forward(single(&q.concat(), clusters, &device)));
         for (place, &cell) in order.iter().enumerate() {
             for cluster in 0..clusters {
                 let (found, expected) =
@@ -445,7 +446,7 @@ proptest! {
                 .collect()
         };
         let (q, p) = (rows(&values[..half]), rows(&values[half..2 * half]));
-        let loss = KlSelfTraining::new();
+        let loss = KlDivergence::new();
         let divergence = |q: &[f32], p: &[f32]| {
             number(loss.forward(single(q, 4, &device), single(p, 4, &device)))
         };

@@ -16,25 +16,25 @@ use celldec::nn::{
 };
 use celldec::optim::OptimizerConfig;
 use celldec::prelude::*;
-use celldec::train::{EarlyStopping, PretrainConfig, Stage, TrainingRun, pretrain};
+use celldec::train::{EarlyStopping, PairTraining, PretrainConfig, Stage, TrainingRun, pretrain};
 use tempfile::TempDir;
 
-use crate::{Bits, bits, cpu, desc, scdcc, simulated};
+use crate::{Bits, bits, cpu, default_scdcc, desc, no_work, scdcc, simulated};
 
 /// Checkpoints after every epoch.
-fn every_epoch(path: &Path) -> CheckpointConfig {
+pub(crate) fn every_epoch(path: &Path) -> CheckpointConfig {
     CheckpointConfig::new(path).with_interval(Duration::ZERO)
 }
 
 /// What a fit must have in common with another one to be the same.
-type Outcome = (Bits, Status);
+pub(crate) type Outcome = (Bits, Status);
 
-fn outcome<H: ReconstructionHead>(fit: &Fit<H>, cells: &Cells) -> Outcome {
+pub(crate) fn outcome<H: ReconstructionHead>(fit: &Fit<H>, cells: &Cells) -> Outcome {
     (bits(fit, cells), fit.status().clone())
 }
 
-/// A fit with or without checkpoints, watched by an observer.
-trait Method {
+/// A plan's fits with or without checkpoints, watched by an observer.
+pub(crate) trait Method {
     fn fit(
         &self,
         cells: &Cells,
@@ -43,73 +43,42 @@ trait Method {
     ) -> Result<Vec<Outcome>>;
 }
 
-impl Method for (ScdccConfig, ConstraintPairs) {
+impl<H: ReconstructionHead> Method for Plan<H> {
     fn fit(
         &self,
         cells: &Cells,
         checkpoint: Option<CheckpointConfig>,
         observer: &mut dyn Observer,
     ) -> Result<Vec<Outcome>> {
-        let (config, pairs) = self;
-        let mut trainer = config.init(&cpu())?.with_constraints(pairs.clone());
+        let mut trainer = self.trainer(&cpu())?;
         if let Some(checkpoint) = checkpoint {
             trainer = trainer.with_checkpoint(checkpoint);
         }
-        let fit = trainer.fit_observed(cells, observer)?;
-        Ok(vec![outcome(&fit, cells)])
+        let fits = trainer.fit_each_observed(cells, observer)?;
+        Ok(fits.iter().map(|fit| outcome(fit, cells)).collect())
     }
 }
 
-impl Method for DescConfig {
-    fn fit(
-        &self,
-        cells: &Cells,
-        checkpoint: Option<CheckpointConfig>,
-        observer: &mut dyn Observer,
-    ) -> Result<Vec<Outcome>> {
-        let mut trainer = self.init(&cpu())?;
-        if let Some(checkpoint) = checkpoint {
-            trainer = trainer.with_checkpoint(checkpoint);
-        }
-        let runs = trainer.fit_observed(cells, observer)?;
-        Ok(runs.iter().map(|run| outcome(&run.fit, cells)).collect())
-    }
-}
-
-fn silent(_: &Event<'_>) {}
-
-fn without_pairs(config: ScdccConfig) -> (ScdccConfig, ConstraintPairs) {
-    (config, ConstraintPairs::default())
-}
+pub(crate) fn silent(_: &Event<'_>) {}
 
 /// Joint training with Adadelta, pairs, and a target that holds for two epochs.
-fn joint() -> (ScdccConfig, ConstraintPairs) {
+fn joint() -> Plan<CountHead> {
     let pairs = ConstraintPairs::new(vec![(0, 1), (2, 3)], vec![(0, 5)]).unwrap();
-    (scdcc(3).with_update_interval(2), pairs)
-}
-
-/// The default method: AMSGrad, a linear skip, a target from remembered neighbours.
-fn default_scdcc() -> ScdccConfig {
-    ScdccConfig::new(3)
-        .with_widths(vec![16, 6])
-        .with_batch_size(32)
-        .with_pretraining_epochs(3)
-        .with_max_epochs(7)
-        .with_tolerance(0.0)
-        .with_seed(5)
+    scdcc(3)
+        .with_self_training(|phase| phase.with_update_interval(2))
+        .with_constraints(pairs)
 }
 
 /// Layers, then end to end, then two resolutions.
-fn two_resolutions() -> DescConfig {
+pub(crate) fn two_resolutions() -> Plan<MseHead> {
     desc()
-        .with_resolutions(vec![0.6, 1.2])
-        .with_update_interval(2)
-        .with_pretraining_epochs(6)
-        .with_max_epochs(3)
+        .with_resolutions([0.6, 1.2])
+        .with_published_pretraining(6)
+        .with_self_training(|phase| phase.with_update_interval(2).with_max_epochs(3))
 }
 
 /// Fits once with a checkpoint after every epoch, then resumes from each of them.
-fn check_every_checkpoint(method: &dyn Method, cells: &Cells) {
+pub(crate) fn check_every_checkpoint(method: &dyn Method, cells: &Cells) {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("checkpoint");
     let undisturbed = method.fit(cells, None, &mut silent).unwrap();
@@ -152,7 +121,7 @@ fn joint_training_resumes_at_every_checkpoint() {
 #[test]
 fn the_default_method_resumes_at_every_checkpoint() {
     let (cells, _) = simulated(80, 30, 2);
-    check_every_checkpoint(&without_pairs(default_scdcc()), &cells);
+    check_every_checkpoint(&default_scdcc(), &cells);
 }
 
 #[test]
@@ -167,17 +136,13 @@ fn a_finished_fit_is_read_from_its_checkpoint() {
     let (cells, _) = simulated(60, 30, 4);
     let folder = TempDir::new().unwrap();
     let checkpoint = CheckpointConfig::new(folder.path().join("checkpoint"));
-    for method in [
-        &without_pairs(default_scdcc()) as &dyn Method,
-        &two_resolutions(),
-    ] {
+    for method in [&default_scdcc() as &dyn Method, &two_resolutions()] {
         let fit = method
             .fit(&cells, Some(checkpoint.clone()), &mut silent)
             .unwrap();
         let before = fs::read(checkpoint.path()).unwrap();
-        let mut refuse = |event: &Event<'_>| panic!("nothing is left to do: {event:?}");
         let again = method
-            .fit(&cells, Some(checkpoint.clone()), &mut refuse)
+            .fit(&cells, Some(checkpoint.clone()), &mut no_work)
             .unwrap();
         assert_eq!(again, fit);
         assert_eq!(fs::read(checkpoint.path()).unwrap(), before);
@@ -191,7 +156,7 @@ fn pretraining_and_clustering_resume_by_themselves() {
     let (cells, _) = simulated(60, 30, 5);
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("checkpoint");
-    let trainer = default_scdcc().init(&cpu()).unwrap();
+    let trainer = default_scdcc().trainer(&cpu()).unwrap();
     let undisturbed = outcome(&trainer.fit(&cells).unwrap(), &cells);
     let run = || TrainingRun::new(5).with_checkpoint(every_epoch(&path));
 
@@ -201,14 +166,15 @@ fn pretraining_and_clustering_resume_by_themselves() {
     let autoencoder = trainer.pretrain(&cells, &mut second).unwrap();
     assert_eq!(second.history().len(), 3, "epochs of pretraining");
     let fit = trainer
-        .cluster(autoencoder.clone(), &cells, second)
+        .cluster(autoencoder.clone(), &cells, &mut second)
         .unwrap();
     assert_eq!(outcome(&fit, &cells), undisturbed);
 
     // Clustering alone is another run and needs another file.
-    let error = trainer
-        .cluster(autoencoder.clone(), &cells, run())
+    let failure = trainer
+        .cluster(autoencoder.clone(), &cells, &mut run())
         .unwrap_err();
+    let error = failure.error();
     assert!(matches!(error, Error::CheckpointMismatch { .. }), "{error}");
     assert!(error.to_string().contains("pretraining"), "{error}");
     let alone = || {
@@ -216,18 +182,19 @@ fn pretraining_and_clustering_resume_by_themselves() {
         TrainingRun::new(5).with_checkpoint(CheckpointConfig::new(path))
     };
     let fit = trainer
-        .cluster(autoencoder.clone(), &cells, alone())
+        .cluster(autoencoder.clone(), &cells, &mut alone())
         .unwrap();
     assert_eq!(
         fit.embedding(),
         trainer
-            .cluster(autoencoder, &cells, alone())
+            .cluster(autoencoder, &cells, &mut alone())
             .unwrap()
             .embedding()
     );
     // Another autoencoder is another run.
-    let other = trainer.pretrain(&cells, &mut TrainingRun::new(6)).unwrap();
-    let error = trainer.cluster(other, &cells, alone()).unwrap_err();
+    let other = default_scdcc().with_seed(6).trainer(&cpu()).unwrap();
+    let other = other.pretrain(&cells, &mut other.run()).unwrap();
+    let error = trainer.cluster(other, &cells, &mut alone()).unwrap_err();
     assert!(
         error.to_string().contains("network at the start"),
         "{error}"
@@ -243,16 +210,17 @@ fn centroids_of_other_constraint_pairs_are_refused() {
     let known: Vec<Option<usize>> = groups.iter().map(|&group| Some(group)).collect();
     let fit = |seed: u64| {
         let pairs = ConstraintPairs::from_labels(&known, 300, seed).unwrap();
-        let config = scdcc(3).with_start_at_constraints(true);
-        let trainer = config.init(&cpu()).unwrap().with_constraints(pairs);
+        let pairs = PairTraining::published(pairs).with_start_at_groups(true);
+        let trainer = scdcc(3).with_pairs(pairs).trainer(&cpu()).unwrap();
         let checkpoint = CheckpointConfig::new(&path);
         trainer.with_checkpoint(checkpoint).fit(&cells)
     };
     fit(1).unwrap();
-    let Err(Error::CheckpointMismatch { what, .. }) = fit(2) else {
-        panic!("a checkpoint of other pairs was resumed");
+    let failure = fit(2).unwrap_err();
+    let Error::CheckpointMismatch { what, .. } = failure.error() else {
+        panic!("a checkpoint of other pairs was resumed: {failure}");
     };
-    assert!(what.contains("known_groups"), "{what}");
+    assert!(what.contains("pairs.fingerprint"), "{what}");
 }
 
 /// Stages that end because the loss no longer falls end in the same epochs.
@@ -263,11 +231,10 @@ fn early_stopping_is_resumed() {
     let path = folder.path().join("checkpoint");
     let device = cpu().autodiff();
     // No fall is large enough, so that a stage ends three epochs after its first.
-    let config = PretrainConfig::new(
-        vec![Stage::new(1e-3, 20), Stage::new(1e-4, 20)],
-        OptimizerConfig::Sgd { momentum: 0.9 },
-    )
-    .with_early_stopping(Some(EarlyStopping::new(1e3, 3)));
+    let config = PretrainConfig::new()
+        .with_stages(vec![Stage::new(1e-3, 20), Stage::new(1e-4, 20)])
+        .with_optimizer(OptimizerConfig::sgd(0.9))
+        .with_early_stopping(Some(EarlyStopping::new(1e3, 3)));
     let train = |checkpoint: Option<CheckpointConfig>, observer: &mut dyn Observer| {
         let mut run = TrainingRun::observed(2, observer);
         if let Some(checkpoint) = checkpoint {
@@ -313,13 +280,13 @@ fn an_observer_hears_where_a_run_resumes() {
     let copy = folder.path().join("copy");
     let mut keep = |event: &Event<'_>| {
         if let Event::EpochFinished(record) = event
-            && (record.phase, record.epoch) == (Phase::SelfTraining, 2)
+            && (&record.phase, record.epoch) == (&Phase::SelfTraining, 2)
         {
             // The checkpoint of two epochs; this one's comes next.
             fs::copy(&path, &copy).unwrap();
         }
     };
-    let method = without_pairs(default_scdcc());
+    let method = default_scdcc();
     method
         .fit(&cells, Some(every_epoch(&path)), &mut keep)
         .unwrap();
@@ -355,11 +322,7 @@ fn the_number_of_threads_may_change() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("checkpoint");
     let copy = folder.path().join("copy");
-    let method = without_pairs(
-        default_scdcc()
-            .with_pretraining_epochs(2)
-            .with_max_epochs(2),
-    );
+    let method = default_scdcc().with_epochs(2, 2);
     let on = |threads: usize, work: &(dyn Fn() -> Vec<Outcome> + Sync)| {
         rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
@@ -403,7 +366,7 @@ fn the_interval_is_kept() {
     let checkpoint = CheckpointConfig::new(&path);
     assert_eq!(checkpoint.interval(), Duration::from_secs(60));
     // A fit of a moment: one at the end of each of its two phases.
-    let method = without_pairs(default_scdcc());
+    let method = default_scdcc();
     method
         .fit(
             &cells,

@@ -1,4 +1,4 @@
-//! Both trainers from start to end, with every kind of start, head and constraint.
+//! Both methods from start to end, with every kind of start, head and constraint.
 
 use celldec::metrics::adjusted_rand_index;
 use celldec::model::EpochRecord;
@@ -6,9 +6,9 @@ use celldec::nn::{
     Dispersion, MseHeadConfig, NbHead, NbHeadConfig, ReconstructionHead, ZinbHeadConfig,
 };
 use celldec::prelude::*;
-use celldec::train::{EarlyStopping, TrainingRun};
+use celldec::train::{EarlyStopping, Stage, TrainingRun};
 
-use crate::{bits, cpu, desc, scdcc, simulated};
+use crate::{bits, cpu, desc, fitted, parameter, scdcc, simulated};
 
 fn check_result<H: ReconstructionHead>(fit: &Fit<H>, cells: &Cells, latent: usize) {
     let clusters = fit.clusters();
@@ -46,13 +46,7 @@ fn losses(history: &[EpochRecord], phase: Phase) -> Vec<f64> {
 #[test]
 fn scdcc_finds_the_groups() {
     let (cells, groups) = simulated(150, 80, 1);
-    let fit = scdcc(3)
-        .with_pretraining_epochs(60)
-        .with_max_epochs(15)
-        .init(&cpu())
-        .unwrap()
-        .fit(&cells)
-        .unwrap();
+    let fit = fitted(&scdcc(3).with_epochs(60, 15), &cells);
     check_result(&fit, &cells, 6);
     let agreement = adjusted_rand_index(fit.clusters().labels(), &groups).unwrap();
     assert!(agreement > 0.8, "{agreement}");
@@ -64,16 +58,12 @@ fn scdcc_finds_the_groups() {
 #[test]
 fn desc_finds_the_groups() {
     let (cells, groups) = simulated(150, 80, 1);
-    let runs = desc()
-        .with_pretraining_epochs(120)
-        .with_max_epochs(20)
-        .with_resolutions(vec![0.4])
-        .init(&cpu())
-        .unwrap()
-        .fit(&cells)
-        .unwrap();
-    let fit = &runs[0].fit;
-    check_result(fit, &cells, 6);
+    let plan = desc()
+        .with_published_pretraining(120)
+        .with_self_training(|phase| phase.with_max_epochs(20))
+        .with_resolutions([0.4]);
+    let fit = fitted(&plan, &cells);
+    check_result(&fit, &cells, 6);
     let agreement = adjusted_rand_index(fit.clusters().labels(), &groups).unwrap();
     assert!(agreement > 0.8, "{agreement}");
     let pretraining = losses(fit.history(), Phase::Pretraining);
@@ -88,59 +78,48 @@ fn resolutions_share_one_pretraining() {
         let mut pretraining_phases = 0;
         let mut observer = |event: &Event<'_>| {
             if let Event::PhaseStarted { phase, .. } = event {
-                pretraining_phases += usize::from(*phase == Phase::Pretraining);
+                pretraining_phases += usize::from(**phase == Phase::Pretraining);
             }
         };
-        let runs = desc()
+        let fits = desc()
             .with_resolutions(resolutions.to_vec())
-            .init(&cpu())
+            .trainer(&cpu())
             .unwrap()
-            .fit_observed(&cells, &mut observer)
+            .fit_each_observed(&cells, &mut observer)
             .unwrap();
         assert_eq!(pretraining_phases, 1);
-        runs
+        fits
     };
     let together = fit(&[0.8, 2.0]);
     assert_eq!(together.len(), 2);
-    for run in &together {
-        let resolution = run.resolution.unwrap();
+    for (one, resolution) in together.iter().zip([0.8, 2.0]) {
+        assert_eq!(one.resolution(), Some(resolution));
         let alone = fit(&[resolution]);
         assert_eq!(
-            bits(&alone[0].fit, &cells),
-            bits(&run.fit, &cells),
+            bits(&alone[0], &cells),
+            bits(one, &cells),
             "resolution {resolution}"
         );
     }
-    assert!(together[0].fit.clusters().count() < together[1].fit.clusters().count());
+    assert!(together[0].clusters().count() < together[1].clusters().count());
 }
 
 #[test]
-fn either_trainer_takes_either_start() {
+fn either_method_takes_either_start() {
     let (cells, _) = simulated(60, 30, 3);
     let graph = CentroidStart::Graph(GraphConfig::new(1.0));
     let kmeans = CentroidStart::KMeans(KMeansConfig::new(4));
     for start in [graph, kmeans] {
-        let fit = scdcc(0)
-            .with_start(Some(start.clone()))
-            .init(&cpu())
-            .unwrap()
-            .fit(&cells)
-            .unwrap();
-        check_result(&fit, &cells, 6);
-        let runs = desc()
-            .with_start(Some(start.clone()))
-            .init(&cpu())
-            .unwrap()
-            .fit(&cells)
-            .unwrap();
-        assert_eq!(runs.len(), 1);
+        let scdcc = fitted(&scdcc(0).with_start(start.clone()), &cells);
+        check_result(&scdcc, &cells, 6);
+        let desc = fitted(&desc().with_start(start.clone()), &cells);
+        check_result(&desc, &cells, 6);
         let graph = matches!(start, CentroidStart::Graph(_));
-        assert_eq!(runs[0].resolution, graph.then_some(1.0));
-        assert_eq!(fit.resolution(), runs[0].fit.resolution());
-        check_result(&runs[0].fit, &cells, 6);
-        if start == CentroidStart::KMeans(KMeansConfig::new(4)) {
-            assert_eq!(fit.clusters().count(), 4);
-            assert_eq!(runs[0].fit.clusters().count(), 4);
+        assert_eq!(desc.resolution(), graph.then_some(1.0));
+        assert_eq!(scdcc.resolution(), desc.resolution());
+        if !graph {
+            assert_eq!(scdcc.clusters().count(), 4);
+            assert_eq!(desc.clusters().count(), 4);
         }
     }
 }
@@ -148,25 +127,29 @@ fn either_trainer_takes_either_start() {
 #[test]
 fn reference_settings_and_resolution_starts_train() {
     let (cells, _) = simulated(60, 30, 3);
-    let quick = |config: ScdccConfig| {
-        config
-            .with_pretraining_epochs(2)
-            .with_max_epochs(2)
-            .init(&cpu())
-            .unwrap()
-            .fit(&cells)
-            .unwrap()
-    };
-    check_result(&quick(ScdccConfig::reference(3)), &cells, 32);
-    check_result(&quick(ScdccConfig::from_resolution(1.0)), &cells, 32);
-    let runs = DescConfig::reference()
-        .with_pretraining_epochs(6)
-        .with_max_epochs(5)
-        .init(&cpu())
-        .unwrap()
-        .fit(&cells)
-        .unwrap();
-    check_result(&runs[0].fit, &cells, 16);
+    for plan in [
+        Plan::scdcc_reference(3),
+        Plan::scdeepcluster(3),
+        Plan::scdcc_at_resolution(1.0),
+    ] {
+        check_result(&fitted(&plan.with_epochs(2, 2), &cells), &cells, 32);
+    }
+    let plan = Plan::desc_reference()
+        .with_published_pretraining(6)
+        .with_self_training(|phase| phase.with_max_epochs(5));
+    // By the number of cells.
+    check_result(&fitted(&plan, &cells), &cells, 16);
+}
+
+/// Without pairs the published scDCC is scDeepCluster, under another name.
+#[test]
+fn scdeepcluster_is_scdcc_without_pairs() {
+    let (cells, _) = simulated(60, 30, 3);
+    let scdcc = fitted(&Plan::scdcc_reference(3).with_epochs(2, 2), &cells);
+    let scdeepcluster = fitted(&Plan::scdeepcluster(3).with_epochs(2, 2), &cells);
+    assert_eq!(bits(&scdcc, &cells), bits(&scdeepcluster, &cells));
+    assert_eq!(scdcc.model().info().method, "scdcc");
+    assert_eq!(scdeepcluster.model().info().method, "scdeepcluster");
 }
 
 /// Neither a number of clusters nor a resolution is given.
@@ -174,44 +157,31 @@ fn reference_settings_and_resolution_starts_train() {
 fn the_number_of_clusters_is_found() {
     let (cells, groups) = simulated(300, 80, 6);
     let types = groups.iter().max().unwrap() + 1;
-    let fit = ScdccConfig::auto()
-        .init(&cpu())
-        .unwrap()
-        .fit(&cells)
-        .unwrap();
+    let fit = fitted(&Plan::scdcc_auto(), &cells);
     assert_eq!(fit.clusters().count(), types);
     assert!(adjusted_rand_index(&groups, fit.clusters().labels()).unwrap() > 0.95);
     assert!(fit.resolution().is_some());
-    let runs = DescConfig::auto()
-        .init(&cpu())
-        .unwrap()
-        .fit(&cells)
-        .unwrap();
-    assert_eq!(runs[0].resolution, runs[0].fit.resolution());
-    assert_eq!(runs[0].fit.clusters().count(), types);
-    let labels = runs[0].fit.clusters().labels();
-    assert!(adjusted_rand_index(&groups, labels).unwrap() > 0.95);
+    let fit = fitted(&Plan::desc_auto(), &cells);
+    assert!(fit.resolution().is_some());
+    assert_eq!(fit.clusters().count(), types);
+    assert!(adjusted_rand_index(&groups, fit.clusters().labels()).unwrap() > 0.95);
 }
 
 #[test]
 fn the_defaults_of_desc_train() {
     let (cells, groups) = simulated(200, 80, 6);
-    let config = DescConfig::new().with_resolutions(vec![0.5, 1.0]);
-    let runs = config.init(&cpu()).unwrap().fit(&cells).unwrap();
-    for run in &runs {
-        check_result(&run.fit, &cells, 32);
-        let phases = run.fit.history().iter().map(|record| record.phase);
-        assert!(
-            phases
-                .clone()
-                .all(|phase| phase != Phase::LayerwisePretraining { layer: 0 })
-        );
-        assert_eq!(
-            phases.filter(|&phase| phase == Phase::Pretraining).count(),
-            10
-        );
+    let plan = Plan::desc().with_resolutions([0.5, 1.0]);
+    let fits = plan.trainer(&cpu()).unwrap().fit_each(&cells).unwrap();
+    assert_eq!(fits.len(), 2);
+    for fit in &fits {
+        check_result(fit, &cells, 32);
+        let phases = || fit.history().iter().map(|record| &record.phase);
+        let layerwise = Phase::LayerwisePretraining { layer: 0 };
+        assert!(phases().all(|phase| *phase != layerwise));
+        let pretraining = phases().filter(|phase| **phase == Phase::Pretraining);
+        assert_eq!(pretraining.count(), 10);
     }
-    let labels = runs[0].fit.clusters().labels();
+    let labels = fits[0].clusters().labels();
     assert!(adjusted_rand_index(&groups, labels).unwrap() > 0.9);
 }
 
@@ -219,21 +189,23 @@ fn the_defaults_of_desc_train() {
 fn pretraining_stops_when_its_loss_no_longer_falls() {
     let (cells, _) = simulated(60, 30, 3);
     let rule = EarlyStopping::new(1e9, 2);
-    let stopped = scdcc(3).with_early_stopping(Some(rule));
-    let fit = stopped.init(&cpu()).unwrap().fit(&cells).unwrap();
+    let stopped = scdcc(3).with_pretraining(|phase| phase.with_early_stopping(Some(rule)));
+    let fit = fitted(&stopped, &cells);
     // The first epoch is the best so far, two more bring no fall of a thousand million.
     assert_eq!(fit.status().pretraining_epochs, 3);
-    let config = DescConfig::new()
-        .with_resolutions(vec![1.0])
-        .with_early_stopping(Some(rule));
-    let runs = config.init(&cpu()).unwrap().fit(&cells).unwrap();
-    assert_eq!(runs[0].fit.status().pretraining_epochs, 3);
+    let stopped = Plan::desc()
+        .with_resolutions([1.0])
+        .with_pretraining(|phase| phase.with_early_stopping(Some(rule)));
+    let fit = fitted(&stopped, &cells);
+    assert_eq!(fit.status().pretraining_epochs, 3);
 }
 
 #[test]
 fn an_ensemble_is_its_members() {
     let (cells, groups) = simulated(150, 60, 9);
-    let fit = |seed| scdcc(3).with_seed(seed).init(&cpu())?.fit(&cells);
+    let fit = |seed| -> Result<Fit<CountHead>> {
+        Ok(scdcc(3).with_seed(seed).trainer(&cpu())?.fit(&cells)?)
+    };
     let ensemble = Ensemble::fit(3, 5, fit).unwrap();
     for (member, seed) in ensemble.members().iter().zip(5..) {
         assert_eq!(bits(member, &cells), bits(&fit(seed).unwrap(), &cells));
@@ -256,16 +228,12 @@ fn an_ensemble_is_its_members() {
 }
 
 #[test]
-fn other_heads_train_in_either_trainer() {
+fn other_heads_train_in_either_method() {
     let (cells, _) = simulated(60, 30, 4);
     for dispersion in [Dispersion::PerGene, Dispersion::PerCellAndGene] {
         let head = NbHeadConfig::new().with_dispersion(dispersion);
-        let fit = scdcc(3)
-            .init(&cpu())
-            .unwrap()
-            .with_reconstruction_loss(NbLoss::new(), head.clone())
-            .fit(&cells)
-            .unwrap();
+        let plan = scdcc(3).with_reconstruction(NbLoss::new(), head.clone());
+        let fit = fitted(&plan, &cells);
         check_result(&fit, &cells, 6);
         let losses = losses(fit.history(), Phase::Pretraining);
         assert!(losses.last() < losses.first(), "{dispersion:?}: {losses:?}");
@@ -277,31 +245,28 @@ fn other_heads_train_in_either_trainer() {
             let values = values.as_slice::<f32>().unwrap();
             assert!(values.iter().any(|&v| v != 0.0), "dispersions are trained");
         }
-        let runs = desc()
-            .with_layerwise(false)
-            .with_pretraining_learning_rate(0.01)
-            .init(&cpu())
-            .unwrap()
-            .with_reconstruction_loss(NbLoss::new(), head)
-            .fit(&cells)
-            .unwrap();
-        check_result::<NbHead>(&runs[0].fit, &cells, 6);
+        let plan = desc_at(0.01)
+            .with_layerwise(None)
+            .with_reconstruction(NbLoss::new(), head);
+        check_result::<NbHead>(&fitted(&plan, &cells), &cells, 6);
     }
-    let fit = scdcc(3)
-        .init(&cpu())
-        .unwrap()
-        .with_reconstruction_loss(MseLoss::new(), MseHeadConfig::new())
-        .fit(&cells)
-        .unwrap();
-    check_result(&fit, &cells, 6);
-    let runs = desc()
-        .with_pretraining_learning_rate(0.01)
-        .init(&cpu())
-        .unwrap()
-        .with_reconstruction_loss(ZinbLoss::new(), ZinbHeadConfig::new())
-        .fit(&cells)
-        .unwrap();
-    check_result(&runs[0].fit, &cells, 6);
+    let plan = scdcc(3).with_reconstruction(MseLoss::new(), MseHeadConfig::new());
+    check_result(&fitted(&plan, &cells), &cells, 6);
+    let plan = desc_at(0.01).with_reconstruction(ZinbLoss::new(), ZinbHeadConfig::new());
+    check_result(&fitted(&plan, &cells), &cells, 6);
+}
+
+/// DESC whose pretraining begins at another learning rate than 1, its layers at a tenth of it.
+fn desc_at(learning_rate: f64) -> Plan<MseHead> {
+    let plan = desc();
+    let layerwise = plan.layerwise.clone().unwrap();
+    let stages = (1..).zip(&layerwise.stages).map(|(power, stage)| {
+        let learning_rate = learning_rate * 0.1f64.powi(power);
+        Stage::new(learning_rate, stage.epochs)
+    });
+    let stages = stages.collect();
+    plan.with_layerwise(Some(layerwise.with_stages(stages)))
+        .with_pretraining(|phase| phase.with_learning_rate(learning_rate))
 }
 
 #[test]
@@ -309,22 +274,12 @@ fn widths_can_be_anything() {
     let (cells, _) = simulated(40, 20, 5);
     for widths in [vec![2], vec![64], vec![100, 50, 3], vec![1, 1], vec![5, 40]] {
         let latent = widths[widths.len() - 1];
-        let fit = scdcc(3)
-            .with_widths(widths.clone())
-            .with_pretraining_epochs(2)
-            .init(&cpu())
-            .unwrap()
-            .fit(&cells)
-            .unwrap();
-        check_result(&fit, &cells, latent);
-        let runs = desc()
-            .with_start(Some(CentroidStart::KMeans(KMeansConfig::new(3))))
-            .with_widths(Some(widths))
-            .init(&cpu())
-            .unwrap()
-            .fit(&cells)
-            .unwrap();
-        check_result(&runs[0].fit, &cells, latent);
+        let plan = scdcc(3).with_widths(widths.clone()).with_epochs(2, 4);
+        check_result(&fitted(&plan, &cells), &cells, latent);
+        let plan = desc()
+            .with_start(CentroidStart::KMeans(KMeansConfig::new(3)))
+            .with_widths(widths);
+        check_result(&fitted(&plan, &cells), &cells, latent);
     }
 }
 
@@ -344,12 +299,12 @@ fn constraints_raise_agreement_on_their_pairs() {
     let labels: Vec<Option<usize>> = groups.iter().map(|&group| Some(group)).collect();
     let drawn = ConstraintPairs::from_labels(&labels, 120, 1).unwrap();
     let (must, cannot) = (drawn.must_link().to_vec(), drawn.cannot_link().to_vec());
-    let trainer = scdcc(3).with_max_epochs(12).init(&cpu()).unwrap();
+    let plan = scdcc(3).with_epochs(8, 12);
     let fit = |must: &[(usize, usize)], cannot: &[(usize, usize)]| {
         let pairs = ConstraintPairs::new(must.to_vec(), cannot.to_vec()).unwrap();
-        trainer.clone().with_constraints(pairs).fit(&cells).unwrap()
+        fitted(&plan.clone().with_constraints(pairs), &cells)
     };
-    let free = trainer.fit(&cells).unwrap();
+    let free = fitted(&plan, &cells);
     let only_must = fit(&must, &[]);
     let only_cannot = fit(&[], &cannot);
     let both = fit(&must, &cannot);
@@ -375,19 +330,61 @@ fn constraints_raise_agreement_on_their_pairs() {
 #[test]
 fn the_phases_can_be_run_apart() {
     let (cells, _) = simulated(60, 30, 7);
-    let trainer = scdcc(3).init(&cpu()).unwrap();
-    let whole = trainer.fit(&cells).unwrap();
-    let mut run = TrainingRun::new(3);
-    let autoencoder = trainer.pretrain(&cells, &mut run).unwrap();
-    let halves = trainer.cluster(autoencoder, &cells, run).unwrap();
-    assert_eq!(bits(&whole, &cells), bits(&halves, &cells));
+    fn check<H: ReconstructionHead>(plan: &Plan<H>, cells: &Cells) {
+        let trainer = plan.trainer(&cpu()).unwrap();
+        let whole = trainer.fit(cells).unwrap();
+        let mut run = trainer.run();
+        let autoencoder = trainer.pretrain(cells, &mut run).unwrap();
+        let halves = trainer.cluster(autoencoder, cells, &mut run).unwrap();
+        assert_eq!(bits(&whole, cells), bits(&halves, cells));
+    }
+    check(&scdcc(3), &cells);
+    check(&desc(), &cells);
+}
 
-    let trainer = desc().init(&cpu()).unwrap();
-    let whole = trainer.fit(&cells).unwrap();
-    let mut run = TrainingRun::new(3);
-    let autoencoder = trainer.pretrain(&cells, &mut run).unwrap();
-    let halves = trainer.cluster(autoencoder, &cells, run).unwrap();
-    assert_eq!(bits(&whole[0].fit, &cells), bits(&halves[0].fit, &cells));
+/// A run of another seed would draw other noise than the plan says.
+#[test]
+fn runs_of_another_seed_are_refused() {
+    let (cells, _) = simulated(40, 20, 7);
+    let trainer = scdcc(3).trainer(&cpu()).unwrap();
+    let mut other = TrainingRun::new(4);
+    let refused = trainer.pretrain(&cells, &mut other).unwrap_err();
+    assert!(refused.to_string().contains("seed 4"), "{refused}");
+    let autoencoder = trainer.pretrain(&cells, &mut trainer.run()).unwrap();
+    let refused = trainer
+        .cluster(autoencoder, &cells, &mut other)
+        .unwrap_err();
+    parameter(refused);
+    assert!(other.history().is_empty());
+}
+
+/// An autoencoder that another fit trained is gone on from: without further pretraining the result
+/// is that of clustering alone, with some it is another.
+#[test]
+fn a_fit_goes_on_from_a_given_autoencoder() {
+    let (cells, _) = simulated(60, 30, 7);
+    let trainer = scdcc(3).trainer(&cpu()).unwrap();
+    let autoencoder = trainer.pretrain(&cells, &mut trainer.run()).unwrap();
+    let clustered = trainer
+        .cluster(autoencoder.clone(), &cells, &mut trainer.run())
+        .unwrap();
+    let from = |pretraining: usize| {
+        let trainer = scdcc(3)
+            .with_epochs(pretraining, 4)
+            .trainer(&cpu())
+            .unwrap();
+        trainer.fit_from(autoencoder.clone(), &cells).unwrap()
+    };
+    assert_eq!(bits(&from(0), &cells), bits(&clustered, &cells));
+    let further = from(2);
+    assert_ne!(further.embedding(), clustered.embedding());
+    assert_eq!(further.status().pretraining_epochs, 2);
+    let (other, _) = simulated(60, 20, 7);
+    let refused = trainer.fit_from(autoencoder, &other).unwrap_err();
+    assert!(
+        matches!(refused.error(), Error::LengthMismatch { .. }),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -399,10 +396,10 @@ fn an_observer_sees_every_epoch() {
     let mut updates = 0;
     let mut observer = |event: &Event<'_>| match event {
         Event::EpochFinished(record) => seen.push((*record).clone()),
-        Event::PhaseStarted { phase, epochs } => phases.push((*phase, *epochs, None)),
+        Event::PhaseStarted { phase, epochs } => phases.push(((*phase).clone(), *epochs, None)),
         Event::PhaseFinished { phase, epochs, .. } => {
             let last = phases.last_mut().unwrap();
-            assert_eq!(last.0, *phase);
+            assert_eq!(&last.0, *phase);
             last.2 = Some(*epochs);
         }
         Event::CentroidsFound {
@@ -416,8 +413,8 @@ fn an_observer_sees_every_epoch() {
         _ => {}
     };
     let fit = scdcc(3)
-        .with_update_interval(2)
-        .init(&cpu())
+        .with_self_training(|phase| phase.with_update_interval(2))
+        .trainer(&cpu())
         .unwrap()
         .fit_observed(&cells, &mut observer)
         .unwrap();
@@ -436,7 +433,8 @@ fn an_observer_sees_every_epoch() {
     let changed: Vec<bool> = seen[8..].iter().map(|r| r.changed.is_some()).collect();
     assert_eq!(changed, [true, false, true, false]);
     for (place, record) in seen[..8].iter().enumerate() {
-        assert_eq!((record.phase, record.epoch), (Phase::Pretraining, place));
+        assert_eq!(record.phase, Phase::Pretraining);
+        assert_eq!(record.epoch, place);
     }
 }
 
@@ -445,13 +443,9 @@ fn an_observer_sees_every_epoch() {
 fn the_status_says_why_training_ended() {
     let (cells, _) = simulated(60, 30, 9);
     let fit = |tolerance: f64, epochs: usize| {
-        scdcc(3)
-            .with_tolerance(tolerance)
-            .with_max_epochs(epochs)
-            .init(&cpu())
-            .unwrap()
-            .fit(&cells)
-            .unwrap()
+        let plan = scdcc(3)
+            .with_self_training(|phase| phase.with_tolerance(tolerance).with_max_epochs(epochs));
+        fitted(&plan, &cells)
     };
     let stable = fit(0.99, 10);
     assert!(stable.status().converged);

@@ -2,15 +2,17 @@
 
 use burn::tensor::Tensor;
 use celldec::batches::{Batch, Batches, ReconstructionTarget};
-use celldec::loss::{CannotLinkLoss, MustLinkLoss, Sum, Weighted};
+use celldec::description::Description;
+use celldec::loss::{self, Sum, Weighted};
 use celldec::nn::{
     Activation, Autoencoder, AutoencoderConfig, HeadOutput, InitialWeights, MseHeadConfig,
     NbHeadConfig, ReconstructionHead, ZinbHeadConfig, initialize_weights,
 };
+use celldec::pairs::{CannotLinkLoss, MustLinkLoss};
 use celldec::prelude::*;
 use proptest::prelude::*;
 
-use crate::{bits, cpu, desc, scdcc, simulated};
+use crate::{bits, cpu, default_scdcc, desc, fitted, scdcc, simulated};
 
 fn value(tensor: Tensor<1>) -> f32 {
     tensor.into_scalar()
@@ -34,22 +36,26 @@ fn check_combinations<L>(cells: &Cells, loss: L, head: &<L::Head as Reconstructi
 where
     L: ReconstructionLoss + Copy,
 {
+    let name = loss.description().name().to_string();
     let (output, batch) = output_of::<L::Head>(cells, head);
     let mean = value(loss.forward_no_reduction(&output, &batch).mean());
     let single = value(loss.forward(&output, &batch));
-    assert!(close(mean, single), "{}: {mean} {single}", loss.name());
+    assert!(close(mean, single), "{name}: {mean} {single}");
 
     let weighted = value(loss.weighted(0.3).forward(&output, &batch));
-    assert!(close(weighted, 0.3 * single), "{}", loss.name());
+    assert!(close(weighted, 0.3 * single), "{name}");
     let sum = loss.weighted(0.3).plus(loss.weighted(2.0));
     let total = value(sum.forward(&output, &batch));
-    assert!(close(total, 2.3 * single), "{}", loss.name());
+    assert!(close(total, 2.3 * single), "{name}");
     let entries = value(sum.forward_no_reduction(&output, &batch).mean());
-    assert!(close(entries, total), "{}", loss.name());
-    assert_eq!(
-        sum.name(),
-        format!("0.3·{name} + 2·{name}", name = loss.name())
-    );
+    assert!(close(entries, total), "{name}");
+    assert_eq!(sum.description().name(), format!("0.3·{name} + 2·{name}"));
+    // A history tells the parts of a sum apart.
+    let terms = sum.terms(&output, &batch);
+    let names: Vec<&str> = terms.iter().map(|term| term.name.as_str()).collect();
+    assert_eq!(names, [format!("0.3·{name}"), format!("2·{name}")]);
+    let parts = terms.into_iter().map(|term| value(term.loss));
+    assert!(close(parts.sum(), total), "{name}");
     assert_eq!(sum.target(), loss.target());
     let more = loss.weighted(0.3).plus(Named {
         loss,
@@ -80,8 +86,8 @@ impl<L: ReconstructionLoss> ReconstructionLoss for Named<L> {
         self.target
     }
 
-    fn name(&self) -> String {
-        self.loss.name()
+    fn description(&self) -> Description {
+        self.loss.description()
     }
 }
 
@@ -95,33 +101,20 @@ where
         loss,
         target: ReconstructionTarget::Both,
     };
-    let trainer = || scdcc(3).init(&cpu()).unwrap();
-    let found = trainer()
-        .with_reconstruction_loss(loss, head.clone())
-        .fit(cells)
-        .unwrap();
-    let expected = trainer()
-        .with_reconstruction_loss(both, head.clone())
-        .fit(cells)
-        .unwrap();
-    assert_eq!(
-        bits(&found, cells),
-        bits(&expected, cells),
-        "{}",
-        loss.name()
-    );
-
-    let trainer = || desc().init(&cpu()).unwrap();
-    let found = trainer()
-        .with_reconstruction_loss(loss, head.clone())
-        .fit(cells)
-        .unwrap();
-    let expected = trainer()
-        .with_reconstruction_loss(both, head.clone())
-        .fit(cells)
-        .unwrap();
-    let (found, expected) = (&found[0].fit, &expected[0].fit);
-    assert_eq!(bits(found, cells), bits(expected, cells), "{}", loss.name());
+    fn check<H: ReconstructionHead>(plans: [Plan<H>; 2], cells: &Cells) {
+        let [found, expected] = plans.each_ref().map(|plan| fitted(plan, cells));
+        assert_eq!(bits(&found, cells), bits(&expected, cells), "{plans:?}");
+    }
+    let scdcc = [
+        scdcc(3).with_reconstruction(loss, head.clone()),
+        scdcc(3).with_reconstruction(both, head.clone()),
+    ];
+    check(scdcc, cells);
+    let desc = [
+        desc().with_reconstruction(loss, head.clone()),
+        desc().with_reconstruction(both, head.clone()),
+    ];
+    check(desc, cells);
 }
 
 #[test]
@@ -135,7 +128,6 @@ fn tensors_that_a_loss_does_not_name_change_nothing() {
 #[test]
 fn a_loss_that_reads_more_than_it_names_is_an_error() {
     let (cells, _) = simulated(60, 30, 6);
-    let trainer = || scdcc(3).init(&cpu()).unwrap();
     let input = Named {
         loss: MseLoss::new(),
         target: ReconstructionTarget::Counts,
@@ -144,24 +136,28 @@ fn a_loss_that_reads_more_than_it_names_is_an_error() {
         loss: ZinbLoss::new(),
         target: ReconstructionTarget::Input,
     };
+    fn error<H: ReconstructionHead>(plan: Plan<H>, cells: &Cells) -> Error {
+        let failure = plan.trainer(&cpu()).unwrap().fit(cells).unwrap_err();
+        failure.into_parts().0
+    }
     for error in [
-        trainer()
-            .with_reconstruction_loss(input, MseHeadConfig::new())
-            .fit(&cells)
-            .err(),
-        trainer()
-            .with_reconstruction_loss(counts, ZinbHeadConfig::new())
-            .fit(&cells)
-            .err(),
+        error(
+            scdcc(3).with_reconstruction(input, MseHeadConfig::new()),
+            &cells,
+        ),
+        error(
+            scdcc(3).with_reconstruction(counts, ZinbHeadConfig::new()),
+            &cells,
+        ),
     ] {
         assert!(
             matches!(
                 error,
-                Some(Error::Diverged {
+                Error::Diverged {
                     epoch: 0,
                     batch: 0,
                     ..
-                })
+                }
             ),
             "{error:?}"
         );
@@ -199,8 +195,8 @@ proptest! {
         second in 0.0f64..3.0,
     ) {
         let (q, p) = (distributions(&values[..12], 4), distributions(&values[12..], 4));
-        let exact = KlSelfTraining::new();
-        let offset = KlSelfTraining::new().with_offset(1e-2);
+        let exact = KlDivergence::new();
+        let offset = KlDivergence::new().with_offset(1e-2);
         let single = |loss: &dyn ClusteringLoss| value(loss.forward(q.clone(), p.clone()));
         let sum: Sum<Weighted<_>, Weighted<_>> = exact.weighted(first).plus(offset.weighted(second));
         let expected = first as f32 * single(&exact) + second as f32 * single(&offset);
@@ -223,28 +219,20 @@ proptest! {
 struct CrossEntropy;
 
 impl ClusteringLoss for CrossEntropy {
-    fn target(&self, q: Tensor<2>) -> Tensor<2> {
-        KlSelfTraining::new().target(q)
-    }
-
     fn forward(&self, q: Tensor<2>, p: Tensor<2>) -> Tensor<1> {
         (p * q.log()).sum_dim(1).mean().neg()
     }
 
-    fn name(&self) -> String {
-        "cross entropy".into()
+    fn description(&self) -> Description {
+        Description::new("cross entropy")
     }
 }
 
 #[test]
 fn a_loss_of_ones_own_trains() {
     let (cells, _) = simulated(60, 30, 2);
-    let trainer = scdcc(3).init(&cpu()).unwrap();
-    let divergence = trainer.fit(&cells).unwrap();
-    let own = trainer
-        .with_clustering_loss(CrossEntropy)
-        .fit(&cells)
-        .unwrap();
+    let divergence = fitted(&scdcc(3), &cells);
+    let own = fitted(&scdcc(3).with_clustering(CrossEntropy), &cells);
     for (a, b) in divergence.embedding().iter().zip(own.embedding()) {
         assert!((a - b).abs() < 1e-3, "{a} {b}");
     }
@@ -253,23 +241,73 @@ fn a_loss_of_ones_own_trains() {
     assert_eq!(last.losses[0].0, "cross entropy");
 }
 
-/// The weight of the clustering loss is that of a weighted clustering loss.
+/// A weighted clustering loss is the loss times the weight, step by step.
 #[test]
-fn the_clustering_weight_is_a_weighted_loss() {
+fn the_clustering_weight_is_a_factor() {
     let (cells, _) = simulated(60, 30, 3);
-    let config = scdcc(3);
-    let by_setting = config
-        .clone()
-        .with_clustering_weight(0.25)
-        .init(&cpu())
-        .unwrap()
-        .fit(&cells)
-        .unwrap();
-    let by_loss = config
-        .init(&cpu())
-        .unwrap()
-        .with_clustering_loss(KlSelfTraining::new().weighted(0.25))
-        .fit(&cells)
-        .unwrap();
-    assert_eq!(bits(&by_setting, &cells), bits(&by_loss, &cells));
+    let weighted = scdcc(3).with_clustering(KlDivergence::new().weighted(0.25));
+    let product = loss::clustering_from_fn("0.25·clustering", |q, p| {
+        KlDivergence::new().forward(q, p) * 0.25
+    });
+    let product = scdcc(3).with_clustering(product);
+    assert_eq!(
+        bits(&fitted(&weighted, &cells), &cells),
+        bits(&fitted(&product, &cells), &cells)
+    );
+}
+
+/// Replacing the distance leaves the target as it is: a loss that computes the default's gives the
+/// default's bits, smoothed target included.
+#[test]
+fn another_clustering_loss_keeps_the_target() {
+    let (cells, _) = simulated(60, 30, 4);
+    let same = loss::clustering_from_fn("clustering", |q, p| KlDivergence::new().forward(q, p));
+    let own = fitted(&default_scdcc().with_clustering(same), &cells);
+    let default = bits(&fitted(&default_scdcc(), &cells), &cells);
+    assert_eq!(bits(&own, &cells), default);
+    let plain = fitted(&default_scdcc().with_target(SharpenedTarget::new()), &cells);
+    assert_ne!(bits(&plain, &cells), default);
+    let unsmoothed = SmoothedTarget::new(SharpenedTarget::new(), 0);
+    let unsmoothed = fitted(&default_scdcc().with_target(unsmoothed), &cells);
+    assert_eq!(bits(&unsmoothed, &cells), bits(&plain, &cells));
+}
+
+/// The terms of a sum stand in the history under names of their own.
+#[test]
+fn histories_tell_the_parts_of_a_sum_apart() {
+    let (cells, _) = simulated(60, 30, 5);
+    let sum = NbLoss::new()
+        .weighted(0.75)
+        .plus(NbLoss::new().weighted(0.25));
+    let clustering = KlDivergence::new().plus(CrossEntropy.weighted(0.5));
+    let plan = scdcc(3)
+        .with_reconstruction(sum, NbHeadConfig::new())
+        .with_clustering(clustering);
+    let fit = fitted(&plan, &cells);
+    let names = |epoch: usize| -> Vec<&str> {
+        let losses = &fit.history()[epoch].losses;
+        losses.iter().map(|(name, _)| name.as_str()).collect()
+    };
+    assert_eq!(names(0), ["0.75·nb", "0.25·nb"]);
+    assert_eq!(
+        names(8),
+        ["clustering", "0.5·cross entropy", "0.75·nb", "0.25·nb"]
+    );
+    for record in fit.history() {
+        let value = |name: &str| record.losses.iter().find(|(n, _)| n == name).unwrap().1;
+        let ratio = value("0.75·nb") / value("0.25·nb");
+        assert!((ratio - 3.0).abs() < 1e-5, "{ratio}");
+    }
+}
+
+/// A loss that no weight changes has no gradient: no step is taken, and nothing panics.
+#[test]
+fn a_loss_that_depends_on_no_weight_takes_no_step() {
+    let (cells, _) = simulated(60, 30, 6);
+    let constant = loss::clustering_from_fn("constant", |_, p| p.square().mean());
+    let fit = fitted(&default_scdcc().with_clustering(constant), &cells);
+    let start = fitted(&default_scdcc().with_epochs(3, 0), &cells);
+    assert_eq!(fit.embedding(), start.embedding());
+    assert_eq!(fit.clusters(), start.clusters());
+    assert_eq!(fit.history().last().unwrap().losses[0].0, "constant");
 }

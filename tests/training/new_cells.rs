@@ -4,7 +4,7 @@ use celldec::batches::epoch_order;
 use celldec::counts::CountMatrix;
 use celldec::prelude::*;
 
-use crate::{cpu, desc, scdcc};
+use crate::{desc, fitted, scdcc};
 
 fn counts() -> CountMatrix {
     SimulationConfig::new(80, 40)
@@ -19,7 +19,7 @@ fn counts() -> CountMatrix {
 fn model() -> (ScdccModel, Cells, CountMatrix) {
     let counts = counts();
     let cells = Preprocess::scdcc_reference().fit(&counts).unwrap();
-    let fit = scdcc(3).init(&cpu()).unwrap().fit(&cells).unwrap();
+    let fit = fitted(&scdcc(3), &cells);
     (fit.into_model(), cells, counts)
 }
 
@@ -27,7 +27,7 @@ fn model() -> (ScdccModel, Cells, CountMatrix) {
 fn the_training_cells_give_the_training_results() {
     let counts = counts();
     let cells = Preprocess::scdcc_reference().fit(&counts).unwrap();
-    let fit = scdcc(3).init(&cpu()).unwrap().fit(&cells).unwrap();
+    let fit = fitted(&scdcc(3), &cells);
     let model = fit.model();
     let again = model.prepare(&counts).unwrap();
     assert_eq!(model.embed(&again).unwrap(), fit.embedding());
@@ -150,7 +150,7 @@ fn denoised_expression_is_on_the_scale_of_counts() {
 #[test]
 fn desc_has_no_decoder_to_denoise_with() {
     let cells = Preprocess::scdcc_reference().fit(&counts()).unwrap();
-    let runs = desc().init(&cpu()).unwrap().fit(&cells).unwrap();
-    let error = runs[0].fit.model().denoise(&cells).unwrap_err();
+    let fit = fitted(&desc(), &cells);
+    let error = fit.model().denoise(&cells).unwrap_err();
     assert!(matches!(error, Error::NoDecoder), "{error}");
 }

@@ -1,9 +1,10 @@
 //! What constraint pairs do for cells that are in none of them.
 
 use celldec::metrics::adjusted_rand_index;
-
-use crate::{Bits, bits, cpu, scdcc, simulated};
 use celldec::prelude::*;
+use celldec::train::PairTraining;
+
+use crate::{Bits, bits, cpu, fitted, scdcc, simulated};
 
 /// Agreement of the cells without a known group, when pairs are drawn from every third cell and one
 /// in `wrong` of them is turned around.
@@ -30,13 +31,8 @@ fn agreement(guide: bool, count: usize, wrong: Option<usize>) -> f64 {
         apart.extend(was_together);
     }
     let pairs = ConstraintPairs::with_contradictions(together, apart).unwrap();
-    let fit = scdcc(3)
-        .with_guide_by_constraints(guide)
-        .init(&cpu())
-        .unwrap()
-        .with_constraints(pairs)
-        .fit(&cells)
-        .unwrap();
+    let pairs = PairTraining::published(pairs).with_guided_target(guide);
+    let fit = fitted(&scdcc(3).with_pairs(pairs), &cells);
     let others: Vec<usize> = (0..groups.len())
         .filter(|&cell| known[cell].is_none())
         .collect();
@@ -64,19 +60,21 @@ fn a_few_wrong_pairs_are_outvoted() {
 fn without_pairs_their_settings_change_nothing() {
     let (cells, _) = simulated(60, 30, 7);
     let fit = |guide: bool, errors: f64| -> Bits {
-        let config = scdcc(3)
-            .with_guide_by_constraints(guide)
+        let pairs = PairTraining::new(ConstraintPairs::default())
+            .with_guided_target(guide)
             .with_pair_errors(errors);
-        let fit = config.init(&cpu()).unwrap().fit(&cells).unwrap();
-        bits(&fit, &cells)
+        bits(&fitted(&scdcc(3).with_pairs(pairs), &cells), &cells)
     };
-    assert_eq!(fit(true, 0.2), fit(false, 0.05));
+    let without = bits(&fitted(&scdcc(3), &cells), &cells);
+    assert_eq!(fit(true, 0.2), without);
+    assert_eq!(fit(false, 0.05), without);
 }
 
 #[test]
 fn impossible_shares_of_wrong_pairs_are_refused() {
     for share in [0.0, 0.5, -0.1, f64::NAN] {
-        let error = scdcc(3).with_pair_errors(share).init(&cpu()).unwrap_err();
+        let pairs = PairTraining::new(ConstraintPairs::default()).with_pair_errors(share);
+        let error = scdcc(3).with_pairs(pairs).trainer(&cpu()).unwrap_err();
         assert!(error.to_string().contains("constraint pairs"), "{error}");
     }
 }

@@ -2,19 +2,15 @@
 
 use celldec::prelude::*;
 
-use crate::{Bits, bits, cpu, desc, scdcc, simulated};
+use crate::{Bits, bits, desc, fitted, scdcc, simulated};
 
-fn scdcc_bits(cells: &Cells, config: &ScdccConfig) -> Bits {
+fn scdcc_bits(cells: &Cells, plan: &Plan<CountHead>) -> Bits {
     let pairs = ConstraintPairs::new(vec![(0, 1), (2, 3)], vec![(0, 5)]).unwrap();
-    let trainer = config.init(&cpu()).unwrap().with_constraints(pairs);
-    bits(&trainer.fit(cells).unwrap(), cells)
+    bits(&fitted(&plan.clone().with_constraints(pairs), cells), cells)
 }
 
-fn desc_bits(cells: &Cells, config: &DescConfig) -> Bits {
-    bits(
-        &config.init(&cpu()).unwrap().fit(cells).unwrap()[0].fit,
-        cells,
-    )
+fn desc_bits(cells: &Cells, plan: &Plan<MseHead>) -> Bits {
+    bits(&fitted(plan, cells), cells)
 }
 
 #[test]
@@ -44,22 +40,16 @@ fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
 #[test]
 fn the_number_of_threads_changes_nothing() {
     let (cells, _) = simulated(400, 300, 2);
-    for config in [ScdccConfig::new(3), ScdccConfig::reference(3)] {
-        let config = config
-            .with_pretraining_epochs(2)
-            .with_max_epochs(2)
-            .with_seed(1);
-        let on = |threads| on_threads(threads, || scdcc_bits(&cells, &config));
+    for plan in [Plan::scdcc(3), Plan::scdcc_reference(3)] {
+        let plan = plan.with_epochs(2, 2).with_seed(1);
+        let on = |threads| on_threads(threads, || scdcc_bits(&cells, &plan));
         let alone = on(1);
         assert_eq!(alone, on(2));
         assert_eq!(alone, on(5));
     }
 
-    let config = DescConfig::new()
-        .with_pretraining_epochs(6)
-        .with_max_epochs(3)
-        .with_seed(1);
-    let on = |threads| on_threads(threads, || desc_bits(&cells, &config));
+    let plan = Plan::desc().with_epochs(6, 3).with_seed(1);
+    let on = |threads| on_threads(threads, || desc_bits(&cells, &plan));
     assert_eq!(on(1), on(3));
 }
 
@@ -70,11 +60,8 @@ fn fits_inside_a_thread_pool_equal_their_solo_runs() {
 
     let (cells, _) = simulated(300, 300, 5);
     let fit = |seed| {
-        let config = ScdccConfig::new(3)
-            .with_pretraining_epochs(1)
-            .with_max_epochs(1)
-            .with_seed(seed);
-        scdcc_bits(&cells, &config)
+        let plan = Plan::scdcc(3).with_epochs(1, 1).with_seed(seed);
+        scdcc_bits(&cells, &plan)
     };
     let solo: Vec<Bits> = (0..6).map(fit).collect();
     let together = on_threads(3, || (0..6).into_par_iter().map(fit).collect::<Vec<Bits>>());

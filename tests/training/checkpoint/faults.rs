@@ -2,22 +2,26 @@
 
 use std::sync::{Arc, Mutex};
 
-use celldec::nn::{NbHeadConfig, ZinbHead, ZinbHeadConfig};
+use burn::tensor::Tensor;
+use celldec::graph::NeighborAverage;
+use celldec::loss;
+use celldec::nn::{CountDistribution, NbHeadConfig, SimilarityKernel, ZinbHead, ZinbHeadConfig};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
+use crate::fitted;
 
 /// A checkpoint in the middle of the default method's self-training.
 fn written(folder: &TempDir, cells: &Cells) -> PathBuf {
     let path = folder.path().join("checkpoint");
     let mut keep = |event: &Event<'_>| {
         if let Event::EpochFinished(record) = event
-            && (record.phase, record.epoch) == (Phase::SelfTraining, 2)
+            && (&record.phase, record.epoch) == (&Phase::SelfTraining, 2)
         {
             fs::copy(&path, path.with_extension("copy")).unwrap();
         }
     };
-    let method = without_pairs(default_scdcc());
+    let method = default_scdcc();
     method
         .fit(cells, Some(every_epoch(&path)), &mut keep)
         .unwrap();
@@ -26,14 +30,38 @@ fn written(folder: &TempDir, cells: &Cells) -> PathBuf {
 }
 
 /// The error of a fit whose checkpoint cannot be used; the file stays as it is.
-fn refused<T>(path: &Path, fit: impl FnOnce(CheckpointConfig) -> Result<T>) -> Error {
+fn refused<T, E: Into<Error>>(
+    path: &Path,
+    fit: impl FnOnce(CheckpointConfig) -> Result<T, E>,
+) -> Error {
     let before = fs::read(path).unwrap();
     let Err(error) = fit(every_epoch(path)) else {
         panic!("resumed from a checkpoint that is not its own");
     };
     assert_eq!(fs::read(path).unwrap(), before, "the file is not touched");
+    let error = error.into();
     assert!(error.to_string().contains("checkpoint"), "{error}");
     error
+}
+
+/// What differs between the run that wrote a checkpoint and one that cannot resume it, with its
+/// value in both.
+fn mismatch(path: &Path, cells: &Cells, plan: &dyn Method) -> (String, String, String) {
+    match refused(path, |checkpoint| {
+        plan.fit(cells, Some(checkpoint), &mut silent)
+    }) {
+        Error::CheckpointMismatch {
+            what,
+            saved,
+            current,
+            ..
+        } => (what, saved, current),
+        other => panic!("{other}"),
+    }
+}
+
+fn texts(what: &str, saved: &str, current: &str) -> (String, String, String) {
+    (what.to_string(), saved.to_string(), current.to_string())
 }
 
 /// Fault 31.
@@ -42,83 +70,52 @@ fn checkpoints_of_other_data_or_settings_are_refused() {
     let folder = TempDir::new().unwrap();
     let (cells, _) = simulated(80, 30, 2);
     let path = written(&folder, &cells);
-    let mismatch = |cells: &Cells, config: ScdccConfig| {
-        let method = without_pairs(config);
-        match refused(&path, |checkpoint| {
-            method.fit(cells, Some(checkpoint), &mut silent)
-        }) {
-            Error::CheckpointMismatch {
-                what,
-                saved,
-                current,
-                ..
-            } => (what, saved, current),
-            other => panic!("{other}"),
-        }
-    };
-    let texts = |what: &str, saved: &str, current: &str| {
-        (what.to_string(), saved.to_string(), current.to_string())
-    };
 
     let (other, _) = simulated(80, 30, 3);
-    let (what, saved, current) = mismatch(&other, default_scdcc());
+    let (what, saved, current) = mismatch(&path, &other, &default_scdcc());
     assert!(what.contains("cells"), "{what}");
     assert_ne!(saved, current);
     assert_eq!(
-        mismatch(&cells, default_scdcc().with_seed(6)),
+        mismatch(&path, &cells, &default_scdcc().with_seed(6)),
         texts("the seed", "5", "6")
     );
+    let faster = default_scdcc().with_self_training(|phase| phase.with_learning_rate(0.25));
     assert_eq!(
-        mismatch(&cells, default_scdcc().with_learning_rate(0.25)),
-        texts("the setting learning_rate", "0.001", "0.25")
+        mismatch(&path, &cells, &faster),
+        texts("the setting self_training.learning_rate", "0.001", "0.25")
+    );
+    let longer = default_scdcc().with_epochs(3, 8).with_batch_size(16);
+    assert_eq!(
+        mismatch(&path, &cells, &longer),
+        texts(
+            "the setting pretraining.batch_size, self_training.batch_size, \
+             self_training.max_epochs",
+            "32, 32, 7",
+            "16, 16, 8"
+        )
     );
     assert_eq!(
-        mismatch(
-            &cells,
-            default_scdcc().with_max_epochs(8).with_batch_size(16)
-        ),
-        texts("the setting batch_size, max_epochs", "32, 7", "16, 8")
+        mismatch(&path, &cells, &default_scdcc().with_widths([8, 6])),
+        texts("the setting network.widths", "[16,6]", "[8,6]")
     );
-    let widths = default_scdcc().with_widths(vec![8, 6]);
-    assert_eq!(
-        mismatch(&cells, widths),
-        texts("the setting widths", "[16,6]", "[8,6]")
-    );
-
-    // Other pairs are seen when self-training begins.
     let pairs = ConstraintPairs::new(vec![(0, 1)], vec![]).unwrap();
-    let error = refused(&path, |checkpoint| {
-        (default_scdcc(), pairs).fit(&cells, Some(checkpoint), &mut silent)
-    });
-    assert!(error.to_string().contains("constraints"), "{error}");
+    let (what, ..) = mismatch(&path, &cells, &default_scdcc().with_constraints(pairs));
+    assert!(what.contains("pairs.fingerprint"), "{what}");
 
-    // Another loss, another head.
-    let error = refused(&path, |checkpoint| {
-        let trainer = default_scdcc().init(&cpu())?;
-        trainer
-            .with_reconstruction_loss(NbLoss::new(), NbHeadConfig::new())
-            .with_checkpoint(checkpoint)
-            .fit(&cells)
-    });
-    assert!(matches!(error, Error::CheckpointMismatch { .. }), "{error}");
-    assert!(error.to_string().contains("head"), "{error}");
-    let error = refused(&path, |checkpoint| {
-        let trainer = default_scdcc().init(&cpu())?;
-        trainer
-            .with_clustering_loss(KlSelfTraining::new().weighted(2.0))
-            .with_checkpoint(checkpoint)
-            .fit(&cells)
-    });
-    assert!(error.to_string().contains("clustering"), "{error}");
-
-    // Another method.
-    let error = refused(&path, |checkpoint| {
-        desc().fit(&cells, Some(checkpoint), &mut silent)
-    });
-    assert!(error.to_string().contains("the step"), "{error}");
+    // Another loss with its head, another method.
+    let head = NbHeadConfig::new();
+    let (what, ..) = mismatch(
+        &path,
+        &cells,
+        &default_scdcc().with_reconstruction(NbLoss::new(), head),
+    );
+    assert!(what.contains("head.name"), "{what}");
+    assert!(what.contains("reconstruction.name"), "{what}");
+    let (what, ..) = mismatch(&path, &cells, &desc());
+    assert!(what.contains("the step"), "{what}");
 
     // After all of this it still serves its own fit.
-    let method = without_pairs(default_scdcc());
+    let method = default_scdcc();
     assert_eq!(
         method
             .fit(&cells, Some(every_epoch(&path)), &mut silent)
@@ -127,9 +124,105 @@ fn checkpoints_of_other_data_or_settings_are_refused() {
     );
 }
 
+/// A setting inside a loss, a target or a similarity is one of the run: a checkpoint that was
+/// written with another value is refused, and the message names it.
+#[test]
+fn checkpoints_of_other_settings_of_parts_are_refused_by_name() {
+    let folder = TempDir::new().unwrap();
+    let (cells, _) = simulated(80, 30, 2);
+    let path = written(&folder, &cells);
+    let target = |neighbors: usize| {
+        SmoothedTarget::new(SharpenedTarget::new(), neighbors)
+            .with_average(NeighborAverage::ByHubness)
+    };
+
+    // What the default is made of, put together anew, is the default.
+    let same = default_scdcc()
+        .with_target(target(15))
+        .with_clustering(KlDivergence::new());
+    let before = fs::read(&path).unwrap();
+    let resumed = same.fit(&cells, Some(CheckpointConfig::new(&path)), &mut silent);
+    assert_eq!(
+        resumed.unwrap(),
+        default_scdcc().fit(&cells, None, &mut silent).unwrap()
+    );
+    fs::write(&path, before).unwrap();
+
+    assert_eq!(
+        mismatch(&path, &cells, &default_scdcc().with_target(target(30))),
+        texts("the setting target.settings.neighbors", "15", "30")
+    );
+    let directed = target(15).with_average(NeighborAverage::Directed);
+    let (what, ..) = mismatch(&path, &cells, &default_scdcc().with_target(directed));
+    assert_eq!(what, "the setting target.settings.average");
+    let offset = default_scdcc().with_clustering(KlDivergence::new().with_offset(1e-6));
+    let (what, ..) = mismatch(&path, &cells, &offset);
+    assert_eq!(what, "the setting clustering.settings.offset");
+    let heavier = default_scdcc().with_clustering(KlDivergence::new().weighted(2.0));
+    let (what, ..) = mismatch(&path, &cells, &heavier);
+    assert!(what.contains("clustering.settings.weight"), "{what}");
+    let similarity = SimilarityKernel::StudentT { alpha: 2.0 };
+    let (what, ..) = mismatch(&path, &cells, &default_scdcc().with_similarity(similarity));
+    assert_eq!(what, "the setting similarity.StudentT.alpha");
+}
+
+/// The weight of a part of a sum is a setting of the run like any other.
+#[test]
+fn checkpoints_of_sums_with_other_weights_are_refused_by_name() {
+    let folder = TempDir::new().unwrap();
+    let (cells, _) = simulated(60, 30, 2);
+    let path = folder.path().join("checkpoint");
+    let of_counts = |weight: f64| {
+        let sum = CountLoss::new()
+            .weighted(0.5)
+            .plus(CountLoss::new().weighted(weight));
+        let plan = default_scdcc().with_epochs(1, 1);
+        plan.with_reconstruction(sum, CountDistribution::NegativeBinomial)
+    };
+    let finished = of_counts(0.25).fit(&cells, Some(every_epoch(&path)), &mut silent);
+    finished.unwrap();
+    let (what, saved, current) = mismatch(&path, &cells, &of_counts(0.125));
+    assert!(
+        what.contains("reconstruction.settings.second.settings.weight"),
+        "{what}"
+    );
+    assert!(saved.contains("0.25") && current.contains("0.125"));
+
+    fs::remove_file(&path).unwrap();
+    let of_assignments = |weight: f64| {
+        let sum = KlDivergence::new().plus(KlDivergence::new().with_offset(0.1).weighted(weight));
+        default_scdcc().with_epochs(1, 1).with_clustering(sum)
+    };
+    let finished = of_assignments(0.25).fit(&cells, Some(every_epoch(&path)), &mut silent);
+    finished.unwrap();
+    let (what, ..) = mismatch(&path, &cells, &of_assignments(0.125));
+    assert!(
+        what.contains("clustering.settings.second.settings.weight"),
+        "{what}"
+    );
+
+    // And so is one that a closure captured, if its author says so.
+    fs::remove_file(&path).unwrap();
+    let of_closure = |power: f64| {
+        let target = loss::target_from_fn("power", move |q: Tensor<2>, _| {
+            let powers = q.powf_scalar(power);
+            Ok(powers.clone() / powers.sum_dim(1))
+        });
+        default_scdcc()
+            .with_epochs(1, 1)
+            .with_target(target.with_setting("power", power))
+    };
+    let finished = of_closure(1.5).fit(&cells, Some(every_epoch(&path)), &mut silent);
+    finished.unwrap();
+    assert_eq!(
+        mismatch(&path, &cells, &of_closure(2.5)),
+        texts("the setting target.settings.power", "1.5", "2.5")
+    );
+}
+
 fn resume(path: &Path, cells: &Cells) -> Error {
     refused(path, |checkpoint| {
-        without_pairs(default_scdcc()).fit(cells, Some(checkpoint), &mut silent)
+        default_scdcc().fit(cells, Some(checkpoint), &mut silent)
     })
 }
 
@@ -188,7 +281,7 @@ fn files_of_another_kind_are_refused() {
     let (cells, _) = simulated(80, 30, 2);
     let path = folder.path().join("checkpoint");
     let model = folder.path().join("model");
-    let fit = default_scdcc().init(&cpu()).unwrap().fit(&cells).unwrap();
+    let fit = fitted(&default_scdcc(), &cells);
     fit.model().save(&model).unwrap();
     for content in [b"{}".to_vec(), vec![0xff; 64], fs::read(&model).unwrap()] {
         fs::write(&path, content).unwrap();
@@ -196,29 +289,34 @@ fn files_of_another_kind_are_refused() {
         assert!(matches!(error, Error::Checkpoint { .. }), "{error}");
     }
     // A folder at the path.
-    let method = without_pairs(default_scdcc());
+    let method = default_scdcc();
     let error = method
         .fit(&cells, Some(every_epoch(folder.path())), &mut silent)
         .unwrap_err();
-    assert!(matches!(error, Error::Io { .. }), "{error}");
+    assert!(matches!(error, Error::Format { .. }), "{error}");
 }
 
 #[test]
-fn checkpoints_of_a_newer_version_are_refused() {
+fn checkpoints_of_other_formats_are_refused() {
     let folder = TempDir::new().unwrap();
     let (cells, _) = simulated(80, 30, 2);
     let path = written(&folder, &cells);
     let mut bytes = fs::read(&path).unwrap();
-    let format = br#"\"format\":1"#;
+    let format = br#"\"format\":2"#;
     let place = bytes
         .windows(format.len())
         .position(|window| window == format)
         .unwrap();
-    bytes[place + format.len() - 1] = b'7';
-    fs::write(&path, bytes).unwrap();
-    let error = resume(&path, &cells);
-    assert!(matches!(error, Error::Checkpoint { .. }), "{error}");
-    assert!(error.to_string().contains("newer version"), "{error}");
+    // Neither what a newer version wrote nor an older one.
+    for other in ["1", "7"] {
+        bytes[place + format.len() - 1] = other.as_bytes()[0];
+        fs::write(&path, &bytes).unwrap();
+        let error = resume(&path, &cells);
+        assert!(matches!(error, Error::Checkpoint { .. }), "{error}");
+        let text = error.to_string();
+        assert!(text.contains(&format!("format {other}")), "{text}");
+        assert!(text.contains("the version that wrote it"), "{text}");
+    }
 }
 
 /// A network of another shape, without a trainer whose settings would tell.
@@ -232,10 +330,9 @@ fn another_network_is_refused() {
             .init(&ZinbHeadConfig::new(), &device)
     };
     let path = folder.path().join("checkpoint");
-    let config = PretrainConfig::new(
-        vec![Stage::new(1e-3, 2)],
-        OptimizerConfig::Adam { amsgrad: false },
-    );
+    let config = PretrainConfig::new()
+        .with_epochs(2)
+        .with_optimizer(OptimizerConfig::adam());
     let train = |width, checkpoint| {
         let mut run = TrainingRun::new(1).with_checkpoint(checkpoint);
         let batches = Batches::new(&cells, &device);
@@ -260,7 +357,7 @@ fn another_network_is_refused() {
 #[test]
 fn a_disk_that_cannot_be_written_does_not_stop_training() {
     let (cells, _) = simulated(80, 30, 2);
-    let method = without_pairs(default_scdcc());
+    let method = default_scdcc();
     let undisturbed = method.fit(&cells, None, &mut silent).unwrap();
 
     let folder = TempDir::new().unwrap();
@@ -270,7 +367,7 @@ fn a_disk_that_cannot_be_written_does_not_stop_training() {
     let (mut saved, mut failed) = (0, 0);
     let mut lose = |event: &Event<'_>| match event {
         Event::EpochFinished(record)
-            if (record.phase, record.epoch) == (Phase::SelfTraining, 2) =>
+            if (&record.phase, record.epoch) == (&Phase::SelfTraining, 2) =>
         {
             fs::rename(&before, &after).unwrap();
         }
@@ -332,11 +429,8 @@ fn a_failure_to_write_is_logged() {
         .finish();
     let checkpoint = CheckpointConfig::new("/nowhere/checkpoint");
     tracing::subscriber::with_default(subscriber, || {
-        let config = default_scdcc()
-            .with_pretraining_epochs(1)
-            .with_max_epochs(1);
-        let trainer = config.init(&cpu()).unwrap().with_checkpoint(checkpoint);
-        trainer.fit(&cells).unwrap();
+        let trainer = default_scdcc().with_epochs(1, 1).trainer(&cpu()).unwrap();
+        trainer.with_checkpoint(checkpoint).fit(&cells).unwrap();
     });
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     let warnings = text

@@ -13,7 +13,7 @@ const EPOCHS: &str = "CELLDEC_TEST_EPOCHS";
 
 fn method(name: &str) -> Box<dyn Method> {
     match name {
-        "scdcc" => Box::new(without_pairs(default_scdcc())),
+        "scdcc" => Box::new(default_scdcc()),
         "joint" => Box::new(joint()),
         "desc" => Box::new(two_resolutions()),
         other => panic!("no method {other}"),
