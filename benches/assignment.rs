@@ -11,7 +11,7 @@ use std::hint::black_box;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use celldec::batches::Batches;
-use celldec::loss::{ClusteringLoss, KlSelfTraining};
+use celldec::loss::SharpenedTarget;
 use celldec::model::evaluate;
 use celldec::nn::{
     ClusteringLayer, EncoderConfig, InitialWeights, SimilarityKernel, initialize_weights,
@@ -54,7 +54,7 @@ fn assignment(criterion: &mut Criterion) {
                         evaluate(&encoder, Some(&clustering), &batches).expect("in memory");
                     let values: Vec<f32> = evaluation.soft_assignments.into_iter().collect();
                     let q = TensorData::new(values, [CELLS, CLUSTERS]);
-                    black_box(KlSelfTraining::new().target(Tensor::from_data(q, &device)))
+                    black_box(SharpenedTarget::new().forward(Tensor::from_data(q, &device)))
                 })
             })
         });

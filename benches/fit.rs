@@ -12,7 +12,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use celldec::device::by_name;
-use celldec::train::ScdccConfig;
+use celldec::train::Plan;
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 
 use cells::simulated_cells;
@@ -26,11 +26,10 @@ fn fit(criterion: &mut Criterion) {
     if std::env::var_os("CELLDEC_BENCH_LARGE").is_some() {
         sizes.push(100_000);
     }
-    let trainer = ScdccConfig::reference(GROUPS)
-        .with_pretraining_epochs(EPOCHS)
-        .with_max_epochs(EPOCHS)
-        .with_tolerance(0.0)
-        .init(&by_name("cpu").expect("a CPU backend"))
+    let trainer = Plan::scdcc_reference(GROUPS)
+        .with_epochs(EPOCHS, EPOCHS)
+        .with_self_training(|phase| phase.with_tolerance(0.0))
+        .trainer(&by_name("cpu").expect("a CPU backend"))
         .expect("valid settings");
     let mut group = criterion.benchmark_group("fit");
     group

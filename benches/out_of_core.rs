@@ -32,7 +32,7 @@ use celldec::io::{AnnotatedCounts, H5adOptions, read_counts, write_h5ad};
 use celldec::model::evaluate;
 use celldec::nn::{ClusteringLayer, SimilarityKernel};
 use celldec::preprocess::Cells;
-use celldec::train::{ScdccConfig, TrainingRun};
+use celldec::train::Plan;
 use clap::{Parser, Subcommand};
 use ndarray::s;
 
@@ -154,11 +154,11 @@ fn measure(
     println!("{way}_prepare_peak_mb {:.1}", peak_memory()? as f64 / 1e6);
 
     let start = Instant::now();
-    let trainer = ScdccConfig::new(GROUPS)
-        .with_pretraining_epochs(1)
-        .init(&by_name("cpu")?)?;
-    let mut run = TrainingRun::new(0);
-    let encoder = trainer.pretrain(&cells, &mut run)?.encoder.valid();
+    let trainer = Plan::scdcc(GROUPS)
+        .with_pretraining(|phase| phase.with_epochs(1))
+        .trainer(&by_name("cpu")?)?;
+    let autoencoder = trainer.pretrain(&cells, &mut trainer.run())?;
+    let encoder = autoencoder.encoder.valid();
     println!(
         "{way}_pretraining_seconds {:.1}",
         start.elapsed().as_secs_f64()

@@ -52,11 +52,11 @@ use burn::tensor::{Device, Tensor, TensorData};
 use celldec::batches::Batches;
 use celldec::counts::CountMatrix;
 use celldec::device::by_name;
-use celldec::loss::{ClusteringLoss, KlSelfTraining};
-use celldec::model::evaluate;
+use celldec::loss::SharpenedTarget;
+use celldec::model::{Phase, evaluate};
 use celldec::nn::{ClusteringLayer, Encoder, SimilarityKernel};
 use celldec::preprocess::Cells;
-use celldec::train::{Event, Phase, ScdccConfig, TrainingRun};
+use celldec::train::{Event, Plan};
 use clap::{Parser, Subcommand};
 use ndarray::s;
 
@@ -158,11 +158,10 @@ fn memory(
     drop(simulation);
 
     let kept_bytes = csr_bytes(cells.counts()?);
-    let trainer = ScdccConfig::reference(GROUPS)
-        .with_pretraining_epochs(pretraining_epochs)
-        .with_max_epochs(self_training_epochs)
-        .with_tolerance(0.0)
-        .init(&by_name("cpu")?)?;
+    let trainer = Plan::scdcc_reference(GROUPS)
+        .with_epochs(pretraining_epochs, self_training_epochs)
+        .with_self_training(|phase| phase.with_tolerance(0.0))
+        .trainer(&by_name("cpu")?)?;
     let mut stretches = Vec::new();
     let mut end_of = |stretch: &'static str| {
         stretches.push((
@@ -281,9 +280,9 @@ fn time(counts: &[usize]) -> Result<(), Box<dyn Error>> {
 
 /// Pretrains: the encoder, and the moments before, between and after the epochs.
 fn timed_epochs(cells: &Cells, epochs: usize) -> Result<(Encoder, Vec<Seconds>), Box<dyn Error>> {
-    let trainer = ScdccConfig::reference(GROUPS)
-        .with_pretraining_epochs(epochs)
-        .init(&by_name("cpu")?)?;
+    let trainer = Plan::scdcc_reference(GROUPS)
+        .with_pretraining(|phase| phase.with_epochs(epochs))
+        .trainer(&by_name("cpu")?)?;
     let start = Instant::now();
     let mut moments = Vec::new();
     let mut observer = |event: &Event<'_>| {
@@ -291,7 +290,7 @@ fn timed_epochs(cells: &Cells, epochs: usize) -> Result<(Encoder, Vec<Seconds>),
             moments.push(Seconds::now(start));
         }
     };
-    let autoencoder = trainer.pretrain(cells, &mut TrainingRun::observed(0, &mut observer))?;
+    let autoencoder = trainer.pretrain(cells, &mut trainer.run_observed(&mut observer))?;
     let moments = moments.into_iter().collect::<Result<Vec<_>, _>>()?;
     Ok((autoencoder.encoder.valid(), moments))
 }
@@ -319,7 +318,7 @@ fn timed_assignments(
         let shape = q.dim();
         let values: Vec<f32> = q.into_iter().collect();
         let q = Tensor::from_data(TensorData::new(values, [shape.0, shape.1]), &device);
-        let target = KlSelfTraining::new().target(q);
+        let target = SharpenedTarget::new().forward(q);
         assert_eq!(target.dims(), [shape.0, shape.1]);
         moments.push(Seconds::now(start)?);
     }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use celldec::Result;
 use celldec::device::by_name;
 use celldec::preprocess::Cells;
-use celldec::train::{DescConfig, TrainingRun};
+use celldec::train::Plan;
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 
 use cells::simulated_cells;
@@ -34,14 +34,12 @@ const CLUSTERING_CELLS: usize = 2100;
 /// Seconds per DESC pretraining step, end to end, of a network 128 – 32 in each of `epochs` epochs,
 /// after one that is left out.
 fn desc_steps(cells: &Cells, epochs: usize) -> Result<Vec<f64>> {
-    let trainer = DescConfig::new()
-        .with_widths(Some(vec![128, 32]))
+    let trainer = Plan::desc()
+        .with_widths([128, 32])
         .with_batch_size(BATCH)
-        .with_layerwise(false)
-        .with_pretraining_learning_rate(0.1)
-        .with_pretraining_epochs(epochs + 1)
-        .init(&by_name("cpu")?)?;
-    let mut run = TrainingRun::new(0);
+        .with_pretraining(|phase| phase.with_epochs(epochs + 1))
+        .trainer(&by_name("cpu")?)?;
+    let mut run = trainer.run();
     trainer.pretrain(cells, &mut run)?;
     Ok(per_step(run.history(), cells))
 }

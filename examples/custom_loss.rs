@@ -1,9 +1,9 @@
-//! A decoder head, a reconstruction loss and a clustering loss of one's own, trained by both
-//! schedules.
+//! A decoder head, a reconstruction loss, a target and a clustering loss of one's own, in both
+//! methods.
 //!
 //! The head predicts the rate of a Poisson distribution for every gene and its loss scores the
-//! counts. The clustering loss sharpens assignments without balancing clusters by their frequency,
-//! and a weighted term that rewards certain cells is added to it.
+//! counts. The target sharpens assignments without balancing clusters by their frequency, and a
+//! weighted term that rewards certain cells is added to the clustering loss.
 //!
 //! ```text
 //! cargo run --release --example custom_loss
@@ -14,6 +14,8 @@ use std::time::Instant;
 
 use celldec::batches::{Batch, ReconstructionTarget};
 use celldec::burn;
+use celldec::description::Description;
+use celldec::graph::EmbeddedCells;
 use celldec::nn::{HeadOutput, ReconstructionHead};
 use celldec::prelude::*;
 
@@ -76,46 +78,37 @@ impl ReconstructionLoss for PoissonLoss {
         ReconstructionTarget::Counts
     }
 
-    fn name(&self) -> String {
-        "poisson".into()
+    fn description(&self) -> Description {
+        Description::new("poisson")
     }
 }
 
-/// Self-training towards `p_ij ∝ q_ij²`: sharper than q, without the usual division by the
-/// frequency of clusters, which evens out their sizes.
+/// `p_ij ∝ q_ij²`: sharper than q, without the usual division by the frequency of clusters, which
+/// evens out their sizes.
 struct SquaredTarget;
 
-impl ClusteringLoss for SquaredTarget {
-    fn target(&self, q: Tensor<2>) -> Tensor<2> {
+impl Target for SquaredTarget {
+    fn target(&self, q: Tensor<2>, _cells: &EmbeddedCells<'_>) -> Result<Tensor<2>> {
         let squares = q.square();
-        let total = squares.clone().sum_dim(1);
-        squares / total
+        Ok(squares.clone() / squares.sum_dim(1))
     }
 
-    fn forward(&self, q: Tensor<2>, p: Tensor<2>) -> Tensor<1> {
-        KlSelfTraining::new().forward(q, p)
-    }
-
-    fn name(&self) -> String {
-        "squared target".into()
+    fn description(&self) -> Description {
+        Description::new("squared")
     }
 }
 
-/// The mean entropy of the assignments, `−Σ_j q_ij ln q_ij`: small when every cell is certain.
+/// The entropy of a cell's assignment, `−Σ_j q_ij ln q_ij`: small when the cell is certain.
 struct Entropy;
 
 impl ClusteringLoss for Entropy {
-    fn target(&self, q: Tensor<2>) -> Tensor<2> {
-        q
-    }
-
     fn forward(&self, q: Tensor<2>, _p: Tensor<2>) -> Tensor<1> {
         let log_q = q.clone().clamp_min(f64::from(f32::MIN_POSITIVE)).log();
         (q * log_q).sum_dim(1).mean().neg()
     }
 
-    fn name(&self) -> String {
-        "entropy".into()
+    fn description(&self) -> Description {
+        Description::new("entropy")
     }
 }
 
@@ -129,50 +122,38 @@ fn main() -> ExitCode {
     }
 }
 
-/// Trains scDCC and DESC with a Poisson head and another clustering loss.
+/// Trains scDCC and DESC with all of them.
 fn run() -> Result<()> {
-    let device = Device::default();
     let data = Bundled::read()?;
     println!(
-        "{:<9} {:<16} {:<31} {:>8} {:>6}   ARI with the published types",
-        "schedule", "reconstruction", "clustering", "clusters", "s"
+        "{:<7} {:<15} {:<8} {:<24} {:>8} {:>6}   ARI with the published types",
+        "method", "reconstruction", "target", "clustering", "clusters", "s"
     );
-
-    let start = Instant::now();
     let cells = Preprocess::scdcc().fit(&data.counts)?;
-    let fit = ScdccConfig::new(10)
-        .with_pretraining_epochs(100)
-        .init(&device)?
-        .with_reconstruction_loss(PoissonLoss, PoissonHeadConfig::new())
-        .with_clustering_loss(SquaredTarget.plus(Entropy.weighted(0.1)))
-        .fit(&cells)?;
-    print("scDCC", &data, &cells, &fit, start)?;
-
-    let start = Instant::now();
+    fit(Plan::scdcc(10), &data, &cells)?;
     let cells = Preprocess::desc().fit(&data.counts)?;
-    let runs = DescConfig::new()
-        .with_pretraining_epochs(100)
-        .init(&device)?
-        .with_reconstruction_loss(PoissonLoss, PoissonHeadConfig::new())
-        .with_clustering_loss(SquaredTarget.plus(Entropy.weighted(0.1)))
-        .fit(&cells)?;
-    for run in &runs {
-        print("DESC", &data, &cells, &run.fit, start)?;
-    }
-    Ok(())
+    fit(Plan::desc(), &data, &cells)
 }
 
-fn print(
-    schedule: &str,
-    data: &Bundled,
-    cells: &Cells,
-    fit: &Fit<PoissonHead>,
-    start: Instant,
-) -> Result<()> {
+/// Exchanges the parts of a plan, whatever its head was.
+fn fit<H: ReconstructionHead>(plan: Plan<H>, data: &Bundled, cells: &Cells) -> Result<()> {
+    let start = Instant::now();
+    let fit = plan
+        .with_pretraining(|phase| phase.with_epochs(100))
+        .with_reconstruction(PoissonLoss, PoissonHeadConfig::new())
+        .with_target(SquaredTarget)
+        .with_clustering(KlDivergence::new().plus(Entropy.weighted(0.1)))
+        .trainer(&Device::default())?
+        .fit(cells)?;
+    // What ran is recorded in the model.
+    let info = fit.model().info();
+    let name = |part: &str| info.settings[part]["name"].as_str().unwrap_or_default();
     println!(
-        "{schedule:<9} {:<16} {:<31} {:>8} {:>6.1}   {:.3}",
-        PoissonLoss.name(),
-        SquaredTarget.plus(Entropy.weighted(0.1)).name(),
+        "{:<7} {:<15} {:<8} {:<24} {:>8} {:>6.1}   {:.3}",
+        info.method,
+        name("reconstruction"),
+        name("target"),
+        name("clustering"),
         fit.clusters().count(),
         start.elapsed().as_secs_f64(),
         data.agreement(cells, fit.clusters())?

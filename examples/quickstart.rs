@@ -50,7 +50,7 @@ fn run(folder: &Path) -> Result<()> {
 fn scdcc(data: &Bundled, device: &Device, folder: &Path) -> Result<()> {
     println!("\nscDCC, 10 clusters");
     let cells = Preprocess::scdcc().fit(&data.counts)?;
-    let trainer = ScdccConfig::new(10).init(device)?;
+    let trainer = Plan::scdcc(10).trainer(device)?;
     let fit = trainer.fit_observed(&cells, &mut print_phases)?;
     finish(data, &cells, &fit, &folder.join("scdcc"))?;
 
@@ -72,10 +72,11 @@ fn scdcc(data: &Bundled, device: &Device, folder: &Path) -> Result<()> {
 fn desc(data: &Bundled, device: &Device, folder: &Path) -> Result<()> {
     println!("\nDESC, resolutions 0.3, 0.5 and 0.8");
     let cells = Preprocess::desc().fit(&data.counts)?;
-    let config = DescConfig::new().with_resolutions(vec![0.3, 0.5, 0.8]);
-    let trainer = config.init(device)?;
-    for DescRun { resolution, fit } in trainer.fit_observed(&cells, &mut print_phases)? {
-        let name = resolution.map(|r| format!("{r:.1}")).unwrap_or_default();
+    let plan = Plan::desc().with_resolutions([0.3, 0.5, 0.8]);
+    let trainer = plan.trainer(device)?;
+    for fit in trainer.fit_each_observed(&cells, &mut print_phases)? {
+        let name = fit.resolution().map(|r| format!("{r:.1}"));
+        let name = name.unwrap_or_default();
         println!("\n  resolution    {name}");
         finish(data, &cells, &fit, &folder.join(format!("desc_{name}")))?;
     }
@@ -89,7 +90,10 @@ fn print_phases(event: &Event<'_>) {
             phase,
             epochs,
             seconds,
-        } => println!("  {phase:<32} {epochs:>4} epochs   {seconds:>6.1} s"),
+        } => println!(
+            "  {:<32} {epochs:>4} epochs   {seconds:>6.1} s",
+            phase.to_string()
+        ),
         Event::CentroidsFound {
             clusters, seconds, ..
         } => println!(

@@ -39,7 +39,7 @@ fn run(folder: &Path) -> Result<()> {
     let data = Bundled::read()?;
     let cells = Preprocess::scdcc().fit(&data.counts)?;
     let types = data.types_of(&cells);
-    let fit = ScdccConfig::new(10).init(&Device::default())?.fit(&cells)?;
+    let fit = Plan::scdcc(10).trainer(&Device::default())?.fit(&cells)?;
 
     std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
     let projection = project(fit.embedding())?;

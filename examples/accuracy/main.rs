@@ -6,13 +6,14 @@
 //!
 //! A file may also be a simulated family, `sim:rare` for example, or a subset of a file,
 //! `subset:FILE`, drawn anew for every seed.
-//! `--set` changes single settings of a preset, to compare variants:
+//! `--set` changes single settings of a preset, to compare variants ([`settings`] says which):
 //!
 //! ```text
-//! … --name "no skip" --set linear_skip=false --set pretraining_epochs=60 sim:equal FILE.h5ad
+//! … --name "no skip" --set network.linear_skip=false --pretraining-epochs 60 sim:equal FILE.h5ad
 //! ```
 
 mod sets;
+mod settings;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -22,8 +23,11 @@ use celldec::metrics;
 use celldec::prelude::*;
 use celldec::preprocess::{PrincipalComponents, Scaling};
 use celldec::start::KMeansConfig;
+use celldec::train::PairTraining;
 use clap::{Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
+
+use settings::{PairSettings, changed, with_settings};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Method {
@@ -96,7 +100,7 @@ struct Arguments {
     #[arg(long)]
     max_epochs: Option<usize>,
     /// Changes one setting of the preset: its name and its value as JSON, for example
-    /// `linear_skip=false`. May be repeated.
+    /// `network.linear_skip=false`. May be repeated.
     #[arg(long = "set", value_name = "SETTING=JSON")]
     settings: Vec<String>,
     /// Changes one setting of the preprocessing, as --set does.
@@ -294,25 +298,6 @@ fn run_in_own_process(
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// `value` with single settings changed, each given as `name=JSON`; names of nested settings are
-/// joined by dots.
-fn with_settings<T: Serialize + serde::de::DeserializeOwned>(
-    value: T,
-    settings: &[String],
-) -> std::result::Result<T, Box<dyn std::error::Error>> {
-    let mut json = serde_json::to_value(value)?;
-    for setting in settings {
-        let (name, new) = setting
-            .split_once('=')
-            .ok_or_else(|| format!("a setting is NAME=JSON, not \"{setting}\""))?;
-        let pointer = format!("/{}", name.replace('.', "/"));
-        *json
-            .pointer_mut(&pointer)
-            .ok_or_else(|| format!("there is no setting \"{name}\""))? = serde_json::from_str(new)?;
-    }
-    Ok(serde_json::from_value(json)?)
-}
-
 fn run_single(arguments: &Arguments) -> std::result::Result<Vec<Row>, Box<dyn std::error::Error>> {
     let set = sets::read(&arguments.files[0], &arguments.label, arguments.first_seed)?;
     let names = &set.labels;
@@ -379,20 +364,33 @@ fn run_single(arguments: &Arguments) -> std::result::Result<Vec<Row>, Box<dyn st
     let rows = match method {
         Method::Scdcc => {
             let clusters = arguments.clusters.unwrap_or(types.len());
-            let mut config = match arguments.preset {
-                Preset::Default => ScdccConfig::new(clusters),
-                Preset::Auto => ScdccConfig::auto(),
-                Preset::Reference => ScdccConfig::reference(clusters),
+            let plan = match arguments.preset {
+                Preset::Default => Plan::scdcc(clusters),
+                Preset::Auto => Plan::scdcc_auto(),
+                Preset::Reference => Plan::scdcc_reference(clusters),
             };
-            config.pretraining_epochs = arguments
+            let pretraining = arguments
                 .pretraining_epochs
-                .unwrap_or(config.pretraining_epochs);
-            config.max_epochs = arguments.max_epochs.unwrap_or(config.max_epochs);
-            let config = with_settings(config, &arguments.settings)?;
+                .unwrap_or(plan.pretraining.epochs());
+            let self_training = arguments
+                .max_epochs
+                .unwrap_or(plan.self_training.max_epochs);
+            let plan = plan.with_epochs(pretraining, self_training);
+            let pairs = match arguments.preset {
+                Preset::Default | Preset::Auto => PairSettings::default(),
+                Preset::Reference => PairSettings::published(),
+            };
+            let (mut plan, pairs) = changed(plan, pairs, &arguments.settings)?;
+            if arguments.pairs > 0 {
+                let training = PairTraining::new(constraints)
+                    .with_start_at_groups(pairs.start_at_groups)
+                    .with_guided_target(pairs.guided_target)
+                    .with_pair_errors(pairs.pair_errors);
+                plan = plan.with_pairs(training);
+            }
             let first = seed * arguments.ensemble as u64;
             let ensemble = Ensemble::fit(arguments.ensemble, first, |seed| {
-                let trainer = config.clone().with_seed(seed).init(&device)?;
-                trainer.with_constraints(constraints.clone()).fit(&cells)
+                Ok(plan.clone().with_seed(seed).trainer(&device)?.fit(&cells)?)
             })?;
             let mut name = match arguments.pairs {
                 0 => "scdcc".to_string(),
@@ -412,28 +410,38 @@ fn run_single(arguments: &Arguments) -> std::result::Result<Vec<Row>, Box<dyn st
             )?]
         }
         Method::Desc => {
-            let mut config = match arguments.preset {
-                Preset::Default => DescConfig::new(),
-                Preset::Auto => DescConfig::auto(),
-                Preset::Reference => DescConfig::reference(),
+            let plan = match (arguments.preset, arguments.pretraining_epochs) {
+                (Preset::Reference, Some(epochs)) => {
+                    Plan::desc_reference().with_published_pretraining(epochs)
+                }
+                (Preset::Reference, None) => Plan::desc_reference(),
+                (preset, epochs) => {
+                    let plan = match preset {
+                        Preset::Auto => Plan::desc_auto(),
+                        _ => Plan::desc(),
+                    };
+                    let default = plan.pretraining.epochs();
+                    plan.with_pretraining(|phase| phase.with_epochs(epochs.unwrap_or(default)))
+                }
             };
-            config.pretraining_epochs = arguments
-                .pretraining_epochs
-                .unwrap_or(config.pretraining_epochs);
-            config.max_epochs = arguments.max_epochs.unwrap_or(config.max_epochs);
-            if !arguments.resolutions.is_empty() {
-                config.resolutions = arguments.resolutions.clone();
-            }
-            with_settings(config, &arguments.settings)?
-                .with_seed(seed)
-                .init(&device)?
-                .fit(&cells)?
+            let self_training = arguments
+                .max_epochs
+                .unwrap_or(plan.self_training.max_epochs);
+            let plan = plan.with_self_training(|phase| phase.with_max_epochs(self_training));
+            let plan = match arguments.resolutions.is_empty() {
+                true => plan,
+                false => plan.with_resolutions(arguments.resolutions.clone()),
+            };
+            let (plan, _) = changed(plan, PairSettings::default(), &arguments.settings)?;
+            plan.with_seed(seed)
+                .trainer(&device)?
+                .fit_each(&cells)?
                 .iter()
-                .map(|run| {
-                    let status = run.fit.status();
+                .map(|fit| {
+                    let status = fit.status();
                     score(
-                        run.fit.clusters().labels(),
-                        match (arguments.preset, run.resolution) {
+                        fit.clusters().labels(),
+                        match (arguments.preset, fit.resolution()) {
                             (Preset::Default | Preset::Reference, Some(resolution)) => {
                                 format!("desc {resolution}")
                             }
@@ -441,7 +449,7 @@ fn run_single(arguments: &Arguments) -> std::result::Result<Vec<Row>, Box<dyn st
                         },
                         status.converged,
                         status.self_training_epochs,
-                        run.fit.initial_labels(),
+                        fit.initial_labels(),
                     )
                 })
                 .collect::<celldec::Result<_>>()?

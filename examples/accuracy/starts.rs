@@ -20,7 +20,6 @@ use celldec::model::evaluate;
 use celldec::prelude::*;
 use celldec::random::{Purpose, stream};
 use celldec::start::{KMeans, KMeansConfig};
-use celldec::train::TrainingRun;
 use clap::{Parser, ValueEnum};
 use ndarray::Array2;
 
@@ -84,20 +83,21 @@ fn embed(
     seed: u64,
 ) -> std::result::Result<(Array2<f32>, Vec<usize>), Box<dyn std::error::Error>> {
     let device = celldec::device::by_name("cpu")?;
-    let mut run = TrainingRun::new(seed);
     let many_genes = set.counts.genes() > 5000;
     let genes = many_genes.then(|| VariableGenes::seurat(2000));
     let (encoder, cells) = match arguments.method {
         Method::Scdcc => {
             let preprocess = Preprocess::scdcc().with_variable_genes(genes);
             let cells = set.prepare(&preprocess, true)?;
-            let trainer = ScdccConfig::new(2).with_seed(seed).init(&device)?;
-            (trainer.pretrain(&cells, &mut run)?.encoder, cells)
+            let trainer = Plan::scdcc(2).with_seed(seed).trainer(&device)?;
+            let autoencoder = trainer.pretrain(&cells, &mut trainer.run())?;
+            (autoencoder.encoder, cells)
         }
         Method::Desc => {
             let cells = set.prepare(&Preprocess::desc(), true)?;
-            let trainer = DescConfig::new().with_seed(seed).init(&device)?;
-            (trainer.pretrain(&cells, &mut run)?.encoder, cells)
+            let trainer = Plan::desc().with_seed(seed).trainer(&device)?;
+            let autoencoder = trainer.pretrain(&cells, &mut trainer.run())?;
+            (autoencoder.encoder, cells)
         }
     };
     let truth = cells.kept_cells().iter().map(|&cell| &set.labels[cell]);
