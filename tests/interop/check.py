@@ -178,7 +178,9 @@ def check_fit(folder):
     np.testing.assert_array_equal(data.obs["scdcc_confidence"], soft.max(axis=1))
     details = data.uns["scdcc"]
     assert details["method"] == "scdcc" and details["seed"] == 7
-    assert details["settings"]["clusters"] == 3
+    settings = details["settings"]
+    assert settings["self_training"]["max_epochs"] == 2
+    assert json.loads(settings["starts"][0])["SmoothedKMeans"]["kmeans"]["clusters"] == 3
     assert isinstance(details["converged"], (bool, np.bool_))
     assert list(details["cluster_sizes"]) == expected["sizes"]
     history = pd.DataFrame(details["history"])
