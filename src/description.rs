@@ -42,12 +42,6 @@ impl Description {
         self
     }
 
-    /// The same settings under another name.
-    pub fn renamed(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
-        self
-    }
-
     /// The name.
     pub fn name(&self) -> &str {
         &self.name

@@ -27,10 +27,15 @@ impl<L> Weighted<L> {
         self.weight
     }
 
-    /// The description of the weighted loss, from that of the loss.
+    /// The description of the weighted loss, from that of the loss, whose settings are kept apart:
+    /// it may have a weight of its own.
     pub(crate) fn describe(&self, loss: Description) -> Description {
-        let name = self.name(loss.name());
-        loss.renamed(name).with("weight", self.weight)
+        let weighted = Description::new(self.name(loss.name())).with("weight", self.weight);
+        if loss.settings().is_empty() {
+            weighted
+        } else {
+            weighted.with("of", loss.settings())
+        }
     }
 
     /// Refuses a weight that is negative or not finite.
@@ -85,5 +90,21 @@ pub(super) fn check_weight(name: &'static str, value: f64) -> Result<(), Paramet
             requirement: "at least 0 and finite",
             value,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_weight_of_the_loss_itself_is_not_hidden() {
+        let own = |weight: f64| Description::new("entropy").with("weight", weight);
+        let weighted = Weighted::new((), 0.5);
+        let found = weighted.describe(own(0.1));
+        assert_eq!(found.name(), "0.5·entropy");
+        assert_eq!(found.settings()["weight"], 0.5);
+        assert_eq!(found.settings()["of"]["weight"], 0.1);
+        assert_ne!(found, weighted.describe(own(0.2)));
     }
 }
