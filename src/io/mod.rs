@@ -5,7 +5,7 @@
 //! treat files as hostile: numbers in headers are checked against the file before memory is
 //! reserved for them, and everything that is kept is counted in a budget of 40 MB and 25 bytes for
 //! each of plain text, 100 for each of a compressed or HDF5 file
-//! ([`Error::MemoryLimit`](crate::Error::MemoryLimit)). Pipes and devices are not read.
+//! ([`crate::Error::MemoryLimit`]). Pipes and devices are not read.
 //!
 //! Writers are atomic: a file appears under its name only when it is complete and on disk, with the
 //! owner, group and permissions of the one that it replaces (not its hard links, access lists and
