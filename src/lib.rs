@@ -150,6 +150,7 @@ pub mod model;
 pub mod nn;
 pub mod optim;
 pub mod pairs;
+mod parallel;
 pub mod prelude;
 pub mod preprocess;
 pub mod random;

@@ -1,10 +1,10 @@
 //! Batches in memory, on their way to a device.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use rayon::prelude::*;
 
 use super::Batch;
 use crate::nn::{NetworkInput, SparseInput};
+use crate::parallel::write_rows;
 
 /// Dense rows in memory.
 ///
@@ -51,10 +51,9 @@ impl DenseRows {
     }
 
     fn filled(mut self, rows: &[usize], fill: impl Fn(usize, &mut [f32]) + Sync) -> Self {
-        self.values
-            .par_chunks_mut(self.shape[1].max(1))
-            .zip(rows)
-            .for_each(|(values, &row)| fill(row, values));
+        write_rows(&mut self.values, self.shape[1].max(1), |place, values| {
+            fill(rows[place], values);
+        });
         self
     }
 

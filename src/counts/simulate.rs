@@ -2,11 +2,11 @@
 
 mod draw;
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::CountMatrix;
 use crate::error::{Error, ParameterError, Result};
+use crate::parallel::map;
 use draw::{GeneModel, draw_cell, shuffled_assignment};
 
 /// Cells per block of parallel work; results do not depend on it.
@@ -236,26 +236,23 @@ impl SimulationConfig {
         );
         let model = GeneModel::draw(self);
         let starts: Vec<usize> = (0..self.cells).step_by(BLOCK).collect();
-        let blocks: Vec<Block> = starts
-            .par_iter()
-            .map(|&start| {
-                let mut block = Block::default();
-                for cell in start..(start + BLOCK).min(self.cells) {
-                    let library = draw_cell(
-                        self,
-                        &model,
-                        cell,
-                        groups[cell],
-                        batches[cell],
-                        &mut block.indices,
-                        &mut block.values,
-                    );
-                    block.ends.push(block.indices.len());
-                    block.libraries.push(library);
-                }
-                block
-            })
-            .collect();
+        let blocks: Vec<Block> = map(starts.len(), |number| {
+            let mut block = Block::default();
+            for cell in starts[number]..(starts[number] + BLOCK).min(self.cells) {
+                let library = draw_cell(
+                    self,
+                    &model,
+                    cell,
+                    groups[cell],
+                    batches[cell],
+                    &mut block.indices,
+                    &mut block.values,
+                );
+                block.ends.push(block.indices.len());
+                block.libraries.push(library);
+            }
+            block
+        });
         let stored = blocks.iter().map(|block| block.indices.len()).sum();
         let mut offsets = Vec::with_capacity(self.cells + 1);
         offsets.push(0);

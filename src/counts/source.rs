@@ -3,10 +3,9 @@
 use std::fmt::Debug;
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::{CountMatrix, CountRows};
 use crate::error::{Error, Result};
+use crate::parallel::try_map;
 
 /// Raw counts (cells × genes) that are read part by part, so that they need not fit in memory.
 ///
@@ -97,22 +96,20 @@ pub trait CountSource: Debug + Send + Sync {
         rising.dedup();
         let genes = self.gene_names().len();
         let windows: Vec<_> = windows(&rising, self.block()).collect();
-        let parts: Vec<Result<RowParts>> = windows
-            .into_par_iter()
-            .map(|(window, wanted)| {
-                let rows = self.read_window(window.clone())?;
-                check_shape(&rows, &window, genes)?;
-                let mut part = RowParts::default();
-                for &cell in wanted {
-                    let (indices, values) = rows.row(cell - window.start);
-                    part.push(indices, values);
-                }
-                Ok(part)
-            })
-            .collect();
+        let parts = try_map(windows.len(), |window| {
+            let (window, wanted) = &windows[window];
+            let rows = self.read_window(window.clone())?;
+            check_shape(&rows, window, genes)?;
+            let mut part = RowParts::default();
+            for &cell in *wanted {
+                let (indices, values) = rows.row(cell - window.start);
+                part.push(indices, values);
+            }
+            Ok(part)
+        })?;
         let mut rows = RowParts::default();
-        for part in parts {
-            rows.append(&part?);
+        for part in &parts {
+            rows.append(part);
         }
         let rows = rows.into_rows(genes);
         if rising == cells {
@@ -202,7 +199,7 @@ fn check_shape(rows: &CountRows<'_>, window: &Range<usize>, genes: usize) -> Res
         return Ok(());
     }
     Err(Error::CountSource {
-        source: format!(
+        cause: format!(
             "cells {} to {} of {genes} genes were asked for, {} cells of {} genes were given",
             window.start,
             window.end,
@@ -259,16 +256,15 @@ pub(crate) fn visit_cells_ahead(
     if windows.len() < 2 || at_once == 1 {
         return visit_cells(source, cells, visit);
     }
-    let read = |group: &[(Range<usize>, &[usize])]| -> Vec<Result<CountRows<'_>>> {
-        group
-            .par_iter()
-            .map(|(window, _)| read_checked(source, window.clone()))
-            .collect()
+    let read = |group: &[(Range<usize>, &[usize])]| {
+        try_map(group.len(), |window| {
+            read_checked(source, group[window].0.clone())
+        })
     };
     let mut groups = windows.chunks(at_once);
     let mut current = groups.next().map(|group| (group, read(group)));
     while let Some((group, rows)) = current {
-        let rows = rows.into_iter().collect::<Result<Vec<_>>>()?;
+        let rows = rows?;
         let following = groups.next();
         let visit = &mut visit;
         let (next, ()) = rayon::join(

@@ -1,10 +1,10 @@
 //! Averages over neighbourhoods of cells.
 
-use ndarray::{Array2, ArrayView2, Axis};
-use rayon::prelude::*;
+use ndarray::{Array2, ArrayView2, ArrayViewMut1};
 use serde::{Deserialize, Serialize};
 
 use super::neighbors::Neighbors;
+use crate::parallel::write_rows;
 
 /// Over whom values of a cell are averaged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,18 +26,12 @@ impl Neighbors {
     pub fn average(&self, values: ArrayView2<f32>) -> Array2<f32> {
         assert_eq!(values.nrows(), self.indices.nrows());
         let share = 1.0 / (self.indices.ncols() + 1) as f32;
-        let mut averages = values.to_owned();
-        averages
-            .axis_iter_mut(Axis(0))
-            .into_par_iter()
-            .zip(self.indices.axis_iter(Axis(0)).into_par_iter())
-            .for_each(|(mut average, neighbors)| {
-                for &neighbor in neighbors {
-                    average += &values.row(neighbor as usize);
-                }
-                average *= share;
-            });
-        averages
+        averaged(values, |cell, mut average| {
+            for &neighbor in self.indices.row(cell) {
+                average += &values.row(neighbor as usize);
+            }
+            average *= share;
+        })
     }
 
     /// The average of `values` `[cells, columns]` over the neighbourhoods that `over` names.
@@ -111,24 +105,31 @@ impl Neighbors {
         for ((cell, _), &neighbor) in self.indices.indexed_iter() {
             neighbor_of[neighbor as usize].push(cell);
         }
-        let mut averages = values.to_owned();
-        averages
-            .axis_iter_mut(Axis(0))
-            .into_par_iter()
-            .zip(self.indices.axis_iter(Axis(0)).into_par_iter())
-            .zip(neighbor_of.par_iter())
-            .for_each(|((mut average, neighbors), neighbor_of)| {
-                average *= 2.0;
-                for &neighbor in neighbors {
-                    average += &values.row(neighbor as usize);
-                }
-                for &cell in neighbor_of {
-                    average += &values.row(cell);
-                }
-                average /= (2 + neighbors.len() + neighbor_of.len()) as f32;
-            });
-        averages
+        averaged(values, |cell, mut average| {
+            let (neighbors, neighbor_of) = (self.indices.row(cell), &neighbor_of[cell]);
+            average *= 2.0;
+            for &neighbor in neighbors {
+                average += &values.row(neighbor as usize);
+            }
+            for &cell in neighbor_of {
+                average += &values.row(cell);
+            }
+            average /= (2 + neighbors.len() + neighbor_of.len()) as f32;
+        })
     }
+}
+
+/// Copies of the rows of `values`, each made an average by `average(cell, row)`.
+fn averaged(
+    values: ArrayView2<f32>,
+    average: impl Fn(usize, ArrayViewMut1<f32>) + Sync,
+) -> Array2<f32> {
+    let mut averages = values.as_standard_layout().into_owned();
+    let columns = averages.ncols().max(1);
+    if let Some(rows) = averages.as_slice_mut() {
+        write_rows(rows, columns, |cell, row| average(cell, row.into()));
+    }
+    averages
 }
 
 #[cfg(test)]

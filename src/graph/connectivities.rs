@@ -1,10 +1,10 @@
 //! The fuzzy neighbourhood graph of UMAP.
 
 use ndarray::ArrayView1;
-use rayon::prelude::*;
 
 use super::neighbors::Neighbors;
 use crate::error::{Error, Result};
+use crate::parallel::{map_rows, write_rows};
 
 /// An undirected weighted graph without self-loops: a symmetric matrix `[cells, cells]` in
 /// compressed sparse rows.
@@ -168,25 +168,23 @@ pub fn connectivities(neighbors: &Neighbors) -> Result<Graph> {
         });
     }
     let mean_distance = mean(neighbors.distances.iter(), cells * (k + 1));
-    let mut directed: Vec<Vec<(u32, f32)>> = (0..cells)
-        .into_par_iter()
-        .map(|cell| memberships(neighbors, cell, mean_distance))
-        .collect();
+    let mut directed: Vec<Vec<(u32, f32)>> = map_rows(
+        cells,
+        || (),
+        |(), cell| memberships(neighbors, cell, mean_distance),
+    );
     let reverse = transpose(&directed);
-    let rows: Vec<Vec<(u32, f32)>> = directed
-        .par_iter_mut()
-        .zip(&reverse)
-        .map(|(forward, backward)| {
-            forward.sort_unstable_by_key(|&(other, _)| other);
-            union(forward, backward)
-        })
-        .collect();
+    write_rows(&mut directed, 1, |cell, row| {
+        let forward = &mut row[0];
+        forward.sort_unstable_by_key(|&(other, _)| other);
+        *forward = union(forward, &reverse[cell]);
+    });
     let mut offsets = Vec::with_capacity(cells + 1);
     offsets.push(0);
-    let stored = rows.iter().map(Vec::len).sum();
+    let stored = directed.iter().map(Vec::len).sum();
     let mut indices = Vec::with_capacity(stored);
     let mut weights = Vec::with_capacity(stored);
-    for row in rows {
+    for row in directed {
         for (other, weight) in row {
             indices.push(other);
             weights.push(weight);

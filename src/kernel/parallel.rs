@@ -1,44 +1,32 @@
-//! Work shared between the threads of the pool.
+//! Work shared between the threads of a training step.
 //!
 //! A training step is a long chain of short pieces of parallel work. With a pool of one thread,
 //! handing each piece over and sleeping until it is done would cost two changes of thread a piece
 //! and gain nothing, so there it stays on the calling thread.
 
-use std::sync::Mutex;
-
-use rayon::prelude::*;
-
 use super::team;
+use crate::parallel::{for_each_index, share};
 
 /// Calls `work` for every item; in which order and on which thread is open.
-pub(super) fn for_each<T: Send>(items: impl Iterator<Item = T>, work: impl Fn(T) + Sync + Send) {
-    if !shared() {
-        return items.for_each(work);
+pub(super) fn for_each<T: Send>(items: impl Iterator<Item = T>, work: impl Fn(T) + Sync) {
+    if shared() {
+        share(items, work, for_each_part);
+    } else {
+        items.for_each(work);
     }
-    // Each is taken once: a lock that nobody waits for.
-    let items: Vec<_> = items.map(|item| Mutex::new(Some(item))).collect();
-    let run = |index: usize| {
-        let item = items[index]
-            .lock()
-            .expect("nobody panics with the lock")
-            .take();
-        work(item.expect("every item is taken once"));
-    };
-    // Handing over what nobody can share would only cost time.
-    if items.len() < 2 {
-        (0..items.len()).for_each(run);
-    } else if !team::share(items.len(), &run) {
-        (0..items.len())
-            .into_par_iter()
-            .with_max_len(1)
-            .for_each(run);
+}
+
+/// Shares with the team that the calling thread leads, if any, else with the pool.
+fn for_each_part(parts: usize, run: &(dyn Fn(usize) + Sync)) {
+    if parts < 2 || !team::share(parts, run) {
+        for_each_index(parts, run);
     }
 }
 
 /// What `work` returns for every item, in the order of the items.
 pub(super) fn map<T: Send, R: Send>(
     items: impl Iterator<Item = T>,
-    work: impl Fn(T) -> R + Sync + Send,
+    work: impl Fn(T) -> R + Sync,
 ) -> Vec<R> {
     if !shared() {
         return items.map(work).collect();

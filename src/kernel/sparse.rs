@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use rayon::prelude::*;
+
+use crate::parallel::write_rows;
 
 /// Clean network input `[cells, genes]` of cells most of whose counts are zero.
 ///
@@ -160,10 +161,7 @@ impl EntryLists {
             lists.push(list);
             rest = after;
         }
-        lists
-            .into_par_iter()
-            .enumerate()
-            .for_each(|(list, entries)| fill(list, entries));
+        write_rows(&mut lists, 1, |list, entries| fill(list, entries[0]));
         Self { offsets, entries }
     }
 

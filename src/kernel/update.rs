@@ -19,18 +19,18 @@ pub(crate) trait UpdateRule<const N: usize>: Sync {
 }
 
 /// Weights and state, updated where a pass in place exists.
-pub(crate) struct Updated<const D: usize, const N: usize> {
-    weights: Tensor<D>,
-    state: [Tensor<D>; N],
+pub(crate) struct Updated<const N: usize> {
+    weights: Tensor<1>,
+    state: [Tensor<1>; N],
     done: bool,
 }
 
-impl<const D: usize, const N: usize> Updated<D, N> {
+impl<const N: usize> Updated<N> {
     /// Weights and state, by the composed twin if they are not updated yet.
     pub(crate) fn or_composed(
         self,
-        composed: impl FnOnce(Tensor<D>, [Tensor<D>; N]) -> (Tensor<D>, [Tensor<D>; N]),
-    ) -> (Tensor<D>, [Tensor<D>; N]) {
+        composed: impl FnOnce(Tensor<1>, [Tensor<1>; N]) -> (Tensor<1>, [Tensor<1>; N]),
+    ) -> (Tensor<1>, [Tensor<1>; N]) {
         if self.done {
             (self.weights, self.state)
         } else {
@@ -41,23 +41,23 @@ impl<const D: usize, const N: usize> Updated<D, N> {
 
 /// Updates in place where the tensors allow it: `f32` on the backend `flex`.
 #[cfg(feature = "flex")]
-pub(crate) fn in_place<const D: usize, const N: usize>(
+pub(crate) fn in_place<const N: usize>(
     rule: &impl UpdateRule<N>,
-    weights: Tensor<D>,
-    gradient: &Tensor<D>,
-    state: [Tensor<D>; N],
-) -> Updated<D, N> {
+    weights: Tensor<1>,
+    gradient: &Tensor<1>,
+    state: [Tensor<1>; N],
+) -> Updated<N> {
     flex::in_place(rule, weights, gradient, state)
 }
 
 /// Updates in place where the tensors allow it: nowhere without the backend `flex`.
 #[cfg(not(feature = "flex"))]
-pub(crate) fn in_place<const D: usize, const N: usize>(
+pub(crate) fn in_place<const N: usize>(
     _rule: &impl UpdateRule<N>,
-    weights: Tensor<D>,
-    _gradient: &Tensor<D>,
-    state: [Tensor<D>; N],
-) -> Updated<D, N> {
+    weights: Tensor<1>,
+    _gradient: &Tensor<1>,
+    state: [Tensor<1>; N],
+) -> Updated<N> {
     Updated {
         weights,
         state,
@@ -79,14 +79,14 @@ mod flex {
     /// Elements that a thread takes at a time.
     const CHUNK: usize = 1 << 14;
 
-    pub(super) fn in_place<const D: usize, const N: usize>(
+    pub(super) fn in_place<const N: usize>(
         rule: &impl UpdateRule<N>,
-        weights: Tensor<D>,
-        gradient: &Tensor<D>,
-        state: [Tensor<D>; N],
-    ) -> Updated<D, N> {
+        weights: Tensor<1>,
+        gradient: &Tensor<1>,
+        state: [Tensor<1>; N],
+    ) -> Updated<N> {
         let dims = weights.dims();
-        let fits = |tensor: &Tensor<D>| {
+        let fits = |tensor: &Tensor<1>| {
             !tensor.is_autodiff()
                 && tensor.dtype() == DType::F32
                 && tensor.dims() == dims
@@ -133,7 +133,7 @@ mod flex {
     }
 
     /// The contiguous storage of a tensor that is known to be on the backend.
-    fn storage<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
+    fn storage(tensor: Tensor<1>) -> FlexTensor {
         let primitive = tensor
             .try_into_primitive::<Flex>()
             .expect("a tensor on the flex device is a flex tensor");

@@ -17,12 +17,12 @@ mod rank_sum;
 mod table;
 mod welch;
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::counts::CountMatrix;
 use crate::error::{Error, ParameterError, Result};
 use crate::metrics::encode_labels;
+use crate::parallel::{for_each, map};
 use crate::preprocess::Cells;
 
 use adjust::benjamini_hochberg;
@@ -219,21 +219,21 @@ impl MarkerConfig {
         let shares = Shares::new(counts, totals, &groups);
         let mut comparisons: Vec<Vec<Comparison>> = Vec::with_capacity(counts.genes());
         for block in shares.blocks() {
-            comparisons.par_extend(
-                block
-                    .into_par_iter()
-                    .map(|mut values| self.compare(&mut values, &groups, &tested)),
-            );
+            let start = comparisons.len();
+            comparisons.resize_with(start + block.len(), Vec::new);
+            let genes = block.into_iter().zip(&mut comparisons[start..]);
+            for_each(genes, |(mut values, compared)| {
+                *compared = self.compare(&mut values, &groups, &tested);
+            });
         }
-        Ok(tested
-            .par_iter()
-            .enumerate()
-            .map(|(position, &code)| ClusterMarkers {
+        Ok(map(tested.len(), |position| {
+            let code = tested[position];
+            ClusterMarkers {
                 cluster: clusters[code],
                 cells: groups.sizes()[code],
                 genes: self.ranked(counts.gene_names(), |gene| comparisons[gene][position]),
-            })
-            .collect())
+            }
+        }))
     }
 
     fn check(&self) -> Result<()> {

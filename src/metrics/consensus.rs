@@ -1,11 +1,11 @@
 //! One clustering out of several of the same cells, and how far they agree.
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::agreement::adjusted_rand_index;
 use super::assignment::match_clusters;
 use crate::error::{Error, Result};
+use crate::parallel::try_map;
 use crate::selection::argmax;
 
 /// What several clusterings of the same cells agree on.
@@ -55,10 +55,10 @@ pub fn consensus(labelings: &[Vec<usize>]) -> Result<Consensus> {
     let pairs: Vec<(usize, usize)> = (0..count)
         .flat_map(|a| (a + 1..count).map(move |b| (a, b)))
         .collect();
-    let agreements = pairs
-        .par_iter()
-        .map(|&(a, b)| adjusted_rand_index(&labelings[a], &labelings[b]))
-        .collect::<Result<Vec<f64>>>()?;
+    let agreements = try_map(pairs.len(), |pair| {
+        let (a, b) = pairs[pair];
+        adjusted_rand_index(&labelings[a], &labelings[b])
+    })?;
     let mut sums = vec![0.0; count];
     for (&(a, b), agreement) in pairs.iter().zip(&agreements) {
         sums[a] += agreement;

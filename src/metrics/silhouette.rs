@@ -1,10 +1,10 @@
 //! The silhouette: how much nearer cells are to their own cluster than to the next.
 
 use ndarray::ArrayView2;
-use rayon::prelude::*;
 
 use super::encode_labels;
 use crate::error::{Error, ParameterError, Result};
+use crate::parallel::map_rows;
 
 /// Cells whose distances to one cell are computed at once.
 const BLOCK: usize = 1024;
@@ -93,22 +93,11 @@ where
             column: position / cells,
         });
     }
-    let sorted: Vec<f64> = (0..cells)
-        .into_par_iter()
-        .map_init(
-            || vec![0.0f64; BLOCK],
-            |squared, place| {
-                of_cell(
-                    &columns,
-                    cells,
-                    &starts,
-                    labels[order[place]],
-                    place,
-                    squared,
-                )
-            },
-        )
-        .collect();
+    let room = || vec![0.0f64; BLOCK];
+    let sorted: Vec<f64> = map_rows(cells, room, |squared, place| {
+        let label = labels[order[place]];
+        of_cell(&columns, cells, &starts, label, place, squared)
+    });
     let mut samples = vec![0.0f64; cells];
     for (&cell, value) in order.iter().zip(sorted) {
         samples[cell] = value;

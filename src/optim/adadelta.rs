@@ -3,7 +3,7 @@
 use burn::optim::{LearningRate, Optimizer, RecordState, StateSink, StateSource};
 use burn::tensor::{Device, Tensor};
 
-use super::state::recorded_tensor;
+use super::state::{flat, recorded_tensor};
 use crate::kernel::update::{UpdateRule, in_place};
 
 /// Adadelta (Zeiler, 2012), as PyTorch computes it:
@@ -43,22 +43,12 @@ impl Optimizer for Adadelta {
         gradient: Tensor<D>,
         state: Option<Self::State<D>>,
     ) -> (Tensor<D>, Option<Self::State<D>>) {
-        let state = state.unwrap_or_else(|| AdadeltaState {
-            squared_gradient: gradient.zeros_like(),
-            squared_update: gradient.zeros_like(),
-        });
-        let rule = Rule {
-            rho: self.rho as f32,
-            rest: (1.0 - self.rho) as f32,
-            epsilon: self.epsilon as f32,
-            learning_rate: learning_rate as f32,
-        };
-        let arrays = [state.squared_gradient, state.squared_update];
-        let (tensor, [squared_gradient, squared_update]) =
-            in_place(&rule, tensor, &gradient, arrays)
-                .or_composed(|w, [v, u]| rule.composed(w, gradient, v, u));
+        let shape = tensor.dims();
+        let state = state.map(|state| [flat(state.squared_gradient), flat(state.squared_update)]);
+        let (tensor, state) = self.update(learning_rate, flat(tensor), flat(gradient), state);
+        let [squared_gradient, squared_update] = state.map(|array| array.reshape(shape));
         (
-            tensor,
+            tensor.reshape(shape),
             Some(AdadeltaState {
                 squared_gradient,
                 squared_update,
@@ -73,6 +63,26 @@ impl Optimizer for Adadelta {
     }
 }
 
+impl Adadelta {
+    fn update(
+        &self,
+        learning_rate: LearningRate,
+        tensor: Tensor<1>,
+        gradient: Tensor<1>,
+        state: Option<[Tensor<1>; 2]>,
+    ) -> (Tensor<1>, [Tensor<1>; 2]) {
+        let state = state.unwrap_or_else(|| [gradient.zeros_like(), gradient.zeros_like()]);
+        let rule = Rule {
+            rho: self.rho as f32,
+            rest: (1.0 - self.rho) as f32,
+            epsilon: self.epsilon as f32,
+            learning_rate: learning_rate as f32,
+        };
+        in_place(&rule, tensor, &gradient, state)
+            .or_composed(|w, [v, u]| rule.composed(w, gradient, v, u))
+    }
+}
+
 struct Rule {
     rho: f32,
     rest: f32,
@@ -81,13 +91,13 @@ struct Rule {
 }
 
 impl Rule {
-    fn composed<const D: usize>(
+    fn composed(
         &self,
-        w: Tensor<D>,
-        gradient: Tensor<D>,
-        v: Tensor<D>,
-        u: Tensor<D>,
-    ) -> (Tensor<D>, [Tensor<D>; 2]) {
+        w: Tensor<1>,
+        gradient: Tensor<1>,
+        v: Tensor<1>,
+        u: Tensor<1>,
+    ) -> (Tensor<1>, [Tensor<1>; 2]) {
         let v = v * self.rho + gradient.clone().square() * self.rest;
         let update =
             (u.clone() + self.epsilon).sqrt() / (v.clone() + self.epsilon).sqrt() * gradient;

@@ -3,7 +3,7 @@
 use burn::optim::{LearningRate, Optimizer, RecordState, StateSink, StateSource};
 use burn::tensor::{Device, Tensor};
 
-use super::state::recorded_tensor;
+use super::state::{flat, recorded_tensor};
 use crate::kernel::update::{UpdateRule, in_place};
 
 /// Adam (Kingma and Ba, 2015), optionally AMSGrad (Reddi et al., 2018), as PyTorch computes it:
@@ -82,6 +82,40 @@ impl Optimizer for Adam {
         gradient: Tensor<D>,
         state: Option<Self::State<D>>,
     ) -> (Tensor<D>, Option<Self::State<D>>) {
+        let shape = tensor.dims();
+        let state = state.map(|state| state.reshaped(flat));
+        let (tensor, state) = self.update(learning_rate, flat(tensor), flat(gradient), state);
+        let state = state.reshaped(|array| array.reshape(shape));
+        (tensor.reshape(shape), Some(state))
+    }
+
+    fn to_device<const D: usize>(mut state: Self::State<D>, device: &Device) -> Self::State<D> {
+        state.first_moment = state.first_moment.to_device(device);
+        state.second_moment = state.second_moment.to_device(device);
+        state.largest_second_moment = state.largest_second_moment.map(|v| v.to_device(device));
+        state
+    }
+}
+
+impl<const D: usize> AdamState<D> {
+    fn reshaped<const E: usize>(self, reshape: impl Fn(Tensor<D>) -> Tensor<E>) -> AdamState<E> {
+        AdamState {
+            time: self.time,
+            first_moment: reshape(self.first_moment),
+            second_moment: reshape(self.second_moment),
+            largest_second_moment: self.largest_second_moment.map(reshape),
+        }
+    }
+}
+
+impl Adam {
+    fn update(
+        &self,
+        learning_rate: LearningRate,
+        tensor: Tensor<1>,
+        gradient: Tensor<1>,
+        state: Option<AdamState<1>>,
+    ) -> (Tensor<1>, AdamState<1>) {
         let state = state.unwrap_or_else(|| AdamState {
             time: 0,
             first_moment: gradient.zeros_like(),
@@ -91,44 +125,34 @@ impl Optimizer for Adam {
         let time = state.time + 1;
         let rule = self.rule(learning_rate, time);
         let (m, v) = (state.first_moment, state.second_moment);
-        let (tensor, first_moment, second_moment, largest_second_moment) =
-            match state.largest_second_moment {
-                Some(largest) => {
-                    let (w, [m, v, largest]) =
-                        in_place::<D, 3>(&rule, tensor, &gradient, [m, v, largest]).or_composed(
-                            |w, [m, v, largest]| {
-                                let (m, v) = rule.moments(m, v, gradient);
-                                let largest = largest.max_pair(v.clone());
-                                (rule.weights(w, &m, &largest), [m, v, largest])
-                            },
-                        );
-                    (w, m, v, Some(largest))
-                }
-                None => {
-                    let (w, [m, v]) = in_place::<D, 2>(&rule, tensor, &gradient, [m, v])
-                        .or_composed(|w, [m, v]| {
-                            let (m, v) = rule.moments(m, v, gradient);
-                            (rule.weights(w, &m, &v), [m, v])
-                        });
-                    (w, m, v, None)
-                }
-            };
-        (
-            tensor,
-            Some(AdamState {
-                time,
-                first_moment,
-                second_moment,
-                largest_second_moment,
-            }),
-        )
-    }
-
-    fn to_device<const D: usize>(mut state: Self::State<D>, device: &Device) -> Self::State<D> {
-        state.first_moment = state.first_moment.to_device(device);
-        state.second_moment = state.second_moment.to_device(device);
-        state.largest_second_moment = state.largest_second_moment.map(|v| v.to_device(device));
-        state
+        let (tensor, first_moment, second_moment, largest_second_moment) = match state
+            .largest_second_moment
+        {
+            Some(largest) => {
+                let (w, [m, v, largest]) = in_place::<3>(&rule, tensor, &gradient, [m, v, largest])
+                    .or_composed(|w, [m, v, largest]| {
+                        let (m, v) = rule.moments(m, v, gradient);
+                        let largest = largest.max_pair(v.clone());
+                        (rule.weights(w, &m, &largest), [m, v, largest])
+                    });
+                (w, m, v, Some(largest))
+            }
+            None => {
+                let (w, [m, v]) =
+                    in_place::<2>(&rule, tensor, &gradient, [m, v]).or_composed(|w, [m, v]| {
+                        let (m, v) = rule.moments(m, v, gradient);
+                        (rule.weights(w, &m, &v), [m, v])
+                    });
+                (w, m, v, None)
+            }
+        };
+        let state = AdamState {
+            time,
+            first_moment,
+            second_moment,
+            largest_second_moment,
+        };
+        (tensor, state)
     }
 }
 
@@ -143,19 +167,14 @@ struct Rule {
 }
 
 impl Rule {
-    fn moments<const D: usize>(
-        &self,
-        m: Tensor<D>,
-        v: Tensor<D>,
-        gradient: Tensor<D>,
-    ) -> (Tensor<D>, Tensor<D>) {
+    fn moments(&self, m: Tensor<1>, v: Tensor<1>, gradient: Tensor<1>) -> (Tensor<1>, Tensor<1>) {
         (
             m * self.beta_1 + gradient.clone() * self.rest_1,
             v * self.beta_2 + gradient.square() * self.rest_2,
         )
     }
 
-    fn weights<const D: usize>(&self, w: Tensor<D>, m: &Tensor<D>, v: &Tensor<D>) -> Tensor<D> {
+    fn weights(&self, w: Tensor<1>, m: &Tensor<1>, v: &Tensor<1>) -> Tensor<1> {
         w - m.clone() * self.step / (v.clone().sqrt() + self.epsilon)
     }
 

@@ -3,7 +3,7 @@
 use burn::optim::{LearningRate, Optimizer, RecordState, StateSink, StateSource};
 use burn::tensor::{Device, Tensor};
 
-use super::state::recorded_tensor;
+use super::state::{flat, recorded_tensor};
 use crate::kernel::update::{UpdateRule, in_place};
 
 /// Stochastic gradient descent with momentum, as PyTorch and Keras compute it at a constant
@@ -41,7 +41,28 @@ impl Optimizer for Sgd {
         gradient: Tensor<D>,
         state: Option<Self::State<D>>,
     ) -> (Tensor<D>, Option<Self::State<D>>) {
-        let velocity = state.map_or_else(|| gradient.zeros_like(), |state| state.velocity);
+        let shape = tensor.dims();
+        let velocity = state.map(|state| flat(state.velocity));
+        let (tensor, velocity) = self.update(learning_rate, flat(tensor), flat(gradient), velocity);
+        let velocity = velocity.reshape(shape);
+        (tensor.reshape(shape), Some(SgdState { velocity }))
+    }
+
+    fn to_device<const D: usize>(mut state: Self::State<D>, device: &Device) -> Self::State<D> {
+        state.velocity = state.velocity.to_device(device);
+        state
+    }
+}
+
+impl Sgd {
+    fn update(
+        &self,
+        learning_rate: LearningRate,
+        tensor: Tensor<1>,
+        gradient: Tensor<1>,
+        velocity: Option<Tensor<1>>,
+    ) -> (Tensor<1>, Tensor<1>) {
+        let velocity = velocity.unwrap_or_else(|| gradient.zeros_like());
         let rule = Rule {
             momentum: self.momentum as f32,
             learning_rate: learning_rate as f32,
@@ -51,12 +72,7 @@ impl Optimizer for Sgd {
                 let b = b * rule.momentum + gradient;
                 (w - b.clone() * rule.learning_rate, [b])
             });
-        (tensor, Some(SgdState { velocity }))
-    }
-
-    fn to_device<const D: usize>(mut state: Self::State<D>, device: &Device) -> Self::State<D> {
-        state.velocity = state.velocity.to_device(device);
-        state
+        (tensor, velocity)
     }
 }
 

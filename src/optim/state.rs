@@ -8,6 +8,13 @@ use burn::store::ModuleSnapshot;
 use burn::store::burn_pack::{self, Reader, Scalar, Writer};
 use burn::tensor::{Device, Tensor, TensorData};
 
+/// The values of a tensor in one row. A step treats every value alike: it is written for one rank
+/// and not compiled for each.
+pub(super) fn flat<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
+    let values = tensor.shape().num_elements();
+    tensor.reshape([values])
+}
+
 /// The tensor of a recorded state, in the precision in which it was recorded; burn would take the
 /// device's default.
 ///
@@ -44,8 +51,14 @@ impl OptimizerState {
     /// # Errors
     /// What the backend or burn's record says when it cannot be read.
     pub fn of<M: Module>(optimizer: &ModuleOptimizer, module: &M) -> Result<Self, String> {
-        let paths: BTreeMap<u64, String> = module
-            .collect(None, None, false)
+        Self::of_parameters(optimizer, module.collect(None, None, false))
+    }
+
+    fn of_parameters(
+        optimizer: &ModuleOptimizer,
+        parameters: Vec<burn_pack::Tensor>,
+    ) -> Result<Self, String> {
+        let paths: BTreeMap<u64, String> = parameters
             .into_iter()
             .filter_map(|parameter| Some((parameter.param_id?, parameter.name)))
             .collect();
@@ -88,11 +101,18 @@ impl OptimizerState {
         optimizer: ModuleOptimizer,
         module: &M,
     ) -> Result<ModuleOptimizer, String> {
+        self.restore_to(optimizer, module.collect(None, None, false))
+    }
+
+    fn restore_to(
+        self,
+        optimizer: ModuleOptimizer,
+        parameters: Vec<burn_pack::Tensor>,
+    ) -> Result<ModuleOptimizer, String> {
         if self.tensors.is_empty() && self.counters.is_empty() {
             return Ok(optimizer);
         }
-        let parameters: BTreeMap<String, burn_pack::Tensor> = module
-            .collect(None, None, false)
+        let parameters: BTreeMap<String, burn_pack::Tensor> = parameters
             .into_iter()
             .map(|parameter| (parameter.name.clone(), parameter))
             .collect();

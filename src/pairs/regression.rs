@@ -1,8 +1,9 @@
 //! Multinomial logistic regression from an embedding to clusters.
 
 use nalgebra::{Cholesky, DMatrix};
-use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
-use rayon::prelude::*;
+use ndarray::{Array2, ArrayView1, ArrayView2};
+
+use crate::parallel::write_rows;
 
 /// Inverse variance of the coefficients' prior.
 const PENALTY: f64 = 1.0;
@@ -86,26 +87,23 @@ impl SoftmaxRegression {
     /// The probability of every cluster `[cells, clusters]`.
     pub fn probabilities(&self, embedding: ArrayView2<f32>) -> Array2<f32> {
         let clusters = self.coefficients.ncols();
-        let mut probabilities = Array2::zeros((embedding.nrows(), clusters));
-        probabilities
-            .axis_iter_mut(Axis(0))
-            .into_par_iter()
-            .zip(embedding.axis_iter(Axis(0)).into_par_iter())
-            .for_each(|(mut row, cell)| {
-                let mut scores = vec![0.0f64; clusters];
-                for (dimension, value) in self.inputs(cell).enumerate() {
-                    let coefficients = self.coefficients.row(dimension);
-                    for (score, coefficient) in scores.iter_mut().zip(coefficients.iter()) {
-                        *score += value * coefficient;
-                    }
+        let mut probabilities = vec![0.0f32; embedding.nrows() * clusters];
+        write_rows(&mut probabilities, clusters.max(1), |cell, row| {
+            let mut scores = vec![0.0f64; clusters];
+            for (dimension, value) in self.inputs(embedding.row(cell)).enumerate() {
+                let coefficients = self.coefficients.row(dimension);
+                for (score, coefficient) in scores.iter_mut().zip(coefficients.iter()) {
+                    *score += value * coefficient;
                 }
-                let largest = scores.iter().copied().fold(f64::MIN, f64::max);
-                let total: f64 = scores.iter().map(|score| (score - largest).exp()).sum();
-                for (probability, score) in row.iter_mut().zip(&scores) {
-                    *probability = ((score - largest).exp() / total) as f32;
-                }
-            });
-        probabilities
+            }
+            let largest = scores.iter().copied().fold(f64::MIN, f64::max);
+            let total: f64 = scores.iter().map(|score| (score - largest).exp()).sum();
+            for (probability, score) in row.iter_mut().zip(&scores) {
+                *probability = ((score - largest).exp() / total) as f32;
+            }
+        });
+        Array2::from_shape_vec((embedding.nrows(), clusters), probabilities)
+            .expect("a row of every cell")
     }
 }
 

@@ -1,10 +1,10 @@
 //! Size factors and gene statistics, in a few passes over the sparse counts.
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::counts::{CountSource, visit_cells};
 use crate::error::Result;
+use crate::parallel::try_map;
 
 /// Most blocks that cells are split into. The split depends on the number of cells alone, and
 /// partial sums are added in block order, so results do not depend on the number of threads.
@@ -129,23 +129,19 @@ fn sum_per_gene(
 ) -> Result<Vec<(f64, usize)>> {
     let genes = part.source_genes();
     let block_cells = part.cells.len().div_ceil(BLOCKS).max(BLOCK_CELLS);
-    let partial: Vec<Result<Vec<(f64, usize)>>> = part
-        .cells
-        .par_chunks(block_cells)
-        .enumerate()
-        .map(|(block, cells)| {
-            let mut sums = vec![(0.0, 0); genes];
-            let mut position = block * block_cells;
-            visit_cells(part.source, cells, |_, genes, counts| {
-                add(&mut sums, position, genes, counts);
-                position += 1;
-            })?;
-            Ok(sums)
-        })
-        .collect();
+    let blocks: Vec<&[usize]> = part.cells.chunks(block_cells).collect();
+    let partial = try_map(blocks.len(), |block| {
+        let mut sums = vec![(0.0, 0); genes];
+        let mut position = block * block_cells;
+        visit_cells(part.source, blocks[block], |_, genes, counts| {
+            add(&mut sums, position, genes, counts);
+            position += 1;
+        })?;
+        Ok(sums)
+    })?;
     let mut total = vec![(0.0, 0); genes];
     for sums in partial {
-        for (slot, (sum, number)) in total.iter_mut().zip(sums?) {
+        for (slot, (sum, number)) in total.iter_mut().zip(sums) {
             slot.0 += sum;
             slot.1 += number;
         }

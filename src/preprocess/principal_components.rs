@@ -5,11 +5,11 @@ use std::sync::Arc;
 use nalgebra::{DMatrix, SymmetricEigen};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
 use rand_distr::{Distribution, StandardNormal};
-use rayon::prelude::*;
 
 use super::cell_rows::CellRows;
 use super::cells::Cells;
 use crate::error::{ParameterError, Result};
+use crate::parallel::{for_each, map};
 use crate::random::{Purpose, stream, subsample};
 
 /// Cells that are dense at the same time; part of the definition of the result, because sums are
@@ -141,13 +141,12 @@ impl PrincipalComponents {
                 Some(loaded) => cells.loaded_rows(Arc::new(loaded)),
                 None => cells.rows(window)?,
             };
-            scores
+            let blocks = scores
                 .axis_chunks_iter_mut(Axis(0), BLOCK)
-                .into_par_iter()
-                .zip(window.par_chunks(BLOCK))
-                .for_each(|(mut scores, block)| {
-                    scores.assign(&centred(&rows, block, &self.mean).dot(&self.loadings));
-                });
+                .zip(window.chunks(BLOCK));
+            for_each(blocks, |(mut scores, block)| {
+                scores.assign(&centred(&rows, block, &self.mean).dot(&self.loadings));
+            });
         }
         Ok(scores)
     }
@@ -183,8 +182,8 @@ fn sum_over_blocks(
 ) -> Array2<f64> {
     let mut sum = Array2::<f64>::zeros(shape);
     for group in rows.chunks(BLOCK * BLOCKS_AT_ONCE) {
-        let parts: Vec<Array2<f32>> = group.par_chunks(BLOCK).map(&part).collect();
-        for part in parts {
+        let blocks: Vec<&[usize]> = group.chunks(BLOCK).collect();
+        for part in map(blocks.len(), |block| part(blocks[block])) {
             sum.zip_mut_with(&part, |sum, &part| *sum += f64::from(part));
         }
     }

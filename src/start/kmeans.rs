@@ -5,13 +5,15 @@ mod scorer;
 mod start;
 mod tiles;
 
+use std::sync::Mutex;
+
 use ndarray::{Array2, ArrayView2};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use self::tiles::Points;
 use crate::error::{Error, ParameterError, Result};
 use crate::graph::points::{CentredPoints, check_embedding};
+use crate::parallel::{for_each_index, map};
 use crate::random::{Purpose, stream};
 
 /// Settings of k-means.
@@ -120,13 +122,19 @@ impl KMeansConfig {
     /// [`Error::NonFiniteValue`] for a NaN or infinite value.
     pub fn fit(&self, embedding: ArrayView2<f32>, seed: u64) -> Result<KMeans> {
         let data = Prepared::new(self, embedding)?;
-        let best = (0..self.restarts)
-            .into_par_iter()
-            .map(|restart| (restart, data.run(self, seed, restart)))
-            .reduce_with(|a, b| {
-                let order = a.1.inertia.total_cmp(&b.1.inertia).then(a.0.cmp(&b.0));
-                if order.is_le() { a } else { b }
+        let best: Mutex<Option<(usize, lloyd::Run)>> = Mutex::new(None);
+        for_each_index(self.restarts, &|restart| {
+            let run = data.run(self, seed, restart);
+            let mut best = best.lock().expect("nobody panics with the lock");
+            let better = best.as_ref().is_none_or(|(other, known)| {
+                let order = run.inertia.total_cmp(&known.inertia);
+                order.then(restart.cmp(other)).is_lt()
             });
+            if better {
+                *best = Some((restart, run));
+            }
+        });
+        let best = best.into_inner().expect("nobody panics with the lock");
         let Some((_, run)) = best else {
             return Err(out_of_range("k-means restarts", "at least 1", 0.0));
         };
@@ -147,10 +155,9 @@ impl KMeansConfig {
     /// As [`fit`](Self::fit).
     pub fn fit_all(&self, embedding: ArrayView2<f32>, seed: u64) -> Result<Vec<KMeans>> {
         let data = Prepared::new(self, embedding)?;
-        let mut found: Vec<KMeans> = (0..self.restarts)
-            .into_par_iter()
-            .map(|restart| data.restore(self, data.run(self, seed, restart)))
-            .collect();
+        let mut found = map(self.restarts, |restart| {
+            data.restore(self, data.run(self, seed, restart))
+        });
         found.sort_by(|a, b| a.inertia.total_cmp(&b.inertia));
         Ok(found)
     }

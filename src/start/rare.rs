@@ -1,12 +1,12 @@
 //! Small groups of cells that communities at a low resolution swallow.
 
 use ndarray::{Array2, ArrayView2, Zip};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ParameterError, Result};
 use crate::graph::points::means;
 use crate::graph::{Graph, GraphConfig, find_communities};
+use crate::parallel::{map, try_map};
 use crate::selection::median;
 
 /// Settings of the search for rare groups.
@@ -122,11 +122,9 @@ pub(super) fn split_rare_groups(
     settings: &GraphConfig,
     seed: u64,
 ) -> Result<()> {
-    let finer = config
-        .resolutions
-        .par_iter()
-        .map(|&resolution| find_communities(graph, resolution, settings.method, seed))
-        .collect::<Result<Vec<_>>>()?;
+    let finer = try_map(config.resolutions.len(), |index| {
+        find_communities(graph, config.resolutions[index], settings.method, seed)
+    })?;
     let Some((finest, others)) = finer.split_last() else {
         return Ok(());
     };
@@ -205,10 +203,9 @@ fn counterpart(members: &[usize], labels: &[usize]) -> (usize, usize) {
 /// The mean silhouette of every cluster.
 fn separations(embedding: ArrayView2<f32>, clusters: &[Vec<usize>], labels: &[usize]) -> Vec<f64> {
     let centroids = means(embedding, labels);
-    let clusters = clusters.par_iter().enumerate();
-    clusters
-        .map(|(label, members)| separation(embedding, members, label, &centroids))
-        .collect()
+    map(clusters.len(), |label| {
+        separation(embedding, &clusters[label], label, &centroids)
+    })
 }
 
 /// The mean silhouette of a cluster, simplified to distances from centroids (Vendramin, Campello

@@ -1,12 +1,12 @@
 //! How well an embedding separates its clusters.
 
 use ndarray::{ArrayView2, Axis};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::centroids::{CentroidStart, initial_centroids};
 use crate::error::{Error, ParameterError, Result};
 use crate::metrics::best_jaccard;
+use crate::parallel::try_map;
 use crate::random::{Purpose, stream, subsample};
 
 /// Settings of [`cluster_stability`].
@@ -111,27 +111,24 @@ pub fn cluster_stability(
     }
     let clusters = labels.iter().max().map_or(0, |&last| last + 1);
     let count = ((cells as f64 * config.fraction).round() as usize).clamp(1, cells.max(1));
-    let runs = (0..config.subsamples as u64)
-        .into_par_iter()
-        .map(|number| {
-            let mut random = stream(seed, Purpose::Subsample, number, 2);
-            let chosen = subsample(&mut random, cells, count);
-            let subsample = embedding.select(Axis(0), &chosen);
-            let found =
-                match initial_centroids(subsample.view(), &config.start, seed.wrapping_add(number))
-                {
-                    Ok(found) => found.labels,
-                    Err(Error::SingleCommunity { .. }) => vec![0; count],
-                    Err(error) => return Err(error),
-                };
-            let known: Vec<usize> = chosen.iter().map(|&cell| labels[cell]).collect();
-            let mut present = vec![false; clusters];
-            for &label in &known {
-                present[label] = true;
-            }
-            Ok((best_jaccard(&known, &found, clusters), present))
-        })
-        .collect::<Result<Vec<_>>>()?;
+    let runs = try_map(config.subsamples, |number| {
+        let number = number as u64;
+        let mut random = stream(seed, Purpose::Subsample, number, 2);
+        let chosen = subsample(&mut random, cells, count);
+        let subsample = embedding.select(Axis(0), &chosen);
+        let seed = seed.wrapping_add(number);
+        let found = match initial_centroids(subsample.view(), &config.start, seed) {
+            Ok(found) => found.labels,
+            Err(Error::SingleCommunity { .. }) => vec![0; count],
+            Err(error) => return Err(error),
+        };
+        let known: Vec<usize> = chosen.iter().map(|&cell| labels[cell]).collect();
+        let mut present = vec![false; clusters];
+        for &label in &known {
+            present[label] = true;
+        }
+        Ok((best_jaccard(&known, &found, clusters), present))
+    })?;
     Ok((0..clusters)
         .map(|cluster| {
             let held = runs.iter().filter(|(_, present)| present[cluster]);

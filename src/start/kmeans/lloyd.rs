@@ -6,15 +6,17 @@
 //! exact, so they depend neither on the order of the cells nor on how often a label changed.
 
 use ndarray::Array2;
-use rayon::prelude::*;
 
 use super::scorer::{Nearest, Scorer};
 use super::tiles::{Lanes, Points, WIDTH, gather, largest_norm};
 use crate::graph::points::{BLOCK, row, squared_distance, squared_distance_f64};
 use crate::kernel::vectorize::{Vectorize, vectorize};
+use crate::parallel::{for_each, map};
 
 /// Copying a cell into a tile takes about as long as comparing it with this many centroids.
 const GATHER_COST: usize = 12;
+/// Cells are handed to the thread pool in at most so many groups.
+const GROUPS: usize = 64;
 
 /// What Lloyd's algorithm found from one start.
 pub(super) struct Run {
@@ -129,35 +131,32 @@ impl<'a> Cells<'a> {
     fn assign(&mut self, centroids: &Array2<f32>) -> usize {
         let pass = Pass::new(self.points, centroids, self.radius, &self.drift);
         let members = &self.members;
-        let change = self
-            .labels
-            .par_chunks_mut(BLOCK)
-            .zip(self.due.par_chunks_mut(BLOCK))
-            .enumerate()
-            .fold(
-                || (Scratch::new(self.points.dimensions()), members.unchanged()),
-                |(mut scratch, mut change), (block, (labels, due))| {
-                    vectorize(Block {
-                        pass: &pass,
-                        start: block * BLOCK,
-                        labels,
-                        due,
-                        scratch: &mut scratch,
-                        change: &mut change,
-                    });
-                    (scratch, change)
-                },
-            )
-            .map(|(_, change)| change)
-            .reduce_with(|mut a, b| {
-                a.add(&b);
-                a
-            });
-        let Some(change) = change else {
-            return 0;
-        };
-        self.members.add(&change);
-        change.changed
+        // Sums are exact: how the blocks are grouped does not matter.
+        let group = BLOCK * (self.labels.len().div_ceil(BLOCK * GROUPS)).max(1);
+        let mut changes: Vec<Members> = Vec::new();
+        changes.resize_with(self.labels.len().div_ceil(group), || members.unchanged());
+        let labels = self.labels.chunks_mut(group);
+        let groups = labels.zip(self.due.chunks_mut(group)).zip(&mut changes);
+        for_each(groups.enumerate(), |(number, ((labels, due), change))| {
+            let mut scratch = Scratch::new(self.points.dimensions());
+            let blocks = labels.chunks_mut(BLOCK).zip(due.chunks_mut(BLOCK));
+            for (block, (labels, due)) in blocks.enumerate() {
+                vectorize(Block {
+                    pass: &pass,
+                    start: number * group + block * BLOCK,
+                    labels,
+                    due,
+                    scratch: &mut scratch,
+                    change,
+                });
+            }
+        });
+        let mut changed = 0;
+        for change in &changes {
+            self.members.add(change);
+            changed += change.changed;
+        }
+        changed
     }
 
     /// Takes note that the centroids moved by the given squared distances.
@@ -216,23 +215,16 @@ impl<'a> Cells<'a> {
     }
 
     fn inertia(&self, centroids: &Array2<f32>) -> f64 {
-        let blocks: Vec<f64> = self
-            .labels
-            .par_chunks(BLOCK)
-            .enumerate()
-            .map(|(block, labels)| {
-                labels
-                    .iter()
-                    .enumerate()
-                    .map(|(offset, &label)| {
-                        squared_distance_f64(
-                            row(&self.points.rows, block * BLOCK + offset),
-                            row(centroids, label as usize),
-                        )
-                    })
-                    .sum()
-            })
-            .collect();
+        let cells = self.labels.len();
+        let blocks: Vec<f64> = map(cells.div_ceil(BLOCK), |block| {
+            let distances = (block * BLOCK..cells.min((block + 1) * BLOCK)).map(|cell| {
+                squared_distance_f64(
+                    row(&self.points.rows, cell),
+                    row(centroids, self.labels[cell] as usize),
+                )
+            });
+            distances.sum()
+        });
         blocks.iter().sum()
     }
 }

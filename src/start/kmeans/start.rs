@@ -3,12 +3,12 @@
 use ndarray::Array2;
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
-use rayon::prelude::*;
 
 use super::tiles::{Lanes, Points, WIDTH};
 use crate::graph::points::{BLOCK, row};
 use crate::kernel::lanes::mul_add;
 use crate::kernel::vectorize::{Vectorize, vectorize};
+use crate::parallel::for_each;
 
 /// Tiles handled as one unit of work.
 const BLOCK_TILES: usize = BLOCK / WIDTH;
@@ -73,20 +73,24 @@ fn try_candidates(
         .iter()
         .map(|&candidate| row(&points.rows, candidate))
         .collect();
-    points
+    let blocks = points
         .tiles
-        .par_chunks(BLOCK_TILES * points.dimensions())
-        .zip(closest.par_chunks(BLOCK_TILES))
-        .zip(distances.par_chunks_mut(BLOCK_TILES * candidates.len()))
-        .flat_map_iter(|((tiles, closest), distances)| {
-            vectorize(Trial {
+        .chunks(BLOCK_TILES * points.dimensions())
+        .zip(closest.chunks(BLOCK_TILES))
+        .zip(distances.chunks_mut(BLOCK_TILES * candidates.len()));
+    let mut sums = vec![Vec::new(); closest.len().div_ceil(BLOCK_TILES)];
+    for_each(
+        blocks.zip(&mut sums),
+        |(((tiles, closest), distances), sums)| {
+            *sums = vectorize(Trial {
                 candidates: &candidates,
                 tiles,
                 closest,
                 distances,
-            })
-        })
-        .collect()
+            });
+        },
+    );
+    sums.concat()
 }
 
 /// [`try_candidates`] for a block of cells.
