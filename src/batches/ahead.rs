@@ -1,5 +1,7 @@
 //! Reading ahead: the next minibatch is prepared while the current one trains.
 
+use std::sync::Mutex;
+
 use burn::tensor::Device;
 
 use crate::kernel::computes_on;
@@ -42,41 +44,85 @@ pub(crate) fn fold_ahead<T: Sync, P: Send, S, E>(
     start: S,
     mut step: impl FnMut(S, usize, P) -> Result<S, E>,
 ) -> Result<S, E> {
-    let mut state = start;
+    let slots = [const { Mutex::new(None) }; 2];
+    let slot = |position: usize| {
+        let slot: &Mutex<Option<P>> = &slots[position % 2];
+        slot.lock().expect("nobody panics with the lock")
+    };
+    let mut state = Some(start);
+    let mut failure = None;
+    in_turn(
+        items.len(),
+        workers,
+        &|position| {
+            let prepared = prepare(&items[position]);
+            *slot(position) = Some(prepared);
+        },
+        &mut |position| {
+            let prepared = slot(position).take().expect("prepared before its step");
+            let before = state.take().expect("no step follows one that failed");
+            match step(before, position, prepared) {
+                Ok(after) => state = Some(after),
+                Err(error) => failure = Some(error),
+            }
+            failure.is_none()
+        },
+    );
+    match failure {
+        Some(error) => Err(error),
+        None => Ok(state.expect("every step that does not fail leaves a state")),
+    }
+}
+
+/// Lets `prepare` prepare every number below `count`, and `step` use it, until it returns false.
+fn in_turn(
+    count: usize,
+    workers: Workers,
+    prepare: &(dyn Fn(usize) + Sync),
+    step: &mut dyn FnMut(usize) -> bool,
+) {
     let others = rayon::current_num_threads() - 1;
     if others == 0 {
-        for (position, item) in items.iter().enumerate() {
-            state = step(state, position, prepare(item))?;
+        for position in 0..count {
+            prepare(position);
+            if !step(position) {
+                break;
+            }
         }
-        return Ok(state);
+        return;
     }
     let members = match workers {
         Workers::Ahead => 0,
         Workers::Team => others.min(MOST_MEMBERS),
     };
-    let mut ready = items.first().map(&prepare);
-    let mut position = 0;
-    while let Some(current) = ready.take() {
-        let following = items.get(position + 1);
-        let team = Team::new();
-        let (ready, prepare, step, team) = (&mut ready, &prepare, &mut step, &team);
-        state = rayon::in_place_scope(|scope| {
+    if count > 0 {
+        prepare(0);
+    }
+    for position in 0..count {
+        let team = &Team::new();
+        let goes_on = rayon::in_place_scope(|scope| {
+            let members = if members > 0 && Team::has_room() {
+                members
+            } else {
+                0
+            };
             let mut joining = 0..members;
-            if let Some(item) = following {
+            if position + 1 < count {
                 let joins = joining.next().is_some();
                 scope.spawn(move |_| {
-                    *ready = Some(engaged(|| prepare(item)));
+                    engaged(|| prepare(position + 1));
                     if joins {
                         team.join();
                     }
                 });
             }
             joining.for_each(|_| scope.spawn(move |_| team.join()));
-            team.lead(|| step(state, position, current))
-        })?;
-        position += 1;
+            team.lead(|| step(position))
+        });
+        if !goes_on {
+            break;
+        }
     }
-    Ok(state)
 }
 
 #[cfg(test)]

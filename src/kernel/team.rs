@@ -9,6 +9,11 @@
 //! Members are threads of the pool, so three things must hold for a step never to wait for a thread
 //! that waits for it: a member runs nothing but parts of its team's work; it leaves when it has
 //! waited in vain, and serves the pool again; and no part waits for the pool.
+//!
+//! There are never more of them than cores that the process may use, and none for a while after
+//! one had to share its core ([`room`]).
+
+mod room;
 
 use std::any::Any;
 use std::cell::Cell;
@@ -18,6 +23,8 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use room::Room;
 
 /// How often a waiting thread looks before it lets others have the core.
 const SPINS: usize = 1 << 10;
@@ -39,8 +46,12 @@ pub(crate) struct Team {
     deserted: AtomicBool,
     /// Whether the step is over.
     over: AtomicBool,
+    /// Whether a member had to share its core.
+    crowded: AtomicBool,
     /// How long a member waits for work.
     patience: Duration,
+    /// The cores for it.
+    room: &'static Room,
 }
 
 /// Parts of work, taken one after the other by whoever is free.
@@ -100,11 +111,16 @@ pub(crate) fn engaged<R>(work: impl FnOnce() -> R) -> R {
 
 impl Team {
     pub fn new() -> Self {
-        Self::with_patience(PATIENCE)
+        Self::within(Room::of_process(), PATIENCE)
     }
 
-    /// A team whose members wait this long for work.
-    fn with_patience(patience: Duration) -> Self {
+    /// Whether the next step is to have members: not for a while after a crowded one.
+    pub fn has_room() -> bool {
+        Room::of_process().admits_team()
+    }
+
+    /// A team with these cores, whose members wait this long for work.
+    fn within(room: &'static Room, patience: Duration) -> Self {
         Self {
             work: AtomicPtr::new(ptr::null_mut()),
             published: AtomicUsize::new(0),
@@ -112,7 +128,9 @@ impl Team {
             members: AtomicUsize::new(0),
             deserted: AtomicBool::new(false),
             over: AtomicBool::new(false),
+            crowded: AtomicBool::new(false),
             patience,
+            room,
         }
     }
 
@@ -124,10 +142,23 @@ impl Team {
             fn drop(&mut self) {
                 LED.set(self.1);
                 self.0.over.store(true, Ordering::Release);
+                let Team {
+                    members,
+                    published,
+                    crowded,
+                    room,
+                    ..
+                } = self.0;
                 // Awake, because whoever lends the members waits for them asleep.
-                wait_for_zero(&self.0.members);
+                wait_for_zero(members);
+                if crowded.load(Ordering::Relaxed) {
+                    room.note_crowded();
+                } else if published.load(Ordering::Relaxed) > 0 {
+                    room.note_quiet();
+                }
             }
         }
+        let _seat = self.room.lead();
         let _end = End(self, LED.replace(Some(NonNull::from(self))));
         engaged(step)
     }
@@ -138,6 +169,9 @@ impl Team {
         if ENGAGED.get() {
             return;
         }
+        let Some(_seat) = self.room.join() else {
+            return;
+        };
         let _engaged = Engaged::new();
         struct Member<'a>(&'a AtomicUsize);
         impl Drop for Member<'_> {
@@ -160,11 +194,12 @@ impl Team {
             } else {
                 spins += 1;
                 if spins.is_multiple_of(SPINS) {
-                    if since.elapsed() > self.patience {
+                    let crowded = self.room.yield_core();
+                    self.crowded.fetch_or(crowded, Ordering::Relaxed);
+                    if crowded || since.elapsed() > self.patience {
                         self.deserted.store(true, Ordering::Relaxed);
                         break;
                     }
-                    thread::yield_now();
                 }
                 std::hint::spin_loop();
             }

@@ -3,9 +3,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::*;
 
+/// Where nobody minds how busy the machine is.
+static UNBOUNDED: Room = Room::new(usize::MAX, Duration::MAX);
+
 /// Runs a step led by this thread with `members` others, which stay however busy the machine is.
 fn with_members<R: Send>(members: usize, step: impl FnOnce() -> R + Send) -> R {
-    let team = Team::with_patience(Duration::MAX);
+    let team = Team::within(&UNBOUNDED, Duration::MAX);
     thread::scope(|scope| {
         for _ in 0..members {
             scope.spawn(|| team.join());
@@ -75,7 +78,7 @@ fn without_a_team_nothing_is_shared() {
 
 #[test]
 fn who_has_a_part_in_a_step_joins_no_team() {
-    let team = Team::new();
+    let team = Team::within(&UNBOUNDED, PATIENCE);
     engaged(|| team.join());
     team.lead(|| team.join());
     assert!(!team.is_deserted());
@@ -83,7 +86,7 @@ fn who_has_a_part_in_a_step_joins_no_team() {
 
 #[test]
 fn a_member_that_waits_in_vain_leaves_and_the_pool_takes_over() {
-    let team = Team::new();
+    let team = Team::within(&UNBOUNDED, PATIENCE);
     thread::scope(|scope| {
         let member = scope.spawn(|| team.join());
         team.lead(|| {
@@ -122,7 +125,7 @@ fn steps_beside_each_other_end() {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..50 {
-                    let team = Team::new();
+                    let team = Team::within(&UNBOUNDED, PATIENCE);
                     pool.in_place_scope(|scope| {
                         for _ in 0..3 {
                             scope.spawn(|_| team.join());
@@ -144,4 +147,38 @@ fn steps_beside_each_other_end() {
         }
     });
     assert_eq!(sum.into_inner(), 4 * 50 * 9);
+}
+
+#[test]
+fn a_member_without_a_core_does_not_stay() {
+    static ONE_CORE: Room = Room::new(1, Duration::MAX);
+    let team = Team::within(&ONE_CORE, Duration::MAX);
+    thread::scope(|scope| {
+        team.lead(|| {
+            scope
+                .spawn(|| team.join())
+                .join()
+                .expect("it leaves at once, without a panic");
+            // Nobody has left who was there.
+            assert!(!team.is_deserted());
+        });
+    });
+}
+
+#[test]
+fn a_member_that_has_to_share_its_core_leaves_and_the_next_step_has_none() {
+    static SHARED: Room = Room::new(usize::MAX, Duration::ZERO);
+    let team = Team::within(&SHARED, Duration::MAX);
+    assert!(SHARED.admits_team());
+    thread::scope(|scope| {
+        let member = scope.spawn(|| team.join());
+        team.lead(|| {
+            while !member.is_finished() {
+                thread::yield_now();
+            }
+            assert!(team.is_deserted());
+        });
+    });
+    assert!(!SHARED.admits_team());
+    assert!(SHARED.admits_team());
 }
