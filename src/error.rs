@@ -1,6 +1,8 @@
 //! Everything that can go wrong, one variant per cause.
 //!
-//! A message says what was wrong, where (cell, gene, file, line) and what to do instead.
+//! A message says what was wrong, where (cell, gene, file, line) and what to do instead. It is whole:
+//! what the operating system or a source of counts said is part of it, and is therefore not the
+//! [`source`](std::error::Error::source) of the error as well, which reporters would print again.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -131,10 +133,10 @@ pub enum Error {
         reason: String,
     },
     /// A source of counts could not be read, or gave something else than it was asked for.
-    #[error("counts could not be read: {source}")]
+    #[error("counts could not be read: {cause}")]
     CountSource {
         /// What went wrong; a text or the error of another crate becomes one with `into()`.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        cause: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Something needs all counts in memory, but they are read from a source part by part.
     #[error(
@@ -284,12 +286,12 @@ pub enum Error {
         reason: String,
     },
     /// A file could not be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {cause}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// The operating system's word.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A file is not what it should be.
     #[error("{}{}: {reason}", path.display(), line.map(|line| format!(", line {line}")).unwrap_or_default())]
@@ -388,10 +390,10 @@ fn size(bytes: u64) -> String {
 
 impl Error {
     /// An [`Error::Io`] for `path`.
-    pub fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+    pub fn io(path: impl Into<PathBuf>, cause: std::io::Error) -> Self {
         Self::Io {
             path: path.into(),
-            source,
+            cause,
         }
     }
 
@@ -573,4 +575,26 @@ pub enum ConstraintError {
         /// Pairs there are.
         available: usize,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    /// Reporters print an error, then its sources: each word once.
+    #[test]
+    fn a_message_is_whole_and_not_repeated_by_sources() {
+        let errors = [
+            Error::io("cells.h5ad", std::io::Error::other("the disk is gone")),
+            Error::CountSource {
+                cause: "the disk is gone".into(),
+            },
+        ];
+        for error in errors {
+            assert!(error.to_string().contains("the disk is gone"));
+            assert!(error.source().is_none());
+        }
+    }
 }

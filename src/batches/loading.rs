@@ -56,7 +56,7 @@ impl<'a> Batches<'a> {
                     }
                 })
                 .map_err(|error| Error::CountSource {
-                    source: error.into(),
+                    cause: error.into(),
                 })?;
             let mut state = start;
             for group in 0..groups.len() {

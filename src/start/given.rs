@@ -72,18 +72,20 @@ impl GivenCentroids {
     /// The centroids, and the nearest one of every cell.
     pub(super) fn find(&self, embedding: ArrayView2<f32>) -> Result<InitialCentroids> {
         self.validate(embedding.nrows())?;
-        let (expected, found) = (embedding.ncols(), self.0.ncols());
-        if expected != found {
-            return Err(Error::LengthMismatch {
-                what: "a given centroid (as long as the latent space is wide)".into(),
-                expected,
-                found,
-            });
+        self.check_width(embedding.ncols())?;
+        let labels = nearest_centroids(embedding, self.0.view());
+        Ok(InitialCentroids::new(self.0.clone(), labels))
+    }
+
+    /// Checks that the centroids are as long as a latent space is wide.
+    pub(super) fn check_width(&self, latent: usize) -> Result<()> {
+        if self.0.ncols() == latent {
+            return Ok(());
         }
-        Ok(InitialCentroids {
-            centroids: self.0.clone(),
-            labels: nearest_centroids(embedding, self.0.view()),
-            resolution: None,
+        Err(Error::LengthMismatch {
+            what: "a given centroid (as long as the latent space is wide)".into(),
+            expected: latent,
+            found: self.0.ncols(),
         })
     }
 }
@@ -132,11 +134,8 @@ pub(super) fn from_labels(
     labels: &[usize],
 ) -> Result<InitialCentroids> {
     validate_labels(labels, embedding.nrows())?;
-    Ok(InitialCentroids {
-        centroids: means(embedding, labels),
-        labels: labels.to_vec(),
-        resolution: None,
-    })
+    let centroids = means(embedding, labels);
+    Ok(InitialCentroids::new(centroids, labels.to_vec()))
 }
 
 fn check_clusters(clusters: usize, cells: usize) -> Result<()> {

@@ -46,30 +46,19 @@ impl MeanLosses {
 
 /// Where in a run an epoch is: for messages and for the addresses of random streams.
 #[derive(Debug, Clone, Copy)]
-pub struct EpochAddress<'a> {
-    pub(super) phase: &'a Phase,
-    pub(super) epoch: usize,
+pub(super) struct EpochAddress<'a> {
+    pub phase: &'a Phase,
+    pub epoch: usize,
 }
 
 impl EpochAddress<'_> {
-    /// The phase.
-    pub fn phase(&self) -> &Phase {
-        self.phase
-    }
-
-    /// The zero-based epoch of the phase.
-    pub fn epoch(&self) -> usize {
-        self.epoch
-    }
-
-    /// The epoch's address in [random streams](crate::random), unique across phases: what
-    /// [`Batches::corrupted_input`] takes for an epoch.
+    /// The epoch's address in [random streams](crate::random), unique across phases.
     pub fn stream(&self) -> u64 {
         (self.phase.stream() << 32) | self.epoch as u64
     }
 
     /// A corruption with the random streams of this epoch.
-    pub(super) fn noise(self, corruption: Corruption, seed: u64) -> Noise {
+    pub fn noise(self, corruption: Corruption, seed: u64) -> Noise {
         Noise {
             corruption,
             seed,
@@ -78,7 +67,7 @@ impl EpochAddress<'_> {
     }
 
     /// The error that `term` became non-finite in a batch of this epoch.
-    pub(super) fn diverged(self, term: impl Into<String>, batch: usize) -> Error {
+    pub fn diverged(self, term: impl Into<String>, batch: usize) -> Error {
         Error::Diverged {
             term: term.into(),
             phase: self.phase.to_string(),

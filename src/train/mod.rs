@@ -10,6 +10,7 @@
 mod checkpoint;
 mod ensemble;
 mod epoch;
+mod epoch_log;
 mod failure;
 mod observer;
 mod phases;
@@ -20,12 +21,13 @@ mod trainer;
 
 pub use checkpoint::CheckpointConfig;
 pub use ensemble::Ensemble;
-pub use epoch::EpochAddress;
+pub use epoch_log::EpochLog;
 pub use failure::{Failure, FitError, LastGood};
 pub use observer::{Answer, Event, Observer};
 pub use phases::{
-    Constraints, EarlyStopping, JointReconstruction, OwnPhase, PretrainConfig, SelfTrainConfig,
-    SelfTraining, SelfTrainingOutcome, Stage, pretrain, pretrain_layers, train_phase,
+    Constraints, EarlyStopping, JointReconstruction, OwnEpoch, OwnPhase, PretrainConfig,
+    SelfTrainConfig, SelfTraining, SelfTrainingOutcome, Stage, pretrain, pretrain_layers,
+    train_phase,
 };
 pub use plan::{DecoderTraining, NetworkConfig, PairTraining, Part, Plan, WidthRule, Widths};
 pub use run::TrainingRun;

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::error::Error;
-use crate::model::{EpochRecord, Phase};
+use crate::model::{EpochRecord, Evaluation, Phase};
 
 /// Something that happened during training.
 #[derive(Debug)]
@@ -43,6 +43,9 @@ pub enum Event<'a> {
         epoch: usize,
         /// Fraction of cells whose label changed since the last update.
         changed: f64,
+        /// What the network says of all cells at this moment: their embedding and soft assignments,
+        /// for pictures of clusters as they form, or metrics of one's own.
+        evaluation: &'a Evaluation,
     },
     /// A phase, which has just begun, continues where a checkpoint left it. What came before is
     /// not reported again.

@@ -178,7 +178,9 @@ impl<H: ReconstructionHead> Trainer<H> {
     ) -> Result<Fit<H>, FitError<H>> {
         let starts = self.single_start()?;
         let mut run = self.run();
-        self.check_cells(cells, starts)?;
+        let autoencoder = autoencoder.into();
+        let latent = autoencoder.encoder.layers.last();
+        self.check_cells(cells, starts, latent.map(|layer| layer.outputs()))?;
         let autoencoder = self
             .pretrain_from(autoencoder, cells, &mut run)
             .map_err(pretraining)?;
@@ -294,7 +296,8 @@ impl<H: ReconstructionHead> Trainer<H> {
         mut run: TrainingRun<'_>,
         starts: &[CentroidStart],
     ) -> Result<Vec<Fit<H>>, FitError<H>> {
-        self.check_cells(cells, starts)?;
+        let widths = self.plan.network.widths.of(cells.cells());
+        self.check_cells(cells, starts, widths.last().copied())?;
         let autoencoder = self.pretrain(cells, &mut run).map_err(pretraining)?;
         self.cluster_from(starts, autoencoder, cells, &mut run)
     }
@@ -308,7 +311,8 @@ impl<H: ReconstructionHead> Trainer<H> {
     ) -> Result<Vec<Fit<H>>, FitError<H>> {
         let autoencoder = autoencoder.into();
         self.describe(run)?;
-        self.check_cells(cells, starts)?;
+        let latent = autoencoder.encoder.layers.last();
+        self.check_cells(cells, starts, latent.map(|layer| layer.outputs()))?;
         check_encoder(&autoencoder.encoder, cells)?;
         let batches = self.batches(cells);
         let autoencoder = for_training(autoencoder, batches.device());
@@ -381,10 +385,10 @@ impl<H: ReconstructionHead> Trainer<H> {
             let history = run.history().to_vec();
             let stop_reason = outcome.stop_reason;
             let fit = Fit::from_parts(model, outcome.evaluation, initial, stop_reason, history)?;
-            Ok(match plan.target.warning(batches.cells().cells()) {
-                Some(warning) => fit.with_warning(warning),
-                None => fit,
-            })
+            let cells = batches.cells().cells();
+            let warnings = [plan.target.warning(cells), start.warning(cells)];
+            let warnings = warnings.into_iter().flatten();
+            Ok(warnings.fold(fit, |fit, warning| fit.with_warning(warning)))
         };
         match outcome {
             Ok(outcome) => Ok(finish(outcome)?),
@@ -441,9 +445,16 @@ impl<H: ReconstructionHead> Trainer<H> {
         }
     }
 
-    fn check_cells(&self, cells: &Cells, starts: &[CentroidStart]) -> Result<()> {
+    /// Checks what would otherwise fail after pretraining.
+    fn check_cells(
+        &self,
+        cells: &Cells,
+        starts: &[CentroidStart],
+        latent: Option<usize>,
+    ) -> Result<()> {
         for start in starts {
             start.validate(cells.cells())?;
+            latent.map_or(Ok(()), |width| start.check_width(width))?;
         }
         if let Some(pairs) = &self.plan.pairs {
             pairs.pairs().check_range(cells.cells())?;

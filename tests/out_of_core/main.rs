@@ -57,7 +57,7 @@ impl CountSource for Blocks {
         assert!(cells.len() <= self.block, "{cells:?}");
         if self.reads.fetch_add(1, Ordering::SeqCst) == self.fails_at {
             return Err(Error::CountSource {
-                source: "the disk is gone".into(),
+                cause: "the disk is gone".into(),
             });
         }
         self.counts.read_window(cells)

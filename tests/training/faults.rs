@@ -8,6 +8,7 @@ use celldec::loss::Weighted;
 use celldec::nn::{ClusteringLayer, ClusteringNetwork, ReconstructionHead, SimilarityKernel};
 use celldec::optim::OptimizerConfig;
 use celldec::prelude::*;
+use celldec::start::GivenCentroids;
 use celldec::train::{DecoderTraining, JointReconstruction, Part, SelfTrainConfig, SelfTraining};
 use ndarray::{Array2, array};
 
@@ -396,6 +397,22 @@ fn autoencoders_of_other_data_are_refused() {
         };
         assert_eq!((*expected, *found), (20, 30));
     }
+}
+
+#[test]
+fn given_centroids_of_another_latent_space_are_refused_before_any_work() {
+    let (cells, _) = simulated(40, 20, 11);
+    let given = GivenCentroids::new(Array2::from_shape_fn((3, 5), |(j, d)| (j + d) as f32));
+    let plan = scdcc(3).with_start(CentroidStart::Given(given.unwrap()));
+    let trainer = plan.trainer(&cpu()).unwrap();
+    let failure = trainer.fit_observed(&cells, &mut no_work).unwrap_err();
+    let Error::LengthMismatch {
+        expected, found, ..
+    } = failure.error()
+    else {
+        panic!("{failure}");
+    };
+    assert_eq!((*expected, *found), (6, 5));
 }
 
 /// Parts that do not fit together are refused by the phase itself.

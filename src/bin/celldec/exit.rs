@@ -22,7 +22,7 @@ pub fn code(outcome: Result<()>) -> ExitCode {
 /// What is wrong and what to do, in the words of the command line.
 pub fn message(error: &Error) -> String {
     match error {
-        Error::Io { path, source } if source.kind() == ErrorKind::NotFound => {
+        Error::Io { path, cause } if cause.kind() == ErrorKind::NotFound => {
             format!("{}: not found; check the path", path.display())
         }
         _ => wording::in_options(error.to_string()),

@@ -25,7 +25,7 @@ fn a_failed_write_leaves_the_old_file() {
     let old = fs::read(&path).unwrap();
     let failed = write_atomically(&path, disk_full);
     assert!(
-        matches!(failed, Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::StorageFull)
+        matches!(failed, Err(Error::Io { cause, .. }) if cause.kind() == io::ErrorKind::StorageFull)
     );
     assert_eq!(fs::read(&path).unwrap(), old);
     assert_eq!(entries(folder.path()), ["result.csv.gz"]);

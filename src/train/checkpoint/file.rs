@@ -43,7 +43,7 @@ pub(super) fn write(
 pub(super) fn read(path: &Path) -> Result<Option<(String, Tensors)>> {
     let bytes = match read_file(path) {
         Ok(bytes) => bytes,
-        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(Error::Io { cause, .. }) if cause.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
     parse(&bytes).map(Some).map_err(|reason| Error::Checkpoint {

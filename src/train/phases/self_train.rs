@@ -180,6 +180,7 @@ impl<H: ReconstructionHead> SelfTraining<'_, H> {
                 run.event(&Event::TargetUpdated {
                     epoch,
                     changed: fraction,
+                    evaluation: &evaluation,
                 });
                 if let Some(reason) = state.stop_reason(config, fraction) {
                     let progress = Progress::Stopped {

@@ -3,13 +3,15 @@
 use std::time::Instant;
 
 use burn::module::Module;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::batches::Batches;
 use crate::error::Result;
 use crate::model::evaluate;
 use crate::nn::Encoder;
-use crate::start::{CentroidStart, FEWEST_KNOWN, InitialCentroids, initial_centroids};
+use crate::start::{
+    CentroidStart, FEWEST_KNOWN, InitialCentroids, ResolutionCandidate, initial_centroids,
+};
 use crate::train::checkpoint::{Snapshot, Step};
 use crate::train::observer::Event;
 use crate::train::run::TrainingRun;
@@ -35,15 +37,19 @@ pub(in crate::train) fn initial_clusters(
                 .collect(),
         },
     };
-    if let Some(saved) = run.resume::<Option<f64>>(&step, encoder)? {
+    if let Some(saved) = run.resume::<Choice>(&step, encoder)? {
         let latent = encoder.latent();
         let centroids = saved.matrix(CENTROIDS, [None, Some(latent)])?;
         let labels = saved.indices(LABELS, cells.cells(), centroids.nrows())?;
-        let resolution = *saved.progress();
+        let Choice {
+            resolution,
+            candidates,
+        } = saved.progress().clone();
         return Ok(InitialCentroids {
             centroids,
             labels,
             resolution,
+            candidates,
         });
     }
     let begin = Instant::now();
@@ -56,11 +62,22 @@ pub(in crate::train) fn initial_clusters(
         seconds: begin.elapsed().as_secs_f64(),
     });
     run.finish_step(false, || {
-        Ok(Snapshot::new(&initial.resolution)?
+        let choice = Choice {
+            resolution: initial.resolution,
+            candidates: initial.candidates.clone(),
+        };
+        Ok(Snapshot::new(&choice)?
             .with_matrix(CENTROIDS, initial.centroids.view())
             .with_indices(LABELS, &initial.labels))
     });
     Ok(initial)
+}
+
+/// The resolution of a graph start and what it was chosen from, for checkpoints.
+#[derive(Clone, Serialize, Deserialize)]
+struct Choice {
+    resolution: Option<f64>,
+    candidates: Vec<ResolutionCandidate>,
 }
 
 /// What initial centroids depend on, for checkpoints.

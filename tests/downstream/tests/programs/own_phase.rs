@@ -27,6 +27,7 @@ fn consistent(
 
     let config = PretrainConfig::new()
         .with_epochs(6)
+        .with_corruption(Corruption::Dropout(0.3))
         .with_learning_rate(1e-2)
         .with_batch_size(32);
     let phase = OwnPhase {
@@ -34,16 +35,14 @@ fn consistent(
         config: &config,
         loss: Description::new(CONSISTENCY).with("weight", weight),
     };
-    let seed = run.seed();
     let autoencoder = train_phase(
         &phase,
         autoencoder,
         &Batches::new(cells, &Device::default().autodiff()),
         &mut run,
         |batches, rows, at| {
-            let lost = Corruption::Dropout(0.3);
-            let view = |seed| batches.corrupted_input(rows, lost, seed, at.stream());
-            Ok([view(seed)?, view(seed + 1)?])
+            let view = |draw| at.corrupted_input(batches, rows, draw);
+            Ok([view(0)?, view(1)?])
         },
         |autoencoder, views| {
             let [first, second] = views.map(|view| autoencoder.encode(view));
