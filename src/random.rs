@@ -36,6 +36,8 @@ pub enum Purpose {
     Projection = 11,
     /// The order of blocks of cells that are read from a source.
     BlockOrder = 12,
+    /// Lists of cells in which neighbours are looked for.
+    NeighborLists = 13,
 }
 
 /// The stream for `purpose` in `epoch` at `index` (a cell, a layer or a restart, as fits the

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::communities::{CommunityMethod, check_resolution};
 use super::connectivities::{Graph, connectivities};
-use super::neighbors::{Neighbors, nearest_neighbors};
+use super::neighbors::Neighbors;
+use super::search::NeighborSearch;
 use crate::error::{ParameterError, Result};
 
 /// Settings of a cell graph and its communities: nearest neighbours, UMAP connectivities, a
@@ -115,7 +116,7 @@ impl GraphConfig {
 
 /// The graph of an embedding's cells.
 pub(crate) fn cell_graph(embedding: ArrayView2<f32>, config: &GraphConfig) -> Result<Graph> {
-    config.edges(&nearest_neighbors(embedding, config.neighbors)?)
+    config.edges(&NeighborSearch::default().find(embedding, config.neighbors)?)
 }
 
 #[cfg(test)]

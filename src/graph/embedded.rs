@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ndarray::ArrayView2;
 
-use super::neighbors::{Neighbors, nearest_neighbors};
+use super::neighbors::Neighbors;
+use super::search::NeighborSearch;
 use crate::error::Result;
 
 /// All cells of a fit in latent space, and their nearest neighbours.
@@ -32,7 +33,7 @@ impl<'a> EmbeddedCells<'a> {
     /// they were at most [`NeighborMemory::uses`] requests ago.
     ///
     /// # Errors
-    /// As [`nearest_neighbors`].
+    /// As [`nearest_neighbors`](super::nearest_neighbors).
     pub fn neighbors(&self, count: usize) -> Result<Arc<Neighbors>> {
         let cells = self.embedding.nrows();
         let count = count.min(cells.saturating_sub(1));
@@ -48,7 +49,8 @@ impl<'a> EmbeddedCells<'a> {
             *uses += 1;
             return Ok(Arc::clone(neighbors));
         }
-        let neighbors = Arc::new(nearest_neighbors(self.embedding, count)?);
+        let found = NeighborSearch::default().find(self.embedding, count)?;
+        let neighbors = Arc::new(found);
         *remembered = Some((1, Arc::clone(&neighbors)));
         Ok(neighbors)
     }
@@ -96,6 +98,7 @@ impl NeighborMemory {
 mod tests {
     use ndarray::Array2;
 
+    use super::super::nearest_neighbors;
     use super::*;
 
     #[test]

@@ -1,6 +1,6 @@
 //! Which cells are near each other, and what follows from it.
 //!
-//! [`nearest_neighbors`] of an embedding, their [`connectivities`] as in UMAP, the communities of
+//! [`nearest_neighbors`] of an embedding, or [of many cells](NeighborSearch) approximately, their [`connectivities`] as in UMAP, the communities of
 //! that [`Graph`] ([`find_communities`]), and [averages over
 //! neighbourhoods](Neighbors::average_over). [`GraphConfig`] holds the settings of a graph and its
 //! communities; [`EmbeddedCells`] finds the neighbours of cells in training when they are asked
@@ -16,6 +16,7 @@ mod connectivities;
 mod embedded;
 mod neighbors;
 pub(crate) mod points;
+mod search;
 
 pub use average::NeighborAverage;
 pub(crate) use communities::check_resolution;
@@ -25,3 +26,4 @@ pub(crate) use config::cell_graph;
 pub use connectivities::{Graph, connectivities};
 pub use embedded::{EmbeddedCells, NeighborMemory};
 pub use neighbors::{Neighbors, nearest_neighbors};
+pub use search::NeighborSearch;

@@ -1,13 +1,15 @@
 //! Exact nearest neighbours.
 
+use std::ops::Range;
+
 use ndarray::{Array2, ArrayView2, s};
-use rayon::prelude::*;
 
 use super::points::{CentredPoints, check_embedding, row, squared_distance_f64, squared_norms};
 use crate::error::{ParameterError, Result};
+use crate::parallel::for_each;
 
 /// Queries handled as one unit of work.
-const QUERIES: usize = 128;
+pub(super) const QUERIES: usize = 128;
 /// Candidates whose scores are computed at once; with [`QUERIES`] they fit the cache.
 const CANDIDATES: usize = 1024;
 /// Scores tested together before any is looked at alone.
@@ -47,6 +49,25 @@ pub struct Neighbors {
 /// [`Error::EmptyInput`](crate::Error::EmptyInput) without cells or dimensions;
 /// [`Error::NonFiniteValue`](crate::Error::NonFiniteValue) for a NaN or infinite value.
 pub fn nearest_neighbors(embedding: ArrayView2<f32>, k: usize) -> Result<Neighbors> {
+    check_request(embedding, k)?;
+    let cells = embedding.nrows();
+    let search = Search::new(embedding, k);
+    let mut indices = Array2::zeros((cells, k));
+    let mut distances = Array2::zeros((cells, k));
+    if let (Some(indices), Some(distances)) = (indices.as_slice_mut(), distances.as_slice_mut()) {
+        let distances = distances.chunks_mut(QUERIES * k);
+        let blocks = indices.chunks_mut(QUERIES * k).zip(distances);
+        let all = 0..cells;
+        let all = std::slice::from_ref(&all);
+        for_each(blocks.enumerate(), |(block, (indices, distances))| {
+            search.block(block * QUERIES, all, indices, distances);
+        });
+    }
+    Ok(Neighbors { indices, distances })
+}
+
+/// Refuses what no search can answer.
+pub(super) fn check_request(embedding: ArrayView2<f32>, k: usize) -> Result<()> {
     check_embedding(embedding)?;
     let cells = embedding.nrows();
     if k == 0 || k >= cells {
@@ -65,25 +86,11 @@ pub fn nearest_neighbors(embedding: ArrayView2<f32>, k: usize) -> Result<Neighbo
         }
         .into());
     }
-    let search = Search::new(embedding, k);
-    let mut indices = Array2::zeros((cells, k));
-    let mut distances = Array2::zeros((cells, k));
-    if let (Some(indices), Some(distances)) = (indices.as_slice_mut(), distances.as_slice_mut()) {
-        indices
-            .par_chunks_mut(QUERIES * k)
-            .zip(distances.par_chunks_mut(QUERIES * k))
-            .enumerate()
-            .for_each_init(
-                || Array2::zeros((QUERIES, CANDIDATES)),
-                |scores, (block, (indices, distances))| {
-                    search.block(block * QUERIES, scores, indices, distances);
-                },
-            );
-    }
-    Ok(Neighbors { indices, distances })
+    Ok(())
 }
 
-struct Search {
+/// Points among which neighbours are looked for.
+pub(super) struct Search {
     /// The points as given, in standard layout; exact distances are theirs.
     points: Array2<f32>,
     /// Centred points with a last column of ones, `[cells, dimensions + 1]`.
@@ -99,7 +106,7 @@ struct Search {
 }
 
 impl Search {
-    fn new(embedding: ArrayView2<f32>, k: usize) -> Self {
+    pub fn new(embedding: ArrayView2<f32>, k: usize) -> Self {
         let CentredPoints { points, scale, .. } = CentredPoints::new(embedding);
         let norms = squared_norms(&points);
         let (cells, dimensions) = points.dim();
@@ -136,23 +143,27 @@ impl Search {
         2.0 * unit * (self.queries.ncols() as f64 + 8.0) * reach
     }
 
-    /// The neighbours of the cells from `first` on, as many as `indices` has rows of k.
-    fn block(
+    /// The neighbours of the cells from `first` on, as many as `indices` has rows of k, among those in
+    /// the `searched` ranges, which rise.
+    pub fn block(
         &self,
         first: usize,
-        scores: &mut Array2<f32>,
+        searched: &[Range<usize>],
         indices: &mut [u32],
         distances: &mut [f32],
     ) {
-        let cells = self.points.nrows();
+        let mut scores = Array2::zeros((QUERIES, CANDIDATES));
         let rows = indices.len() / self.k;
         let queries = self.queries.slice(s![first..first + rows, ..]);
         let slack: Vec<f64> = (first..first + rows)
             .map(|query| self.slack(query))
             .collect();
         let mut nearest: Vec<Nearest> = (0..rows).map(|_| Nearest::new(self.k)).collect();
-        for start in (0..cells).step_by(CANDIDATES) {
-            let end = cells.min(start + CANDIDATES);
+        let parts = searched.iter().flat_map(|range| {
+            let starts = range.clone().step_by(CANDIDATES);
+            starts.map(|start| (start, range.end.min(start + CANDIDATES)))
+        });
+        for (start, end) in parts {
             let candidates = self.candidates.slice(s![start..end, ..]);
             let mut scores = scores.slice_mut(s![..rows, ..end - start]);
             ndarray::linalg::general_mat_mul(1.0, &queries, &candidates.t(), 0.0, &mut scores);

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use super::target::Target;
 use crate::description::Description;
 use crate::error::{ParameterError, Result};
-use crate::graph::{EmbeddedCells, NeighborAverage};
+use crate::graph::{EmbeddedCells, NeighborAverage, NeighborSearch};
 use crate::tensors::{array_to_tensor, tensor_to_array};
 
 /// A [`Target`] made of soft assignments averaged over the nearest-neighbour graph of the embedding:
@@ -21,7 +21,6 @@ pub struct SmoothedTarget<T> {
     target: T,
     neighbors: usize,
     average: NeighborAverage,
-    max_cells: usize,
 }
 
 impl<T> SmoothedTarget<T> {
@@ -32,7 +31,6 @@ impl<T> SmoothedTarget<T> {
             target,
             neighbors,
             average: NeighborAverage::Directed,
-            max_cells: 200_000,
         }
     }
 
@@ -41,22 +39,12 @@ impl<T> SmoothedTarget<T> {
         self.average = average;
         self
     }
-
-    /// The number of cells above which the target is not smoothed, because neighbours would take
-    /// too long to find (default 200 000); a [warning](Target::warning) then says so.
-    pub fn with_max_cells(mut self, max_cells: usize) -> Self {
-        self.max_cells = max_cells;
-        self
-    }
 }
 
 impl<T: Target> Target for SmoothedTarget<T> {
     fn target(&self, q: Tensor<2>, cells: &EmbeddedCells<'_>) -> Result<Tensor<2>> {
         let count = cells.embedding().nrows();
         if self.neighbors == 0 || count < 2 {
-            return self.target.target(q, cells);
-        }
-        if count > self.max_cells {
             return self.target.target(q, cells);
         }
         let device = q.device();
@@ -68,11 +56,10 @@ impl<T: Target> Target for SmoothedTarget<T> {
     }
 
     fn warning(&self, cells: usize) -> Option<String> {
-        if self.neighbors > 0 && cells > self.max_cells {
+        if self.neighbors > 0 && !NeighborSearch::default().is_exact(cells) {
             return Some(format!(
-                "the target was not averaged over neighbours: of {cells} cells they would take too \
-                 long to find (`SmoothedTarget::with_max_cells`: {})",
-                self.max_cells
+                "the neighbours over which the target was averaged were found approximately, as those \
+                 of {cells} cells are (`graph::NeighborSearch`)"
             ));
         }
         self.target.warning(cells)
@@ -87,7 +74,6 @@ impl<T: Target> Target for SmoothedTarget<T> {
             .with("of", self.target.description())
             .with("neighbors", self.neighbors)
             .with("average", self.average)
-            .with("max_cells", self.max_cells)
     }
 }
 
@@ -126,11 +112,22 @@ mod tests {
             assert!((found - expected).abs() < 1e-6, "{found} {expected}");
         }
         let unsmoothed = values(plain.forward(q()));
-        for target in [SmoothedTarget::new(plain, 0), smoothed.with_max_cells(3)] {
-            assert_eq!(
-                values(target.target(q(), &cells).expect("a target")),
-                unsmoothed
-            );
-        }
+        let target = SmoothedTarget::new(plain, 0);
+        assert_eq!(
+            values(target.target(q(), &cells).expect("a target")),
+            unsmoothed
+        );
+    }
+
+    #[test]
+    fn approximate_neighbours_are_told() {
+        let smoothed = SmoothedTarget::new(SharpenedTarget::new(), 15);
+        assert_eq!(smoothed.warning(50_000), None);
+        let warning = smoothed.warning(1_000_000).expect("a warning");
+        assert!(warning.contains("1000000 cells"), "{warning}");
+        assert_eq!(
+            SmoothedTarget::new(SharpenedTarget::new(), 0).warning(1_000_000),
+            None
+        );
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Projection, check_cells, is_one_point, pca};
 use crate::error::{Error, ParameterError, Result};
-use crate::graph::nearest_neighbors;
+use crate::graph::NeighborSearch;
 
 /// Neighbours of each cell for each unit of perplexity, as in van der Maaten's implementation.
 const NEIGHBORS: usize = 3;
@@ -91,7 +91,7 @@ impl TsneConfig {
         check_cells("the number of cells of a t-SNE", cells)?;
         let perplexity = self.perplexity.min((cells - 1) as f64 / NEIGHBORS as f64);
         let count = NEIGHBORS * perplexity as usize;
-        let neighbors = nearest_neighbors(embedding, count)?;
+        let neighbors = NeighborSearch::default().find(embedding, count)?;
         let neighbors: Vec<Vec<Neighbor<f32>>> = neighbors
             .indices
             .rows()

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Projection, check_cells, is_one_point};
 use crate::error::{Error, ParameterError, Result};
-use crate::graph::nearest_neighbors;
+use crate::graph::NeighborSearch;
 use crate::random::{Purpose, stream};
 
 /// Up to this number of cells more epochs are affordable and needed (umap-learn).
@@ -99,7 +99,7 @@ impl UmapConfig {
         let (cells, dimensions) = embedding.dim();
         check_cells("the number of cells of a UMAP", cells)?;
         let others = self.neighbors.min(cells - 1);
-        let neighbors = nearest_neighbors(embedding, others)?;
+        let neighbors = NeighborSearch::default().find(embedding, others)?;
         if is_one_point(embedding) {
             return Projection::new("UMAP", Array2::zeros((cells, 2)));
         }
