@@ -13,6 +13,7 @@ mod info;
 mod pytorch;
 mod results;
 mod storage;
+mod summary;
 
 pub(crate) use fitted::is_finite;
 

@@ -9,7 +9,7 @@ use super::fitted::FittedModel;
 use super::history::{EpochRecord, Phase};
 use crate::error::{Error, Result};
 use crate::nn::ReconstructionHead;
-use crate::start::InitialCentroids;
+use crate::start::{InitialCentroids, ResolutionCandidate};
 
 /// Why self-training ended.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -108,6 +108,7 @@ pub struct Fit<H: ReconstructionHead> {
     clusters: Assignment,
     initial_labels: Vec<usize>,
     resolution: Option<f64>,
+    candidates: Vec<ResolutionCandidate>,
     history: Vec<EpochRecord>,
     status: Status,
 }
@@ -155,6 +156,7 @@ impl<H: ReconstructionHead> Fit<H> {
             clusters: assignment,
             initial_labels: initial.labels,
             resolution: initial.resolution,
+            candidates: initial.candidates,
             history,
             status,
         })
@@ -202,6 +204,12 @@ impl<H: ReconstructionHead> Fit<H> {
     /// none after k-means.
     pub fn resolution(&self) -> Option<f64> {
         self.resolution
+    }
+
+    /// The resolutions that were compared when the data chose their number of clusters, with the
+    /// clusters and the stability of each, lowest first; none otherwise.
+    pub fn resolution_candidates(&self) -> &[ResolutionCandidate] {
+        &self.candidates
     }
 
     /// Losses and label changes of every epoch.

@@ -1,5 +1,7 @@
 //! Pairs of cells that belong together or apart.
 
+use std::collections::BTreeMap;
+
 use rand::seq::index;
 use serde::{Deserialize, Serialize};
 
@@ -139,6 +141,56 @@ impl ConstraintPairs {
         Self::new(must_link, cannot_link)
     }
 
+    /// Draws `count` different pairs of labelled cells whose labels differ, at random: cannot-link
+    /// pairs.
+    ///
+    /// # Errors
+    /// [`ConstraintError::TooFewPairs`] when the labelled cells have fewer than `count` such pairs.
+    pub fn cannot_link_from_labels(
+        labels: &[Option<usize>],
+        count: usize,
+        seed: u64,
+    ) -> Result<Self> {
+        let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (cell, label) in labels.iter().enumerate() {
+            if let Some(label) = label {
+                groups.entry(*label).or_default().push(cell);
+            }
+        }
+        let groups: Vec<Vec<usize>> = groups.into_values().collect();
+        // Pairs are numbered group by group: those of a group's cells with all cells of later ones.
+        let mut later: Vec<usize> = groups.iter().map(Vec::len).collect();
+        for group in (0..later.len()).rev() {
+            later[group] = later.get(group + 1).copied().unwrap_or(0) + groups[group].len();
+        }
+        let pairs_of = |group: usize| {
+            let others = later.get(group + 1).copied().unwrap_or(0);
+            groups[group].len() * others
+        };
+        let available = (0..groups.len()).map(pairs_of).sum();
+        if count > available {
+            return Err(Error::from(ConstraintError::TooFewPairs {
+                kind: "cannot-link",
+                asked: count,
+                available,
+            }));
+        }
+        let cells: Vec<usize> = groups.concat();
+        let mut rng = stream(seed, Purpose::Constraints, 0, 0);
+        let drawn = index::sample(&mut rng, available, count).into_iter();
+        let cannot_link = drawn.map(|mut number| {
+            let mut group = 0;
+            while number >= pairs_of(group) {
+                number -= pairs_of(group);
+                group += 1;
+            }
+            let others = later[group + 1];
+            let first = groups[group][number / others];
+            (first, cells[cells.len() - others + number % others])
+        });
+        Self::new(Vec::new(), cannot_link.collect())
+    }
+
     /// Pairs that belong to one cluster.
     pub fn must_link(&self) -> &[(usize, usize)] {
         &self.must_link
@@ -264,6 +316,40 @@ mod tests {
         assert_eq!(
             pairs.known_groups(),
             [vec![0, 3, 6], vec![1, 4], vec![5, 7]]
+        );
+    }
+
+    #[test]
+    fn every_pair_of_different_labels_can_be_drawn_and_no_other() {
+        let labels = [
+            Some(4),
+            None,
+            Some(0),
+            Some(4),
+            Some(2),
+            Some(0),
+            None,
+            Some(4),
+        ];
+        let mut expected = Vec::new();
+        for (first, label) in labels.iter().enumerate() {
+            for (second, other) in labels.iter().enumerate().skip(first + 1) {
+                if label.is_some() && other.is_some() && label != other {
+                    expected.push((first, second));
+                }
+            }
+        }
+        let count = expected.len();
+        let pairs = ConstraintPairs::cannot_link_from_labels(&labels, count, 3).unwrap();
+        let ordered = |&(a, b): &(usize, usize)| (a.min(b), a.max(b));
+        let mut found: Vec<_> = pairs.cannot_link().iter().map(ordered).collect();
+        found.sort_unstable();
+        assert_eq!(found, expected);
+        assert!(ConstraintPairs::cannot_link_from_labels(&labels, count + 1, 3).is_err());
+        assert!(
+            ConstraintPairs::cannot_link_from_labels(&[], 0, 3)
+                .unwrap()
+                .is_empty()
         );
     }
 

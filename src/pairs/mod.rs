@@ -10,6 +10,7 @@ mod groups;
 mod guided;
 mod links;
 mod losses;
+mod markers;
 mod regression;
 
 use field::PairField;
@@ -20,3 +21,4 @@ pub use guided::GuidedTarget;
 pub(crate) use guided::{check_pair_errors, fingerprint};
 pub use links::ConstraintPairs;
 pub use losses::{CannotLinkLoss, ConstraintLoss, MustLinkLoss};
+pub use markers::marker_types;

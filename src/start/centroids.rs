@@ -3,7 +3,7 @@
 use ndarray::{ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
-use super::communities::several_communities;
+use super::communities::{Communities, several_communities};
 use super::given::{self, GivenCentroids, check_labels, from_labels, validate_labels};
 use super::initial::InitialCentroids;
 use super::kmeans::{KMeans, KMeansConfig, nearest_centroids};
@@ -53,6 +53,29 @@ impl CentroidStart {
             Self::StableGraph(config) => config.validate(cells),
             Self::Given(given) => given.validate(cells),
             Self::Labels(labels) => validate_labels(labels, cells),
+        }
+    }
+
+    /// What a careful reader should know of this start with so many cells, if anything.
+    pub(crate) fn warning(&self, cells: usize) -> Option<String> {
+        let limit = match self {
+            Self::SmoothedKMeans(config) => config.max_cells,
+            Self::Graph(config) => config.max_cells,
+            Self::StableGraph(config) => config.graph.max_cells,
+            Self::KMeans(_) | Self::Given(_) | Self::Labels(_) => return None,
+        };
+        (cells > limit).then(|| {
+            format!(
+                "initial centroids were found among a random subsample of {limit} of the {cells} cells"
+            )
+        })
+    }
+
+    /// Checks a start for a latent space of `width` dimensions.
+    pub(crate) fn check_width(&self, width: usize) -> Result<()> {
+        match self {
+            Self::Given(given) => given.check_width(width),
+            _ => Ok(()),
         }
     }
 
@@ -110,25 +133,32 @@ pub fn initial_centroids(
     match start {
         CentroidStart::KMeans(config) => {
             let found = config.fit(embedding, seed)?;
-            Ok(InitialCentroids {
-                centroids: found.centroids,
-                labels: found.labels,
-                resolution: None,
+            Ok(InitialCentroids::new(found.centroids, found.labels))
+        }
+        CentroidStart::SmoothedKMeans(config) => {
+            config.validate(embedding.nrows())?;
+            among_some(embedding, config.max_cells, seed, |embedding| {
+                from_smoothed(embedding, config, seed)
             })
         }
-        CentroidStart::SmoothedKMeans(config) => from_smoothed(embedding, config, seed),
         CentroidStart::Graph(config) => {
             config.validate(embedding.nrows())?;
-            from_communities(embedding, config.max_cells, seed, |embedding| {
+            among_some(embedding, config.max_cells, seed, |embedding| {
                 let graph = cell_graph(embedding, config)?;
                 let labels = several_communities(&graph, config, seed)?;
-                Ok((labels, config.resolution))
+                let found = Communities {
+                    labels,
+                    resolution: config.resolution,
+                    candidates: Vec::new(),
+                };
+                Ok(found.with_centroids_in(embedding))
             })
         }
         CentroidStart::StableGraph(config) => {
             config.validate(embedding.nrows())?;
-            from_communities(embedding, config.graph.max_cells, seed, |embedding| {
-                stable_communities(embedding, config, seed)
+            among_some(embedding, config.graph.max_cells, seed, |embedding| {
+                let found = stable_communities(embedding, config, seed)?;
+                Ok(found.with_centroids_in(embedding))
             })
         }
         CentroidStart::Given(given) => given.find(embedding),
@@ -153,55 +183,35 @@ fn from_smoothed(
             centroids.row_mut(cluster).assign(&mean);
         }
     }
-    Ok(InitialCentroids {
-        centroids,
-        labels,
-        resolution: None,
-    })
+    Ok(InitialCentroids::new(centroids, labels))
 }
 
-/// The cells whose graph is made: all, or of more than `limit` a random subsample.
-fn graph_cells(cells: usize, limit: usize, seed: u64) -> Option<Vec<usize>> {
-    if cells <= limit {
-        return None;
-    }
-    tracing::info!(
-        cells,
-        subsample = limit,
-        "building the cell graph on a subsample"
-    );
-    let mut random = stream(seed, Purpose::Subsample, 0, 0);
-    Some(subsample(&mut random, cells, limit))
-}
-
-/// Centroids of communities; where they were found among a subsample of the cells, the others go to
-/// the nearest centroid.
-fn from_communities(
+/// What `find` finds among all cells, or of more than `max_cells` among a random subsample, where the
+/// others go to the nearest centroid.
+fn among_some(
     embedding: ArrayView2<f32>,
     max_cells: usize,
     seed: u64,
-    communities: impl FnOnce(ArrayView2<f32>) -> Result<(Vec<usize>, f64)>,
+    find: impl FnOnce(ArrayView2<f32>) -> Result<InitialCentroids>,
 ) -> Result<InitialCentroids> {
-    let Some(chosen) = graph_cells(embedding.nrows(), max_cells, seed) else {
-        let (labels, resolution) = communities(embedding)?;
-        return Ok(InitialCentroids {
-            centroids: means(embedding, &labels),
-            labels,
-            resolution: Some(resolution),
-        });
-    };
-    let subsample = embedding.select(Axis(0), &chosen);
-    let (chosen_labels, resolution) = communities(subsample.view())?;
-    let centroids = means(subsample.view(), &chosen_labels);
-    let mut labels = nearest_centroids(embedding, centroids.view());
-    for (&cell, &label) in chosen.iter().zip(&chosen_labels) {
+    let cells = embedding.nrows();
+    if cells <= max_cells {
+        return find(embedding);
+    }
+    tracing::info!(
+        cells,
+        subsample = max_cells,
+        "looking for initial centroids among a subsample"
+    );
+    let mut random = stream(seed, Purpose::Subsample, 0, 0);
+    let chosen = subsample(&mut random, cells, max_cells);
+    let mut found = find(embedding.select(Axis(0), &chosen).view())?;
+    let mut labels = nearest_centroids(embedding, found.centroids.view());
+    for (&cell, &label) in chosen.iter().zip(&found.labels) {
         labels[cell] = label;
     }
-    Ok(InitialCentroids {
-        centroids,
-        labels,
-        resolution: Some(resolution),
-    })
+    found.labels = labels;
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -254,11 +264,8 @@ mod tests {
     fn centroids_move_to_known_groups() {
         let (points, truth) = blobs(3, 40, 8.0);
         // As from a bad optimum: two centroids in the first blob, none between the others.
-        let initial = InitialCentroids {
-            centroids: points.select(Axis(0), &[0, 1, 60]),
-            labels: vec![0; 120],
-            resolution: None,
-        };
+        let centroids = points.select(Axis(0), &[0, 1, 60]);
+        let initial = InitialCentroids::new(centroids, vec![0; 120]);
         let group = |blob: usize, size: usize| (blob * 40..blob * 40 + size).collect::<Vec<_>>();
         let found = initial
             .clone()

@@ -1,7 +1,32 @@
 //! Communities as clusters: at least two.
 
+use ndarray::ArrayView2;
+
+use super::initial::{InitialCentroids, ResolutionCandidate};
 use crate::error::{Error, Result};
+use crate::graph::points::means;
 use crate::graph::{Graph, GraphConfig, find_communities};
+
+/// Communities that were found in a cell graph.
+pub(super) struct Communities {
+    /// The community of every cell `[cells]`.
+    pub labels: Vec<usize>,
+    pub resolution: f64,
+    /// What the resolution was chosen from.
+    pub candidates: Vec<ResolutionCandidate>,
+}
+
+impl Communities {
+    /// The communities with their means in the embedding `[cells, dimensions]`.
+    pub fn with_centroids_in(self, embedding: ArrayView2<f32>) -> InitialCentroids {
+        InitialCentroids {
+            centroids: means(embedding, &self.labels),
+            labels: self.labels,
+            resolution: Some(self.resolution),
+            candidates: self.candidates,
+        }
+    }
+}
 
 /// The communities of a graph: at least two.
 pub(super) fn several_communities(

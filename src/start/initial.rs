@@ -17,12 +17,42 @@ pub struct InitialCentroids {
     pub labels: Vec<usize>,
     /// The resolution of the communities; none with other starts.
     pub resolution: Option<f64>,
+    /// The resolutions that were compared, lowest first, where one was chosen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<ResolutionCandidate>,
+}
+
+/// A resolution that might have been chosen, and what speaks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ResolutionCandidate {
+    /// The resolution.
+    pub resolution: f64,
+    /// How many communities the cell graph has at it, before rare groups are split off.
+    pub clusters: usize,
+    /// How stable they are: the mean adjusted Rand index with those of subgraphs.
+    pub stability: f64,
+    /// Their mean silhouette in the averaged embedding; none where they are not stable enough to be
+    /// chosen.
+    pub silhouette: Option<f64>,
+    /// Whether it was chosen.
+    pub chosen: bool,
 }
 
 /// The mean of fewer cells is too noisy to take the place of a centroid.
 pub(crate) const FEWEST_KNOWN: usize = 5;
 
 impl InitialCentroids {
+    /// Centroids `[clusters, dimensions]` and labels `[cells]` that come of no graph.
+    pub(super) fn new(centroids: Array2<f32>, labels: Vec<usize>) -> Self {
+        Self {
+            centroids,
+            labels,
+            resolution: None,
+            candidates: Vec::new(),
+        }
+    }
+
     /// Moves centroids to the means of groups of cells that are known to lie in different clusters;
     /// each group takes the centroid that it is matched to (nearest first), and all cells go to the
     /// nearest centroid. Groups of fewer than five cells, or in excess of the centroids, are not

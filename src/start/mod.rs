@@ -25,7 +25,7 @@ mod stable;
 pub use centroids::{CentroidStart, initial_centroids};
 pub use given::GivenCentroids;
 pub(crate) use initial::FEWEST_KNOWN;
-pub use initial::InitialCentroids;
+pub use initial::{InitialCentroids, ResolutionCandidate};
 pub use kmeans::{KMeans, KMeansConfig};
 pub use rare::RareGroupsConfig;
 pub use smoothed::SmoothedKMeansConfig;

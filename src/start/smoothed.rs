@@ -1,14 +1,14 @@
 //! k-means of an embedding that is averaged over neighbourhoods.
 
 use ndarray::{Array2, ArrayView2};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::kmeans::{KMeans, KMeansConfig};
 use crate::error::{ParameterError, Result};
 use crate::graph::{
-    NeighborAverage, Neighbors, check_resolution, connectivities, modularity, nearest_neighbors,
+    NeighborAverage, NeighborSearch, Neighbors, check_resolution, connectivities, modularity,
 };
+use crate::parallel::try_map;
 use crate::selection::argmax;
 
 /// Settings of the smoothed k-means start.
@@ -40,8 +40,8 @@ pub struct SmoothedKMeansConfig {
     /// Over whom. Default: the cell and its neighbours.
     #[serde(default)]
     pub average: NeighborAverage,
-    /// With more cells than this, whose neighbours would take long to find, the embedding is not
-    /// averaged, and the least inertia alone decides. Default 200 000.
+    /// With more cells than this, centroids are found among a random subsample of this many, and the
+    /// other cells go to the nearest. Default 50 000.
     pub max_cells: usize,
 }
 
@@ -55,7 +55,7 @@ impl SmoothedKMeansConfig {
             neighbors: 15,
             rounds: 2,
             average: NeighborAverage::Directed,
-            max_cells: 200_000,
+            max_cells: 50_000,
         }
     }
 
@@ -95,7 +95,7 @@ impl SmoothedKMeansConfig {
         self
     }
 
-    /// Sets the number of cells above which nothing is averaged.
+    /// Sets the number of cells above which centroids are found among a subsample.
     pub fn with_max_cells(mut self, max_cells: usize) -> Self {
         self.max_cells = max_cells;
         self
@@ -131,7 +131,8 @@ impl SmoothedKMeansConfig {
     }
 }
 
-/// k-means of the averaged embedding: labels, and centroids among the averaged cells.
+/// k-means of the averaged embedding: labels, and centroids among the averaged cells. All cells are
+/// used, however many.
 pub(super) fn smoothed_kmeans(
     embedding: ArrayView2<f32>,
     config: &SmoothedKMeansConfig,
@@ -139,15 +140,7 @@ pub(super) fn smoothed_kmeans(
 ) -> Result<KMeans> {
     let cells = embedding.nrows();
     config.validate(cells)?;
-    if cells > config.max_cells {
-        tracing::info!(
-            cells,
-            max_cells = config.max_cells,
-            "k-means of the embedding itself: too many cells to average over neighbours"
-        );
-        return config.kmeans.fit(embedding, seed);
-    }
-    let neighbors = nearest_neighbors(embedding, config.neighbors.min(cells - 1))?;
+    let neighbors = NeighborSearch::default().find(embedding, config.neighbors.min(cells - 1))?;
     let average = |points: Array2<f32>| neighbors.average_over(points.view(), config.average);
     let Some(resolution) = config.modularity else {
         let smoothed = (0..config.rounds).fold(embedding.to_owned(), |points, _| average(points));
@@ -173,10 +166,9 @@ pub(super) fn smoothed_kmeans(
 /// The result of k-means whose labels have the highest modularity; of equal ones the first.
 fn most_modular(mut runs: Vec<KMeans>, neighbors: &Neighbors, resolution: f64) -> Result<KMeans> {
     let graph = connectivities(neighbors)?;
-    let modularities = runs
-        .par_iter()
-        .map(|run| modularity(&graph, &run.labels, resolution))
-        .collect::<Result<Vec<f64>>>()?;
+    let modularities = try_map(runs.len(), |run| {
+        modularity(&graph, &runs[run].labels, resolution)
+    })?;
     Ok(runs.swap_remove(argmax(modularities)))
 }
 
@@ -185,6 +177,7 @@ mod tests {
     use super::super::blobs::blobs;
     use super::super::centroids::{CentroidStart, initial_centroids};
     use super::*;
+    use crate::graph::nearest_neighbors;
 
     #[test]
     fn smoothing_gives_cells_between_groups_to_their_neighbours() {
@@ -202,10 +195,21 @@ mod tests {
         let plain = disagreement(CentroidStart::KMeans(KMeansConfig::new(4)));
         let smoothed = disagreement(CentroidStart::SmoothedKMeans(SmoothedKMeansConfig::new(4)));
         assert!(smoothed < plain, "{smoothed} {plain}");
-        let skipped = SmoothedKMeansConfig::new(4)
-            .with_kmeans(KMeansConfig::new(4))
-            .with_max_cells(100);
-        assert_eq!(disagreement(CentroidStart::SmoothedKMeans(skipped)), plain);
+    }
+
+    #[test]
+    fn many_cells_go_to_centroids_found_among_some() {
+        let (points, truth) = blobs(4, 150, 8.0);
+        let config = SmoothedKMeansConfig::new(4).with_max_cells(200);
+        let start = CentroidStart::SmoothedKMeans(config);
+        let found = initial_centroids(points.view(), &start, 3).unwrap();
+        assert_eq!(found.labels.len(), 600);
+        assert_eq!(found.centroids.nrows(), 4);
+        let agreement = crate::metrics::adjusted_rand_index(&truth, &found.labels).unwrap();
+        assert_eq!(agreement, 1.0);
+        let warning = start.warning(600).expect("a warning");
+        assert!(warning.contains("200 of the 600 cells"), "{warning}");
+        assert_eq!(start.warning(200), None);
     }
 
     #[test]

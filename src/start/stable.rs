@@ -1,16 +1,17 @@
 //! Communities at the resolution that the data themselves prefer.
 
 use ndarray::{ArrayView2, Axis};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::communities::several_communities;
+use super::communities::{Communities, several_communities};
+use super::initial::ResolutionCandidate;
 use super::rare::{RareGroupsConfig, split_rare_groups};
 use crate::error::{ParameterError, Result};
 use crate::graph::{
-    Graph, GraphConfig, cell_graph, check_resolution, find_communities, nearest_neighbors,
+    Graph, GraphConfig, NeighborSearch, cell_graph, check_resolution, find_communities,
 };
 use crate::metrics::{adjusted_rand_index, silhouette};
+use crate::parallel::{map, try_map};
 use crate::random::{Purpose, stream, subsample};
 
 /// Settings of the stable graph start: communities of the cell graph, at a resolution that is
@@ -171,31 +172,40 @@ impl StableGraphConfig {
     }
 }
 
-/// The communities of an embedding's cell graph, at least two, and the resolution they were found
-/// at.
+/// The communities of an embedding's cell graph, at least two, at the resolution that is chosen.
 pub(super) fn stable_communities(
     embedding: ArrayView2<f32>,
     config: &StableGraphConfig,
     seed: u64,
-) -> Result<(Vec<usize>, f64)> {
+) -> Result<Communities> {
     let cells = embedding.nrows();
     config.validate(cells)?;
     let settings = config.graph_for(cells);
-    let (graph, resolution) = if cells > config.max_cells {
+    let (graph, candidates) = if cells > config.max_cells {
         let mut random = stream(seed, Purpose::Subsample, 0, 1);
         let chosen = subsample(&mut random, cells, config.max_cells);
         let subsample = embedding.select(Axis(0), &chosen);
-        let (_, resolution) = stable_resolution(subsample.view(), config, &settings, seed)?;
-        (cell_graph(embedding, &settings)?, resolution)
+        let (_, candidates) = compare_resolutions(subsample.view(), config, &settings, seed)?;
+        (cell_graph(embedding, &settings)?, candidates)
     } else {
-        stable_resolution(embedding, config, &settings, seed)?
+        compare_resolutions(embedding, config, &settings, seed)?
+    };
+    let chosen = candidates.iter().find(|candidate| candidate.chosen);
+    let resolutions = config.resolutions.iter().copied();
+    let resolution = match chosen {
+        Some(candidate) => candidate.resolution,
+        None => resolutions.fold(f64::INFINITY, f64::min),
     };
     let settings = settings.with_resolution(resolution);
     let mut labels = several_communities(&graph, &settings, seed)?;
     if let Some(rare) = &config.rare {
         split_rare_groups(embedding, &graph, &mut labels, rare, &settings, seed)?;
     }
-    Ok((labels, resolution))
+    Ok(Communities {
+        labels,
+        resolution,
+        candidates,
+    })
 }
 
 /// A resolution and what is known about its communities.
@@ -206,64 +216,72 @@ struct Candidate {
     stability: f64,
 }
 
-/// The graph of an embedding's cells and the resolution to take on it; the lowest given when none
-/// gives several communities.
-fn stable_resolution(
+/// The graph of an embedding's cells and the resolutions compared on it; none is chosen when none gives
+/// several communities.
+fn compare_resolutions(
     embedding: ArrayView2<f32>,
     config: &StableGraphConfig,
     settings: &GraphConfig,
     seed: u64,
-) -> Result<(Graph, f64)> {
+) -> Result<(Graph, Vec<ResolutionCandidate>)> {
     let cells = embedding.nrows();
-    let neighbors = nearest_neighbors(embedding, settings.neighbors)?;
+    let neighbors = NeighborSearch::default().find(embedding, settings.neighbors)?;
     let graph = settings.edges(&neighbors)?;
     let subgraphs = Subgraphs::draw(&graph, config, seed);
-    let candidates = config
-        .resolutions
-        .par_iter()
-        .map(|&resolution| {
-            let labels = find_communities(&graph, resolution, settings.method, seed)?;
-            let stability = if labels.iter().any(|&label| label > 0) {
-                subgraphs.agreement(&labels, resolution, settings, seed)?
-            } else {
-                0.0
-            };
-            Ok(Candidate {
-                resolution,
-                labels,
-                stability,
-            })
+    let candidates = try_map(config.resolutions.len(), |index| {
+        let resolution = config.resolutions[index];
+        let labels = find_communities(&graph, resolution, settings.method, seed)?;
+        let stability = if labels.iter().any(|&label| label > 0) {
+            subgraphs.agreement(&labels, resolution, settings, seed)?
+        } else {
+            0.0
+        };
+        Ok(Candidate {
+            resolution,
+            labels,
+            stability,
         })
-        .collect::<Result<Vec<_>>>()?;
-    let several = |candidate: &&Candidate| {
-        let communities = candidate.labels.iter().max().map_or(0, |&last| last + 1);
-        (2..cells).contains(&communities)
-    };
-    let stabilities = candidates.iter().filter(several);
+    })?;
+    let communities =
+        |candidate: &Candidate| candidate.labels.iter().max().map_or(0, |&last| last + 1);
+    let several = |candidate: &Candidate| (2..cells).contains(&communities(candidate));
+    let stabilities = candidates.iter().filter(|candidate| several(candidate));
     let best = stabilities.map(|candidate| candidate.stability);
     let best = best.fold(f64::NEG_INFINITY, f64::max);
     let smoothed = neighbors.average(neighbors.average(embedding).view());
-    let mut chosen: Option<(f64, &Candidate)> = None;
-    for candidate in candidates.iter().filter(several) {
-        if candidate.stability < best - config.tolerance {
-            continue;
+    let mut chosen: Option<(f64, usize)> = None;
+    let mut compared = Vec::with_capacity(candidates.len());
+    for (index, candidate) in candidates.iter().enumerate() {
+        let eligible = several(candidate) && candidate.stability >= best - config.tolerance;
+        let silhouette = match eligible {
+            true => Some(silhouette(smoothed.view(), &candidate.labels)?),
+            false => None,
+        };
+        if let Some(silhouette) = silhouette
+            && chosen.is_none_or(|(highest, _)| silhouette > highest)
+        {
+            chosen = Some((silhouette, index));
         }
-        let silhouette = silhouette(smoothed.view(), &candidate.labels)?;
-        if chosen.is_none_or(|(highest, _)| silhouette > highest) {
-            chosen = Some((silhouette, candidate));
-        }
+        compared.push(ResolutionCandidate {
+            resolution: candidate.resolution,
+            clusters: communities(candidate),
+            stability: candidate.stability,
+            silhouette,
+            chosen: false,
+        });
     }
-    let Some((silhouette, candidate)) = chosen else {
-        let resolutions = config.resolutions.iter().copied();
-        return Ok((graph, resolutions.fold(f64::INFINITY, f64::min)));
-    };
-    tracing::info!(
-        resolution = candidate.resolution,
-        stability = candidate.stability,
-        silhouette,
-        "resolution of the cell graph chosen"
-    );
-    Ok((graph, candidate.resolution))
+    if let Some((silhouette, index)) = chosen {
+        let candidate = &mut compared[index];
+        candidate.chosen = true;
+        tracing::info!(
+            resolution = candidate.resolution,
+            stability = candidate.stability,
+            silhouette,
+            "resolution of the cell graph chosen"
+        );
+    }
+    compared.sort_by(|a, b| a.resolution.total_cmp(&b.resolution));
+    Ok((graph, compared))
 }
 
 /// Subgraphs of randomly drawn cells.
@@ -273,13 +291,12 @@ impl Subgraphs {
     fn draw(graph: &Graph, config: &StableGraphConfig, seed: u64) -> Self {
         let cells = graph.nodes();
         let count = ((cells as f64 * config.fraction).round() as usize).clamp(1, cells);
-        let subgraphs = (0..config.subsamples as u64).into_par_iter().map(|number| {
-            let mut random = stream(seed, Purpose::Subsample, 1 + number, 1);
+        Self(map(config.subsamples, |number| {
+            let mut random = stream(seed, Purpose::Subsample, 1 + number as u64, 1);
             let chosen = subsample(&mut random, cells, count);
             let subgraph = graph.among(&chosen);
             (chosen, subgraph)
-        });
-        Self(subgraphs.collect())
+        }))
     }
 
     /// Mean adjusted Rand index of their communities with labels of the whole graph.
@@ -290,17 +307,13 @@ impl Subgraphs {
         settings: &GraphConfig,
         seed: u64,
     ) -> Result<f64> {
-        let agreements = self
-            .0
-            .par_iter()
-            .enumerate()
-            .map(|(number, (cells, graph))| {
-                let seed = seed.wrapping_add(1 + number as u64);
-                let found = find_communities(graph, resolution, settings.method, seed)?;
-                let whole: Vec<usize> = cells.iter().map(|&cell| labels[cell]).collect();
-                adjusted_rand_index(&whole, &found)
-            });
-        let agreements = agreements.collect::<Result<Vec<f64>>>()?;
+        let agreements = try_map(self.0.len(), |number| {
+            let (cells, graph) = &self.0[number];
+            let seed = seed.wrapping_add(1 + number as u64);
+            let found = find_communities(graph, resolution, settings.method, seed)?;
+            let whole: Vec<usize> = cells.iter().map(|&cell| labels[cell]).collect();
+            adjusted_rand_index(&whole, &found)
+        })?;
         Ok(agreements.iter().sum::<f64>() / agreements.len() as f64)
     }
 }

@@ -409,7 +409,11 @@ fn an_observer_sees_every_epoch() {
             assert_eq!(*clusters, 3);
             assert_eq!(labels.len(), 60);
         }
-        Event::TargetUpdated { .. } => updates += 1,
+        Event::TargetUpdated { evaluation, .. } => {
+            updates += 1;
+            assert_eq!(evaluation.embedding.nrows(), cells.cells());
+            assert_eq!(evaluation.labels().len(), cells.cells());
+        }
         _ => {}
     };
     let fit = scdcc(3)

@@ -163,6 +163,7 @@ impl<'a, H: ReconstructionHead> Report<'a, H> {
         let body = [
             sections::outcome(self.fit),
             sections::clusters(self.fit.clusters(), self.annotation.as_ref()),
+            sections::alternatives(self.fit),
             sections::projections(&projections, self.fit, self.annotation.as_ref())?,
             sections::confidence(self.fit)?,
             sections::agreement(self.fit, self.annotation.as_ref())?,

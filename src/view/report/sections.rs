@@ -62,6 +62,36 @@ pub(super) fn outcome<H: ReconstructionHead>(fit: &Fit<H>) -> String {
     html
 }
 
+/// The resolutions among which one was chosen; nothing where none was.
+pub(super) fn alternatives<H: ReconstructionHead>(fit: &Fit<H>) -> String {
+    if fit.resolution_candidates().is_empty() {
+        return String::new();
+    }
+    let header = ["resolution", "communities", "stability", "silhouette", ""];
+    let mut table = Table::new(&header, &[4]);
+    for candidate in fit.resolution_candidates() {
+        table.row(&[
+            candidate.resolution.to_string(),
+            candidate.clusters.to_string(),
+            format!("{:.2}", candidate.stability),
+            match candidate.silhouette {
+                Some(silhouette) => format!("{silhouette:.2}"),
+                None => "–".to_string(),
+            },
+            match candidate.chosen {
+                true => "chosen".to_string(),
+                false => String::new(),
+            },
+        ]);
+    }
+    let explanation = paragraph(
+        "Of the resolutions whose communities are about as stable as the most stable ones (mean \
+         adjusted Rand index with communities of subsamples), the one with the highest silhouette \
+         was chosen. Others that are stable are worth a look where clusters look merged or split.",
+    );
+    section("Resolutions", &format!("{explanation}{}", table.finish()))
+}
+
 /// The clusters: sizes, confidence, most frequent label.
 pub(super) fn clusters(clusters: &Assignment, annotation: Option<&Annotation>) -> String {
     let confidence = clusters.confidence();

@@ -20,6 +20,24 @@ pub fn print_fit<H: ReconstructionHead>(
         clusters.count(),
         sizes.join(", ")
     ));
+    let other = fit.resolution_candidates().iter().filter(|one| {
+        // As stable as the one that was chosen.
+        one.silhouette.is_some() && !one.chosen
+    });
+    let others: Vec<String> = other
+        .map(|one| {
+            let (clusters, stability) = (one.clusters, one.stability);
+            format!("{} ({clusters}, stability {stability:.2})", one.resolution)
+        })
+        .collect();
+    if let Some(resolution) = fit.resolution()
+        && !others.is_empty()
+    {
+        console.say(format_args!(
+            "  resolution    {resolution} chosen; as stable: {}",
+            others.join(", ")
+        ));
+    }
     let ending = match status.stop_reason {
         StopReason::LabelsStable { changed } => {
             format!("converged ({:.2} % of labels changed)", 100.0 * changed)
