@@ -4,9 +4,9 @@ use ndarray::{ArrayView2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::communities::several_communities;
+use super::communities::{higher_resolution, several_communities};
 use super::rare::{RareGroupsConfig, split_rare_groups};
-use crate::error::{ParameterError, Result};
+use crate::error::{Error, ParameterError, Result};
 use crate::graph::{
     Graph, GraphConfig, cell_graph, check_resolution, find_communities, nearest_neighbors,
 };
@@ -191,7 +191,19 @@ pub(super) fn stable_communities(
         stable_resolution(embedding, config, &settings, seed)?
     };
     let settings = settings.with_resolution(resolution);
-    let mut labels = several_communities(&graph, &settings, seed)?;
+    let mut labels = match several_communities(&graph, &settings, seed) {
+        // One that was to choose from would not help.
+        Err(Error::SingleCommunity { .. }) => {
+            let resolutions = config.resolutions.iter().copied();
+            let highest = resolutions.fold(resolution, f64::max);
+            let settings = settings.with_resolution(highest);
+            return Err(Error::SingleCommunity {
+                resolution,
+                suggestion: higher_resolution(&graph, &settings, seed)?,
+            });
+        }
+        labels => labels?,
+    };
     if let Some(rare) = &config.rare {
         split_rare_groups(embedding, &graph, &mut labels, rare, &settings, seed)?;
     }
@@ -342,6 +354,23 @@ mod tests {
         let start = CentroidStart::StableGraph(StableGraphConfig::new());
         let found = initial_centroids(points.view(), &start, 0).unwrap();
         assert_eq!(adjusted_rand_index(&truth, &found.labels).unwrap(), 1.0);
+    }
+
+    #[test]
+    fn a_single_community_is_an_error_that_suggests_what_there_was_not_to_choose_from() {
+        let (points, _) = blobs(1, 60, 0.0);
+        let config = StableGraphConfig::new().with_resolutions([0.001, 0.01]);
+        let start = CentroidStart::StableGraph(config);
+        let error = initial_centroids(points.view(), &start, 1).unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains("the number of clusters"), "{message}");
+        assert!(!message.contains("auto"), "{message}");
+        let Error::SingleCommunity { suggestion, .. } = error else {
+            panic!("{message}");
+        };
+        assert!(suggestion > 0.01, "{suggestion}");
+        let given = CentroidStart::Graph(GraphConfig::new(suggestion).with_neighbors(29));
+        assert!(initial_centroids(points.view(), &given, 1).is_ok());
     }
 
     #[test]
