@@ -359,7 +359,9 @@ mod tests {
     #[test]
     fn a_single_community_is_an_error_that_suggests_what_there_was_not_to_choose_from() {
         let (points, _) = blobs(1, 60, 0.0);
-        let config = StableGraphConfig::new().with_resolutions([0.001, 0.01]);
+        let config = StableGraphConfig::new()
+            .with_graph(GraphConfig::default())
+            .with_resolutions([0.001, 0.01]);
         let start = CentroidStart::StableGraph(config);
         let error = initial_centroids(points.view(), &start, 1).unwrap_err();
         let message = error.to_string();
@@ -369,7 +371,7 @@ mod tests {
             panic!("{message}");
         };
         assert!(suggestion > 0.01, "{suggestion}");
-        let given = CentroidStart::Graph(GraphConfig::new(suggestion).with_neighbors(29));
+        let given = CentroidStart::Graph(GraphConfig::new(suggestion));
         assert!(initial_centroids(points.view(), &given, 1).is_ok());
     }
 

@@ -24,7 +24,6 @@ pub fn row_09_impossible_numbers_of_clusters_are_refused() {
     }
     let cells = simulated(20, 10, 1);
     for clusters in [21, usize::MAX] {
-        let mut no_work = |event: &Event<'_>| panic!("{event:?}");
         let trainer = scdcc(clusters).trainer(&cpu()).unwrap();
         let error = Error::from(trainer.fit_observed(&cells, &mut no_work).unwrap_err());
         let expected = ParameterError::Clusters {
@@ -64,10 +63,17 @@ pub fn row_11_empty_clusters_keep_their_columns() {
 
 pub fn row_12_a_single_community_suggests_a_resolution_that_works() {
     let cells = simulated(60, 20, 5);
-    let one = Array2::from_shape_fn((60, 2), |(cell, axis)| ((cell * (7 + axis)) % 11) as f32);
+    // Cells without groups.
+    let one = Array2::from_shape_fn((60, 4), |(cell, axis)| {
+        ((cell * 7919 + axis * 104_729 + cell * cell * 31) % 1009) as f32 / 1009.0
+    });
     for start in [
-        CentroidStart::Graph(GraphConfig::new(0.001).with_neighbors(29)),
-        CentroidStart::StableGraph(StableGraphConfig::new().with_resolutions([0.001, 0.002])),
+        CentroidStart::Graph(GraphConfig::new(0.01)),
+        CentroidStart::StableGraph(
+            StableGraphConfig::new()
+                .with_graph(GraphConfig::default())
+                .with_resolutions([0.005, 0.01]),
+        ),
     ] {
         let error = initial_centroids(one.view(), &start, 1).unwrap_err();
         let message = error.to_string();
@@ -83,13 +89,13 @@ pub fn row_12_a_single_community_suggests_a_resolution_that_works() {
             panic!("{message}");
         };
         assert!(suggestion > resolution);
-        let higher = CentroidStart::Graph(GraphConfig::new(suggestion).with_neighbors(29));
+        let higher = CentroidStart::Graph(GraphConfig::new(suggestion));
         assert!(
             initial_centroids(one.view(), &higher, 1).is_ok(),
             "{suggestion}"
         );
     }
-    let start = CentroidStart::Graph(GraphConfig::new(1e-4));
+    let start = CentroidStart::Graph(GraphConfig::new(1e-4).with_neighbors(29));
     let failure = scdcc(3)
         .with_start(start)
         .trainer(&cpu())

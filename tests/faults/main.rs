@@ -82,6 +82,11 @@ fn fitted<H: ReconstructionHead>(plan: &Plan<H>, cells: &Cells) -> Fit<H> {
     plan.trainer(&cpu()).unwrap().fit(cells).unwrap()
 }
 
+/// An observer that fails the test when anything is trained.
+fn no_work(event: &Event<'_>) {
+    panic!("work was done: {event:?}");
+}
+
 /// Everything a fit computed, bit by bit.
 fn bits<H: ReconstructionHead>(fit: &Fit<H>) -> Vec<u64> {
     let labels = fit.clusters().labels().iter().map(|&label| label as u64);

@@ -8,7 +8,6 @@ pub fn row_18_pairs_that_cannot_be_are_named() {
     let cells = simulated(40, 20, 1);
     let far = ConstraintPairs::new(vec![(0, 40)], vec![]).unwrap();
     let trainer = scdcc(3).with_constraints(far).trainer(&cpu()).unwrap();
-    let mut no_work = |event: &Event<'_>| panic!("{event:?}");
     let error = Error::from(trainer.fit_observed(&cells, &mut no_work).unwrap_err());
     assert!(
         matches!(

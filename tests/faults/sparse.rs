@@ -68,7 +68,7 @@ pub fn row_25_rows_are_sorted_summed_or_refused() {
             matches!(by_cell, Err(Error::InvalidSparse { .. })),
             "{what}"
         );
-        let by_gene = CountMatrix::from_csc(3, 2, offsets, indices, values);
+        let by_gene = CountMatrix::from_csc(3, 2, &offsets, &indices, &values);
         assert!(
             matches!(by_gene, Err(Error::InvalidSparse { .. })),
             "{what}, by genes"
@@ -91,7 +91,7 @@ pub fn row_26_columns_become_rows() {
         }
         offsets.push(indices.len());
     }
-    let counts = CountMatrix::from_csc(7, 5, offsets, indices, values).unwrap();
+    let counts = CountMatrix::from_csc(7, 5, &offsets, &indices, &values).unwrap();
     assert_eq!(counts, CountMatrix::from_dense(dense.view()).unwrap());
 }
 

@@ -34,7 +34,7 @@ impl Input {
             let known = self
                 .files
                 .iter()
-                .any(|(name, _)| *name == *entry.file_name());
+                .any(|(name, _)| entry.file_name() == **name);
             if entry.file_type()?.is_dir() {
                 fs::remove_dir_all(entry.path())?;
             } else if !known {

@@ -67,7 +67,7 @@ impl File {
         let text = format!("{{\"checksum\":\"{:08x}\",{members}", crc.sum());
         let mut header = Map::new();
         header.insert("__metadata__".into(), json!({&self.key: text}));
-        let mut data = Vec::new();
+        let mut data: Vec<u8> = Vec::new();
         for tensor in &self.tensors {
             let start = data.len();
             data.extend(&tensor.data);

@@ -65,7 +65,8 @@ pub fn change(random: &mut Random, text: &mut Vec<u8>, other: &[u8], most: usize
         1 => {
             let line = line(random, text);
             let copy = text[line.clone()].to_vec();
-            let times = 1 + random.length(if random.one_in(50) { 2000 } else { 3 });
+            let most_times = if random.one_in(50) { 2000 } else { 3 };
+            let times = 1 + random.length(most_times);
             let room = most.saturating_sub(text.len()) / copy.len().max(1);
             text.splice(line.end..line.end, copy.repeat(times.min(room)));
         }
@@ -95,7 +96,8 @@ pub fn change(random: &mut Random, text: &mut Vec<u8>, other: &[u8], most: usize
         }
         6 => {
             let field = field(random, text);
-            let times = random.length(if random.one_in(100) { 20_000 } else { 100 });
+            let longest = if random.one_in(100) { 20_000 } else { 100 };
+            let times = random.length(longest);
             text.splice(field, b"n".repeat(times));
         }
         7 => {

@@ -83,13 +83,7 @@ impl Target for Matrix {
             .map(|v| f64::from_bits(v) as f32)
             .collect();
         let rows = CountRows::from_csr(7, genes, offsets.clone(), indices.clone(), values.clone());
-        let by_gene = CountMatrix::from_csc(
-            cells,
-            genes,
-            offsets.clone(),
-            indices.clone(),
-            values.clone(),
-        );
+        let by_gene = CountMatrix::from_csc(cells, genes, &offsets, &indices, &values);
         let by_cell = CountMatrix::from_csr(cells, genes, offsets, indices, values);
         for counts in [&by_gene, &by_cell].into_iter().flatten() {
             check(counts);
