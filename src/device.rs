@@ -56,24 +56,30 @@ pub fn by_name(name: &str) -> Result<Device> {
         "cuda" => cuda(),
         feature if ["flex", "ndarray", "wgpu", "cuda"].contains(&feature) => Err(Error::Device {
             reason: format!(
-                "this build has no \"{feature}\"; build with the Cargo feature `{feature}`, or \
-                 use one of: {}",
-                available().join(", ")
+                "this build has no \"{feature}\"; build with the Cargo feature `{feature}`, or {}",
+                advice()
             ),
         }),
         _ => Err(Error::Device {
-            reason: format!(
-                "unknown device \"{name}\"; use one of: {}",
-                available().join(", ")
-            ),
+            reason: format!("unknown device \"{name}\"; {}", advice()),
         }),
+    }
+}
+
+/// What can be used instead: the CPU where a backend for it is built in.
+fn advice() -> String {
+    let names = available().join(", ");
+    if cfg!(any(feature = "flex", feature = "ndarray")) {
+        format!("use the CPU device \"cpu\" (this build has: {names})")
+    } else {
+        format!("use what this build has: {names}")
     }
 }
 
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 fn no_gpu(kind: &str, detail: &str) -> Error {
     Error::Device {
-        reason: format!("no {kind} was found ({detail}); use the CPU device \"flex\" instead"),
+        reason: format!("no {kind} was found ({detail}); {}", advice()),
     }
 }
 

@@ -224,8 +224,7 @@ pub enum Error {
     /// Graph clustering found a single community.
     #[error(
         "graph clustering at resolution {resolution} found a single community; \
-         choose a higher resolution (for example {suggestion}), or leave the choice to the data \
-         (the `auto` settings)"
+         give a higher resolution (for example {suggestion}), or the number of clusters"
     )]
     SingleCommunity {
         /// The resolution used.

@@ -3,7 +3,7 @@
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
-use super::evaluate::hard_labels;
+use super::evaluate::{check_columns, hard_labels};
 use crate::error::{Error, Result};
 
 /// Cells assigned to clusters.
@@ -44,8 +44,10 @@ impl Assignment {
     /// From soft assignments `[cells, clusters]`; the label is the largest column.
     ///
     /// # Errors
-    /// [`Error::NonFiniteValue`] for a value that is NaN or infinite: such a cell has no label.
+    /// [`Error::NonFiniteValue`] for a value that is NaN or infinite, [`Error::EmptyInput`] for cells
+    /// without columns: such a cell has no label.
     pub fn from_soft(soft: Array2<f32>) -> Result<Self> {
+        check_columns("the soft assignment", &soft)?;
         check_finite("the soft assignment", &soft)?;
         Ok(Self {
             labels: hard_labels(&soft),
@@ -96,5 +98,40 @@ pub(super) fn check_finite(what: &str, values: &Array2<f32>) -> Result<()> {
             row,
             column,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    #[test]
+    fn cells_without_clusters_have_no_label() {
+        let error = Assignment::from_soft(Array2::zeros((3, 0))).unwrap_err();
+        assert!(matches!(error, Error::EmptyInput { .. }), "{error}");
+        assert_eq!(
+            Assignment::from_soft(Array2::zeros((0, 0)))
+                .unwrap()
+                .sizes(),
+            [0usize; 0]
+        );
+    }
+
+    #[test]
+    fn an_assignment_that_is_read_is_checked() {
+        let read = |text: &str| serde_json::from_str::<Assignment>(text);
+        for text in [
+            r#"{"soft":{"shape":[4611686018427387904,0],"values":[]}}"#,
+            r#"{"soft":{"shape":[2,2],"values":[1.0,0.0,0.5]}}"#,
+            r#"{"soft":{"shape":[1,1],"values":[null]}}"#,
+            r#"{"soft":{"shape":[1,1],"values":[1e39]}}"#,
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
+        let assignment = Assignment::from_soft(array![[0.25, 0.75], [1.0, 0.0]]).unwrap();
+        let text = serde_json::to_string(&assignment).unwrap();
+        assert_eq!(read(&text).expect(&text), assignment);
     }
 }

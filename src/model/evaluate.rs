@@ -4,7 +4,7 @@ use ndarray::{Array2, s};
 use serde::{Deserialize, Serialize};
 
 use crate::batches::Batches;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::nn::{ClusteringLayer, Encoder};
 use crate::selection::argmax;
 use crate::tensors::tensor_to_array;
@@ -14,7 +14,10 @@ use crate::tensors::tensor_to_array;
 const BLOCK: usize = 1024;
 
 /// Embedding and soft assignment of all cells.
+///
+/// Read with serde, both must be of the same cells.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored")]
 pub struct Evaluation {
     /// Embedding `[cells, latent]`.
     #[serde(with = "crate::tensors::stored")]
@@ -24,11 +27,53 @@ pub struct Evaluation {
     pub soft_assignments: Array2<f32>,
 }
 
+/// What is read, before it is checked.
+#[derive(Deserialize)]
+struct Stored {
+    #[serde(with = "crate::tensors::stored")]
+    embedding: Array2<f32>,
+    #[serde(with = "crate::tensors::stored")]
+    soft_assignments: Array2<f32>,
+}
+
+impl TryFrom<Stored> for Evaluation {
+    type Error = Error;
+
+    fn try_from(stored: Stored) -> Result<Self> {
+        let Stored {
+            embedding,
+            soft_assignments,
+        } = stored;
+        check_columns("the embedding", &embedding)?;
+        if embedding.nrows() != soft_assignments.nrows() {
+            return Err(Error::LengthMismatch {
+                what: "the soft assignments".into(),
+                expected: embedding.nrows(),
+                found: soft_assignments.nrows(),
+            });
+        }
+        Ok(Self {
+            embedding,
+            soft_assignments,
+        })
+    }
+}
+
 impl Evaluation {
     /// The column with the largest soft assignment of every cell, the first one of equals.
     pub fn labels(&self) -> Vec<usize> {
         hard_labels(&self.soft_assignments)
     }
+}
+
+/// Refuses rows without values. There may be more of them than fit in memory.
+pub(super) fn check_columns(what: &str, values: &Array2<f32>) -> Result<()> {
+    if values.nrows() > 0 && values.ncols() == 0 {
+        return Err(Error::EmptyInput {
+            what: format!("every row of {what}"),
+        });
+    }
+    Ok(())
 }
 
 /// The column with the largest value of every row, the first one of equals.
@@ -68,4 +113,42 @@ pub fn evaluate(
         embedding,
         soft_assignments,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    #[test]
+    fn an_evaluation_that_is_read_is_of_the_same_cells() {
+        let read = |text: &str| serde_json::from_str::<Evaluation>(text);
+        let evaluation = |embedding: &str, soft: &str| {
+            format!(
+                r#"{{"embedding":{{"shape":{embedding}}},"soft_assignments":{{"shape":{soft}}}}}"#
+            )
+        };
+        for (embedding, soft) in [
+            (r#"[1,1],"values":[0.0]"#, r#"[2,1],"values":[0.0,1.0]"#),
+            (
+                r#"[1,1],"values":[0.0]"#,
+                r#"[4611686018427387904,0],"values":[]"#,
+            ),
+            (
+                r#"[4611686018427387904,0],"values":[]"#,
+                r#"[4611686018427387904,0],"values":[]"#,
+            ),
+        ] {
+            let text = evaluation(embedding, soft);
+            assert!(read(&text).is_err(), "{text}");
+        }
+        let whole = Evaluation {
+            embedding: array![[0.5, 1.5], [2.5, 3.5]],
+            soft_assignments: Array2::zeros((2, 0)),
+        };
+        let text = serde_json::to_string(&whole).unwrap();
+        assert_eq!(read(&text).expect(&text), whole);
+        assert_eq!(whole.labels(), [0, 0]);
+    }
 }

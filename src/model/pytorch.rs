@@ -5,10 +5,12 @@ use std::path::Path;
 
 use burn::module::Param;
 use burn::nn::Linear;
+use burn::store::burn_pack::Tensor as NamedTensor;
 use burn::store::{ModuleStore, PytorchStore, bridge};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::error::{Error, Result};
+use crate::io::input::read_file;
 use crate::nn::{
     Activation, Autoencoder, ClusteringLayer, Decoder, Dense, Encoder, SimilarityKernel, ZinbHead,
 };
@@ -32,12 +34,13 @@ pub struct ScdccWeights {
 /// characters before its last extension; the names that the original gives are not of that length.
 ///
 /// # Errors
-/// [`Error::Format`] when the file is not such a file, naming the tensor that is missing or has
-/// an unexpected shape.
+/// [`Error::Io`] when the file cannot be read; [`Error::Format`] when it is not such a file, naming the
+/// tensor that is missing or has an unexpected shape; [`Error::MemoryLimit`] when what it describes is
+/// far larger than the file.
 pub fn read_scdcc_weights(path: impl AsRef<Path>, device: &Device) -> Result<ScdccWeights> {
     let path = path.as_ref();
-    if !path.is_file() {
-        return Err(Error::io(path, std::io::ErrorKind::NotFound.into()));
+    if path.is_dir() {
+        return Err(Error::io(path, std::io::ErrorKind::IsADirectory.into()));
     }
     let (tensors, has_centroids) = read_tensors(path)?;
     let reader = Reader {
@@ -84,13 +87,80 @@ pub fn read_scdcc_weights(path: impl AsRef<Path>, device: &Device) -> Result<Scd
     })
 }
 
+/// What may be read whatever the size of the file.
+const FREE_BYTES: u64 = 40 << 20;
+
+/// The longest description of tensors: thousands of them.
+const MOST_DESCRIPTION: u64 = 400 << 10;
+
+/// Refuses an archive whose description, of which every byte may become an object, is longer than that
+/// of any network; packed, it would be a small file.
+fn check_description(path: &Path) -> Result<()> {
+    let bytes = read_file(path)?;
+    for at in memmem(&bytes, b"PK\x01\x02") {
+        let number = |from: usize, width: usize| {
+            let field = bytes.get(at + from..at + from + width)?;
+            let digits = field.iter().rev();
+            Some(digits.fold(0u64, |sum, &byte| (sum << 8) | u64::from(byte)))
+        };
+        let (Some(size), Some(length)) = (number(24, 4), number(28, 2)) else {
+            continue;
+        };
+        let name = bytes.get(at + 46..at + 46 + length as usize);
+        let is_description = name.is_some_and(|name| name.ends_with(b".pkl"));
+        if is_description && size > MOST_DESCRIPTION {
+            return Err(Error::format(
+                path,
+                None,
+                format!(
+                    "its description of tensors has {size} bytes, that of thousands of tensors \
+                     has fewer than {MOST_DESCRIPTION}; the file is damaged or no weight file"
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Where a pattern of four bytes begins.
+fn memmem<'a>(bytes: &'a [u8], pattern: &'a [u8; 4]) -> impl Iterator<Item = usize> + 'a {
+    let windows = bytes.windows(pattern.len()).enumerate();
+    windows.filter_map(move |(at, window)| (window == pattern).then_some(at))
+}
+
+/// Refuses tensors that are larger together than the file: several may share what is stored, or
+/// repeat it.
+fn check_sizes(path: &Path, tensors: &BTreeMap<String, NamedTensor>) -> Result<()> {
+    let metadata = std::fs::metadata(path).map_err(|source| Error::io(path, source))?;
+    let file_bytes = metadata.len();
+    let limit = file_bytes.saturating_mul(4).saturating_add(FREE_BYTES);
+    let mut needed = 0u64;
+    for (name, tensor) in tensors {
+        let values = tensor.shape.iter();
+        let values = values.fold(1u64, |sum, &length| sum.saturating_mul(length as u64));
+        needed = needed.saturating_add(values.saturating_mul(tensor.dtype.size() as u64));
+        if needed > limit {
+            return Err(Error::MemoryLimit {
+                path: path.into(),
+                place: format!("tensor \"{name}\""),
+                needed,
+                limit,
+                file_bytes,
+            });
+        }
+    }
+    Ok(())
+}
+
 /// The tensors of the file's state dictionary, and whether its centroids are trained.
 fn read_tensors(path: &Path) -> Result<(BTreeMap<String, TensorData>, bool)> {
+    check_description(path)?;
     let mut failure = String::new();
     for (key, has_centroids) in [("ae_state_dict", false), ("state_dict", true)] {
         let mut store = PytorchStore::from_file(path).with_top_level_key(key);
         match store.get_all_tensors() {
             Ok(tensors) if tensors.contains_key("_enc_mu.weight") => {
+                check_sizes(path, tensors)?;
                 let tensors = tensors
                     .iter()
                     .map(|(name, tensor)| {

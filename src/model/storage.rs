@@ -176,6 +176,9 @@ fn from_bytes<H: ReconstructionHead>(
     })
 }
 
+/// So many weights may be made whatever the file holds.
+const FREE_WEIGHTS: usize = 1 << 22;
+
 /// A network is made before its weights are put in: its layers must not be wider than the weights in
 /// the file say, or a damaged number would ask for any amount of memory.
 fn check_shapes<H: ReconstructionHead>(
@@ -204,10 +207,39 @@ fn check_shapes<H: ReconstructionHead>(
     layers("encoder", encoder.genes, &encoder.widths)?;
     let centroids = [architecture.clusters, encoder.latent()];
     check("clustering.centroids".into(), centroids)?;
+    // Weights of other parts are products of two such numbers, too.
+    let first = |widths: &[usize]| widths.first().copied().unwrap_or(0);
+    let mut others = vec![
+        ("covariates", encoder.covariates, first(&encoder.widths)),
+        (
+            "linear skip",
+            if encoder.linear_skip {
+                encoder.genes
+            } else {
+                0
+            },
+            encoder.latent(),
+        ),
+    ];
     if let Some((decoder, _)) = &architecture.decoder {
         layers("reconstruction.decoder", decoder.latent, &decoder.widths)?;
+        let last = decoder.widths.last().copied().unwrap_or(decoder.latent);
+        others.push(("head", last, encoder.genes));
+        others.push(("covariates", decoder.covariates, first(&decoder.widths)));
     }
-    Ok(())
+    // A head of one's own may have fewer weights than this product, though not by much.
+    let stored: usize = tensors.values().map(|data| data.num_elements()).sum();
+    let most = stored.saturating_mul(4).max(FREE_WEIGHTS);
+    match others
+        .into_iter()
+        .find(|(_, rows, columns)| rows.saturating_mul(*columns) > most)
+    {
+        None => Ok(()),
+        Some((part, rows, columns)) => Err(format!(
+            "weights do not fit its description: {part} of {rows} × {columns}, the whole file has \
+             {stored} weights"
+        )),
+    }
 }
 
 /// The description of a model, of a format that this version knows.

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::ops::Bound;
 
 /// Votes of pairs between cells or groups of cells: must-link minus cannot-link pairs.
 pub(super) type Votes = BTreeMap<usize, BTreeMap<usize, i64>>;
@@ -73,7 +74,8 @@ impl Contraction {
     fn run(&mut self) {
         let mut queue = BinaryHeap::new();
         for (&first, others) in &self.votes {
-            for (&second, &vote) in others.range(first + 1..) {
+            // Each two once; there may be no cell after the first.
+            for (&second, &vote) in others.range((Bound::Excluded(first), Bound::Unbounded)) {
                 if vote > 0 {
                     queue.push((vote, Reverse((first, second))));
                 }

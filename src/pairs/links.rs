@@ -27,10 +27,48 @@ use crate::random::{Purpose, stream};
 /// assert_eq!((pairs.must_link().len(), pairs.cannot_link().len()), (1, 2));
 /// # Ok::<(), celldec::Error>(())
 /// ```
+///
+/// Pairs that are read with serde are checked as [`new`](Self::new) checks them; those with a member
+/// `contradicting` that is true, which is what pairs that do contradict each other are stored with,
+/// as [`with_contradictions`](Self::with_contradictions) does.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Stored", into = "Stored")]
 pub struct ConstraintPairs {
     must_link: Vec<(usize, usize)>,
     cannot_link: Vec<(usize, usize)>,
+}
+
+/// What is stored.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    must_link: Vec<(usize, usize)>,
+    cannot_link: Vec<(usize, usize)>,
+    /// Whether pairs may contradict each other.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    contradicting: bool,
+}
+
+impl From<ConstraintPairs> for Stored {
+    fn from(pairs: ConstraintPairs) -> Self {
+        Self {
+            contradicting: !pairs.contradictions().is_empty(),
+            must_link: pairs.must_link,
+            cannot_link: pairs.cannot_link,
+        }
+    }
+}
+
+impl TryFrom<Stored> for ConstraintPairs {
+    type Error = Error;
+
+    fn try_from(stored: Stored) -> Result<Self> {
+        if stored.contradicting {
+            Self::with_contradictions(stored.must_link, stored.cannot_link)
+        } else {
+            Self::new(stored.must_link, stored.cannot_link)
+        }
+    }
 }
 
 impl ConstraintPairs {
@@ -385,6 +423,45 @@ mod tests {
     fn a_pair_of_a_cell_with_itself_is_refused() {
         let error = ConstraintPairs::new(vec![], vec![(1, 2), (5, 5)]).expect_err("(5, 5)");
         assert!(error.to_string().contains("cannot-link pair 1: cell 5"));
+    }
+
+    #[test]
+    fn pairs_that_are_read_are_checked() {
+        let read = |text: &str| serde_json::from_str::<ConstraintPairs>(text);
+        for (text, expected) in [
+            (
+                r#"{"must_link":[[1,2]],"cannot_link":[[5,5]]}"#,
+                "cannot-link pair 0: cell 5",
+            ),
+            (
+                r#"{"must_link":[[5,5]],"cannot_link":[],"contradicting":true}"#,
+                "must-link pair 0: cell 5",
+            ),
+            (
+                r#"{"must_link":[[0,1],[1,2]],"cannot_link":[[2,0]]}"#,
+                "(2, 0)",
+            ),
+            (r#"{"must_link":[[0,1]],"cannotlink":[]}"#, "cannotlink"),
+        ] {
+            let error = read(text).expect_err(text).to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        for pairs in [
+            ConstraintPairs::default(),
+            ConstraintPairs::new(vec![(0, 1)], vec![(1, 2)]).unwrap(),
+            ConstraintPairs::with_contradictions(vec![(0, 1), (1, 2)], vec![(0, 2)]).unwrap(),
+        ] {
+            let text = serde_json::to_string(&pairs).unwrap();
+            assert_eq!(read(&text).expect(&text), pairs);
+        }
+    }
+
+    #[test]
+    fn the_last_cell_that_a_number_can_name_is_a_cell() {
+        let last = usize::MAX;
+        let pairs = ConstraintPairs::new(vec![(0, last)], vec![(last, 1)]).unwrap();
+        assert_eq!(pairs.known_groups(), [vec![0, last]]);
+        assert!(pairs.check_range(last).is_err());
     }
 
     #[test]

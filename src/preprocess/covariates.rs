@@ -1,9 +1,12 @@
 //! Covariates of cells, and how they become columns of numbers.
 
+use std::collections::HashSet;
+
 use ndarray::Array2;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{Error, Result};
+use crate::exact;
 
 /// Covariates of cells: categories (a batch, a donor) and numbers (a share of mitochondrial counts).
 ///
@@ -82,16 +85,111 @@ impl Covariates {
 
 /// How covariates become columns of numbers, learned from training cells: a column of zeros and ones
 /// for every category (none where there is only one), a column divided by its standard deviation about its mean for a number.
+///
+/// Stored with serde it gives, once read back, the same columns bit for bit; contradictory contents
+/// are refused on reading.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored", into = "Stored")]
 pub struct CovariateDesign {
+    covariates: Vec<(String, Encoding)>,
+}
+
+/// What is stored.
+#[derive(Serialize, Deserialize)]
+struct Stored {
     covariates: Vec<(String, Encoding)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Encoding {
+    /// Rising, each once: they are searched by halves.
     Categories(Vec<String>),
-    Number { mean: f64, deviation: f64 },
+    Number {
+        #[serde(
+            serialize_with = "exact::number::serialize",
+            deserialize_with = "bits_or_number"
+        )]
+        mean: f64,
+        /// Above 0.
+        #[serde(
+            serialize_with = "exact::number::serialize",
+            deserialize_with = "bits_or_number"
+        )]
+        deviation: f64,
+    },
+}
+
+/// A number as the integer that its bits spell, or as a decimal number, which it was stored as first.
+fn bits_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Bits(u64),
+        Number(f64),
+    }
+    Ok(match Either::deserialize(deserializer)? {
+        Either::Bits(bits) => f64::from_bits(bits),
+        Either::Number(number) => number,
+    })
+}
+
+impl From<CovariateDesign> for Stored {
+    fn from(design: CovariateDesign) -> Self {
+        Self {
+            covariates: design.covariates,
+        }
+    }
+}
+
+impl TryFrom<Stored> for CovariateDesign {
+    type Error = Error;
+
+    fn try_from(stored: Stored) -> Result<Self> {
+        check_names(stored.covariates.iter().map(|(name, _)| name))?;
+        for (name, encoding) in &stored.covariates {
+            let reason = match encoding {
+                Encoding::Categories(categories) => categories
+                    .windows(2)
+                    .find(|pair| pair[0] >= pair[1])
+                    .map(|pair| {
+                        format!(
+                            "its categories \"{}\" and \"{}\" are not in rising order",
+                            pair[0], pair[1]
+                        )
+                    }),
+                Encoding::Number { mean, deviation } => {
+                    let valid = mean.is_finite() && deviation.is_finite() && *deviation > 0.0;
+                    (!valid).then(|| {
+                        format!("its mean {mean} or its standard deviation {deviation} is none")
+                    })
+                }
+            };
+            if let Some(reason) = reason {
+                return Err(Error::Covariate {
+                    name: name.clone(),
+                    reason,
+                });
+            }
+        }
+        Ok(Self {
+            covariates: stored.covariates,
+        })
+    }
+}
+
+/// Covariates are found by name, so no two have the same.
+fn check_names<'a>(names: impl Iterator<Item = &'a String>) -> Result<()> {
+    let mut seen = HashSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(Error::Covariate {
+                name: name.clone(),
+                reason: "there are two of this name; give each a name of its own".into(),
+            });
+        }
+    }
+    Ok(())
 }
 
 impl Encoding {
@@ -109,8 +207,10 @@ impl CovariateDesign {
     /// Learns categories, means and deviations from training cells.
     ///
     /// # Errors
-    /// [`Error::NonFiniteValue`] for a number that is NaN or infinite.
+    /// [`Error::NonFiniteValue`] for a number that is NaN or infinite; [`Error::Covariate`] for two of
+    /// one name, and for numbers too large to have a mean and a standard deviation.
     pub fn fit(covariates: &Covariates) -> Result<Self> {
+        check_names(covariates.columns.iter().map(|(name, _)| name))?;
         let fitted = covariates.columns.iter().enumerate();
         let covariates = fitted.map(|(column, (name, values))| {
             let encoding = match values {
@@ -126,6 +226,14 @@ impl CovariateDesign {
                     let mean = values.iter().sum::<f64>() / count;
                     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
                     let deviation = (squares / count).sqrt();
+                    if !deviation.is_finite() {
+                        return Err(Error::Covariate {
+                            name: name.clone(),
+                            reason: "its numbers are too large for a standard deviation; divide \
+                                     all of them by one number"
+                                .into(),
+                        });
+                    }
                     let deviation = if deviation > 0.0 { deviation } else { 1.0 };
                     Encoding::Number { mean, deviation }
                 }
@@ -293,5 +401,65 @@ mod tests {
         assert!(message(numbers, 2).contains("numbers are given"));
         let nothing = Covariates::new().with_numbers("share", vec![1.0, f64::NAN]);
         assert!(CovariateDesign::fit(&nothing).is_err());
+        let huge = Covariates::new().with_numbers("share", vec![1e308, -1e308, 1e308]);
+        let error = CovariateDesign::fit(&huge).expect_err("too large");
+        assert!(error.to_string().contains("too large"), "{error}");
+    }
+
+    #[test]
+    fn two_covariates_of_one_name_are_refused() {
+        let twice = Covariates::new()
+            .with_categories("donor", texts(&["a", "b"]))
+            .with_numbers("donor", vec![1.0, 2.0]);
+        let error = CovariateDesign::fit(&twice).expect_err("one name");
+        assert!(error.to_string().contains("two of this name"), "{error}");
+    }
+
+    #[test]
+    fn a_design_that_is_read_is_checked() {
+        let read = |text: &str| serde_json::from_str::<CovariateDesign>(text);
+        for (text, expected) in [
+            (
+                r#"{"covariates":[["donor",{"categories":["b","a"]}]]}"#,
+                "rising order",
+            ),
+            (
+                r#"{"covariates":[["donor",{"categories":["a","a"]}]]}"#,
+                "rising order",
+            ),
+            (
+                r#"{"covariates":[["share",{"number":{"mean":0.5,"deviation":0.0}}]]}"#,
+                "standard deviation 0",
+            ),
+            (
+                r#"{"covariates":[["share",{"number":{"mean":0.5,"deviation":-1.0}}]]}"#,
+                "standard deviation -1",
+            ),
+            (
+                r#"{"covariates":[["a",{"categories":[]}],["a",{"categories":[]}]]}"#,
+                "two of this name",
+            ),
+        ] {
+            let error = read(text).expect_err(text).to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        // As they were stored first.
+        let plain = r#"{"covariates":[["share",{"number":{"mean":0.5,"deviation":2.0}}]]}"#;
+        let design = read(plain).expect(plain);
+        let numbers = Covariates::new().with_numbers("share", vec![2.5]);
+        assert_eq!(design.encode(&numbers, 1).expect("numbers"), array![[1.0]]);
+    }
+
+    #[test]
+    fn a_design_survives_json_bit_for_bit() {
+        let numbers: Vec<f64> = (1..50).map(|cell| 1.0 / f64::from(cell) + 1e-7).collect();
+        let donors = (1..50).map(|cell| format!("donor {}", cell % 3)).collect();
+        let covariates = Covariates::new()
+            .with_numbers("share", numbers)
+            .with_categories("donor", donors);
+        let design = CovariateDesign::fit(&covariates).expect("finite");
+        let text = serde_json::to_string(&design).expect("json");
+        let read: CovariateDesign = serde_json::from_str(&text).expect(&text);
+        assert_eq!(read, design);
     }
 }

@@ -48,15 +48,16 @@ impl FilterReport {
 
     /// Number of cells dropped.
     pub fn cells_dropped(&self) -> usize {
-        self.cells_with_few_counts + self.cells_with_few_genes
+        self.cells_with_few_counts
+            .saturating_add(self.cells_with_few_genes)
     }
 
     /// Number of genes dropped.
     pub fn genes_dropped(&self) -> usize {
         self.genes_with_few_counts
-            + self.genes_in_few_cells
-            + self.genes_not_variable
-            + self.genes_not_in_model
+            .saturating_add(self.genes_in_few_cells)
+            .saturating_add(self.genes_not_variable)
+            .saturating_add(self.genes_not_in_model)
     }
 
     pub(super) fn refuse_nothing_left(&self, cells: usize, genes: usize) -> Result<()> {

@@ -1,5 +1,7 @@
 //! Preprocessing learned from training cells.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::genes::GeneList;
@@ -84,6 +86,17 @@ impl Learned {
                      numbers each"
                 ));
             }
+        }
+        let mut labels = HashSet::new();
+        if let Some(twice) = self
+            .batches
+            .iter()
+            .find(|batch| !labels.insert(&batch.batch))
+        {
+            return Err(format!(
+                "preprocessing: there are two batches \"{}\"",
+                twice.batch
+            ));
         }
         for (name, total) in [("target", self.target_total), ("median", self.median_total)] {
             if !(total.is_finite() && total > 0.0) {

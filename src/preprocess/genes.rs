@@ -1,6 +1,6 @@
 //! Finding the same genes in another matrix.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -29,9 +29,16 @@ impl GeneList {
         &self.names
     }
 
-    /// Whether every name has its occurrence.
+    /// Whether every name has its occurrence and no two genes have the same of both: they would be
+    /// found in the same place.
     pub fn is_consistent(&self) -> bool {
+        let mut seen = HashSet::new();
         self.names.len() == self.occurrences.len()
+            && self
+                .names
+                .iter()
+                .zip(&self.occurrences)
+                .all(|gene| seen.insert(gene))
     }
 
     /// Where each gene of this list is in a matrix with these gene names.

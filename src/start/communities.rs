@@ -48,7 +48,7 @@ pub(super) fn several_communities(
 const DOUBLINGS: u32 = 6;
 
 /// The first doubling of the resolution that gives several communities, or the last tried.
-fn higher_resolution(graph: &Graph, config: &GraphConfig, seed: u64) -> Result<f64> {
+pub(super) fn higher_resolution(graph: &Graph, config: &GraphConfig, seed: u64) -> Result<f64> {
     let mut resolution = config.resolution;
     for _ in 0..DOUBLINGS {
         resolution *= 2.0;

@@ -8,7 +8,10 @@ use crate::graph::points::means;
 use crate::selection::match_greedily;
 
 /// Initial centroids and the cells' clusters.
+///
+/// Read with serde, every label must be that of a centroid.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored")]
 pub struct InitialCentroids {
     /// Centroids `[clusters, dimensions]`.
     #[serde(with = "crate::tensors::stored")]
@@ -37,6 +40,45 @@ pub struct ResolutionCandidate {
     pub silhouette: Option<f64>,
     /// Whether it was chosen.
     pub chosen: bool,
+}
+
+/// What is read, before it is checked.
+#[derive(Deserialize)]
+struct Stored {
+    #[serde(with = "crate::tensors::stored")]
+    centroids: Array2<f32>,
+    labels: Vec<usize>,
+    resolution: Option<f64>,
+}
+
+impl TryFrom<Stored> for InitialCentroids {
+    type Error = String;
+
+    fn try_from(stored: Stored) -> Result<Self, String> {
+        let Stored {
+            centroids,
+            labels,
+            resolution,
+        } = stored;
+        let (clusters, dimensions) = centroids.dim();
+        if clusters > 0 && dimensions == 0 {
+            return Err("the initial centroids have no dimensions".into());
+        }
+        if let Some(cell) = labels.iter().position(|&label| label >= clusters) {
+            return Err(format!(
+                "cell {cell} has the label {}, there are {clusters} initial centroids",
+                labels[cell]
+            ));
+        }
+        if !centroids.iter().all(|value| value.is_finite()) {
+            return Err("an initial centroid has a value that is NaN or infinite".into());
+        }
+        Ok(Self {
+            centroids,
+            labels,
+            resolution,
+        })
+    }
 }
 
 /// The mean of fewer cells is too noisy to take the place of a centroid.
@@ -91,5 +133,47 @@ impl InitialCentroids {
         );
         self.labels = nearest_centroids(embedding, self.centroids.view());
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    #[test]
+    fn initial_centroids_that_are_read_are_checked() {
+        let read = |text: &str| serde_json::from_str::<InitialCentroids>(text);
+        for (centroids, labels, expected) in [
+            (
+                r#"[2,1],"values":[0.0,1.0]"#,
+                "[0,2]",
+                "cell 1 has the label 2",
+            ),
+            (
+                r#"[4611686018427387904,0],"values":[]"#,
+                "[]",
+                "no dimensions",
+            ),
+            (r#"[1,1],"values":[1e39]"#, "[0]", "NaN or infinite"),
+            (r#"[2,2],"values":[0.0]"#, "[0]", "shape"),
+        ] {
+            let text = format!(
+                r#"{{"centroids":{{"shape":{centroids}}},"labels":{labels},"resolution":null}}"#
+            );
+            let error = read(&text).expect_err(&text).to_string();
+            assert!(
+                error.to_lowercase().contains(&expected.to_lowercase()),
+                "{error}"
+            );
+        }
+        let initial = InitialCentroids {
+            centroids: array![[0.5], [1.5]],
+            labels: vec![1, 0, 1],
+            resolution: Some(0.5),
+        };
+        let text = serde_json::to_string(&initial).unwrap();
+        assert_eq!(read(&text).expect(&text), initial);
     }
 }

@@ -3,10 +3,10 @@
 use ndarray::{ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
-use super::communities::{Communities, several_communities};
+use super::communities::{Communities, higher_resolution, several_communities};
 use super::initial::ResolutionCandidate;
 use super::rare::{RareGroupsConfig, split_rare_groups};
-use crate::error::{ParameterError, Result};
+use crate::error::{Error, ParameterError, Result};
 use crate::graph::{
     Graph, GraphConfig, NeighborSearch, cell_graph, check_resolution, find_communities,
 };
@@ -197,7 +197,19 @@ pub(super) fn stable_communities(
         None => resolutions.fold(f64::INFINITY, f64::min),
     };
     let settings = settings.with_resolution(resolution);
-    let mut labels = several_communities(&graph, &settings, seed)?;
+    let mut labels = match several_communities(&graph, &settings, seed) {
+        // One that was to choose from would not help.
+        Err(Error::SingleCommunity { .. }) => {
+            let resolutions = config.resolutions.iter().copied();
+            let highest = resolutions.fold(resolution, f64::max);
+            let settings = settings.with_resolution(highest);
+            return Err(Error::SingleCommunity {
+                resolution,
+                suggestion: higher_resolution(&graph, &settings, seed)?,
+            });
+        }
+        labels => labels?,
+    };
     if let Some(rare) = &config.rare {
         split_rare_groups(embedding, &graph, &mut labels, rare, &settings, seed)?;
     }
@@ -355,6 +367,25 @@ mod tests {
         let start = CentroidStart::StableGraph(StableGraphConfig::new());
         let found = initial_centroids(points.view(), &start, 0).unwrap();
         assert_eq!(adjusted_rand_index(&truth, &found.labels).unwrap(), 1.0);
+    }
+
+    #[test]
+    fn a_single_community_is_an_error_that_suggests_what_there_was_not_to_choose_from() {
+        let (points, _) = blobs(1, 60, 0.0);
+        let config = StableGraphConfig::new()
+            .with_graph(GraphConfig::default())
+            .with_resolutions([0.001, 0.01]);
+        let start = CentroidStart::StableGraph(config);
+        let error = initial_centroids(points.view(), &start, 1).unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains("the number of clusters"), "{message}");
+        assert!(!message.contains("auto"), "{message}");
+        let Error::SingleCommunity { suggestion, .. } = error else {
+            panic!("{message}");
+        };
+        assert!(suggestion > 0.01, "{suggestion}");
+        let given = CentroidStart::Graph(GraphConfig::new(suggestion));
+        assert!(initial_centroids(points.view(), &given, 1).is_ok());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Row 33: writers that are killed at any moment.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use celldec::Error;
@@ -7,17 +8,25 @@ use celldec::io::{read_10x_mtx, read_labels, read_table, write_10x_mtx, write_co
 
 use super::*;
 
-const KILLS: u64 = 40;
 const CELLS: usize = 60;
 
+/// How often each writer is killed: `CELLDEC_KILLS`, else a few times.
+pub fn kills() -> u64 {
+    let asked = std::env::var("CELLDEC_KILLS").ok();
+    asked.and_then(|text| text.parse().ok()).unwrap_or(20)
+}
+
+/// How many were killed in this run.
+pub static KILLED: AtomicU64 = AtomicU64::new(0);
+
 /// When to kill: a pseudo-random number of microseconds.
-fn moment(kill: u64) -> Duration {
+pub fn moment(kill: u64) -> Duration {
     let mixed = (kill + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
     Duration::from_micros(mixed % 30_000)
 }
 
 /// Waits until the other program has begun to write.
-fn begun(folder: &Path) {
+pub fn begun(folder: &Path) {
     for _ in 0..20_000 {
         if folder.join("begun").exists() {
             return;
@@ -28,7 +37,7 @@ fn begun(folder: &Path) {
 }
 
 fn kill_again_and_again(test: &str, variable: &str, folder: &Path, check: impl Fn()) {
-    for kill in 0..KILLS {
+    for kill in 0..kills() {
         let marker = folder.join("begun");
         if marker.exists() {
             fs::remove_file(&marker).unwrap();
@@ -37,12 +46,12 @@ fn kill_again_and_again(test: &str, variable: &str, folder: &Path, check: impl F
         begun(folder);
         std::thread::sleep(moment(kill));
         drop(writer);
+        KILLED.fetch_add(1, Ordering::Relaxed);
         check();
     }
 }
 
-#[test]
-fn row_33_files_that_belong_together_are_all_old_or_all_new() {
+pub fn row_33_files_that_belong_together_are_all_old_or_all_new() {
     const TEST: &str = "killed::row_33_files_that_belong_together_are_all_old_or_all_new";
     const FOLDER: &str = "CELLDEC_KILLED_TOGETHER";
     if let Some(folder) = folder_of(FOLDER) {
@@ -70,8 +79,7 @@ fn row_33_files_that_belong_together_are_all_old_or_all_new() {
 }
 
 /// A reader beside a writer sees one save or another, whole.
-#[test]
-fn row_33_a_reader_beside_a_writer_sees_one_save() {
+pub fn row_33_a_reader_beside_a_writer_sees_one_save() {
     const TEST: &str = "killed::row_33_a_reader_beside_a_writer_sees_one_save";
     const FOLDER: &str = "CELLDEC_BESIDE";
     if let Some(folder) = folder_of(FOLDER) {
@@ -104,8 +112,7 @@ fn row_33_a_reader_beside_a_writer_sees_one_save() {
     assert!(read > 0);
 }
 
-#[test]
-fn row_33_a_table_is_old_or_new_and_nothing_is_left() {
+pub fn row_33_a_table_is_old_or_new_and_nothing_is_left() {
     const TEST: &str = "killed::row_33_a_table_is_old_or_new_and_nothing_is_left";
     const FOLDER: &str = "CELLDEC_KILLED_TABLE";
     let cells: Vec<String> = (0..3000).map(|cell| format!("cell {cell}")).collect();
@@ -134,8 +141,7 @@ fn row_33_a_table_is_old_or_new_and_nothing_is_left() {
 }
 
 #[cfg(feature = "h5ad")]
-#[test]
-fn row_33_an_annotated_file_is_old_or_new_and_nothing_is_left() {
+pub fn row_33_an_annotated_file_is_old_or_new_and_nothing_is_left() {
     use celldec::io::{AnnotatedCounts, CellResults, H5adOptions, H5adResults, write_h5ad};
     const TEST: &str = "killed::row_33_an_annotated_file_is_old_or_new_and_nothing_is_left";
     const FOLDER: &str = "CELLDEC_KILLED_H5AD";
@@ -164,4 +170,35 @@ fn row_33_an_annotated_file_is_old_or_new_and_nothing_is_left() {
     });
     write_h5ad(&path, &AnnotatedCounts::new(original)).unwrap();
     assert_eq!(names_in(folder.path()), ["begun", "cells.h5ad"]);
+}
+
+/// Models are written by one call, too: what is read is whole.
+pub fn row_33_a_model_is_old_or_new_and_nothing_is_left() {
+    const TEST: &str = "killed::row_33_a_model_is_old_or_new_and_nothing_is_left";
+    const FOLDER: &str = "CELLDEC_KILLED_MODEL";
+    let fits = || {
+        let cells = simulated(40, 20, 1);
+        [1, 2].map(|seed| fitted(&scdcc(3).with_epochs(1, 1).with_seed(seed), &cells))
+    };
+    if let Some(folder) = folder_of(FOLDER) {
+        let fits = fits();
+        fs::write(folder.join("begun"), b"").unwrap();
+        for fit in fits.iter().cycle() {
+            fit.model().save(folder.join("model")).unwrap();
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model");
+    let fits = fits();
+    let saved = fits.each_ref().map(|fit| {
+        fit.model().save(&path).unwrap();
+        fs::read(&path).unwrap()
+    });
+    kill_again_and_again(TEST, FOLDER, folder.path(), || {
+        ScdccModel::load(&path, &cpu()).unwrap();
+        assert!(saved.contains(&fs::read(&path).unwrap()));
+    });
+    fits[0].model().save(&path).unwrap();
+    assert_eq!(names_in(folder.path()), ["begun", "model"]);
+    println!("{} kills so far", KILLED.load(Ordering::Relaxed));
 }

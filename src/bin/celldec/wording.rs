@@ -20,8 +20,12 @@ const IN_OPTIONS: &[(&str, &str)] = &[
         "check that the matrix is cells × genes (--transposed reads a table of genes × cells)",
     ),
     (
-        "or leave the choice to the data (the `auto` settings)",
-        "or a number of clusters (--clusters)",
+        "give a higher resolution (for example",
+        "give a higher resolution (for example --resolution",
+    ),
+    (
+        "or the number of clusters",
+        "or the number of clusters (--clusters)",
     ),
     ("`H5adOptions::with_layer(\"", "--layer \""),
     ("\")`", "\""),

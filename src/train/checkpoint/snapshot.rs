@@ -188,8 +188,13 @@ impl<P> Saved<P> {
     /// The module with the saved weights, where it was and as trainable as it was.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] when they do not fit the module.
+    /// [`Error::Checkpoint`] when they do not fit the module, or one is NaN or infinite.
     pub fn weights<M: Module>(&self, module: M) -> Result<M> {
+        for (name, data) in &self.step.snapshot.tensors {
+            if name.starts_with(WEIGHTS) {
+                self.check(name, data, f64::is_finite)?;
+            }
+        }
         tensor_file::with_parameters(module, self.with_prefix(WEIGHTS)).map_err(|reason| {
             self.unusable(format!("its weights do not fit the network: {reason}"))
         })
@@ -198,12 +203,18 @@ impl<P> Saved<P> {
     /// A fresh optimizer with the saved state, for the parameters of `module`.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] when the state does not fit.
+    /// [`Error::Checkpoint`] when the state does not fit, or has a NaN. (A running average may
+    /// overflow, which stops a weight where it is.)
     pub fn optimizer(
         &self,
         optimizer: ModuleOptimizer,
         module: &impl Module,
     ) -> Result<ModuleOptimizer> {
+        for (name, data) in &self.step.snapshot.tensors {
+            if name.starts_with(OPTIMIZER) {
+                self.check(name, data, |value| !value.is_nan())?;
+            }
+        }
         OptimizerState {
             tensors: self.with_prefix(OPTIMIZER).collect(),
             counters: self.step.snapshot.description.counters.clone(),
@@ -215,8 +226,12 @@ impl<P> Saved<P> {
     /// A saved matrix.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] when there is none or it has other numbers of rows and columns.
+    /// [`Error::Checkpoint`] when there is none, it has other numbers of rows and columns, or a value
+    /// that is NaN or infinite.
     pub fn matrix(&self, name: &str, dimensions: [Option<usize>; 2]) -> Result<Array2<f32>> {
+        if let Some(data) = self.step.snapshot.tensors.get(name) {
+            self.check(name, data, f64::is_finite)?;
+        }
         let (shape, values) = self.values(name, DType::F32, f32::from_le_bytes)?;
         match shape[..] {
             [rows, columns]
@@ -260,6 +275,22 @@ impl<P> Saved<P> {
             }
             Some(data) => Err(self.unusable(format!("{name} has type {:?}", data.dtype()))),
             None => Err(self.unusable(format!("it has no {name}"))),
+        }
+    }
+
+    /// Refuses a tensor with a value that cannot be: what is computed from it would be called wrong,
+    /// not the file.
+    fn check(&self, name: &str, data: &TensorData, valid: fn(f64) -> bool) -> Result<()> {
+        let mut values = data.dtype().is_float().then(|| data.iter::<f64>());
+        match values
+            .as_mut()
+            .and_then(|values| values.position(|value| !valid(value)))
+        {
+            None => Ok(()),
+            Some(position) => Err(self.unusable(format!(
+                "value {position} of {name} is NaN or infinite; the file is damaged or was written \
+                 by something else: remove it, and the run begins anew"
+            ))),
         }
     }
 

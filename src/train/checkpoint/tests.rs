@@ -185,7 +185,7 @@ fn matrices_and_positions_are_checked() {
     let path = folder.path().join("checkpoint");
     let cells = cells();
     let start = network(DType::F32, 0);
-    let matrix = ndarray::array![[1.0, f32::NEG_INFINITY], [1e-45, -0.0], [3.0, 4.0]];
+    let matrix = ndarray::array![[1.0, f32::MIN], [1e-45, -0.0], [3.0, 4.0]];
     let mut writer = Checkpoints::new(CheckpointConfig::new(&path));
     let none = writer.resume::<()>(&step(&cells), 1, &start);
     assert!(none.expect("nothing yet").is_none());
@@ -217,4 +217,45 @@ fn matrices_and_positions_are_checked() {
         "a matrix of numbers"
     );
     assert!(saved.matrix("labels", [None, None]).is_err(), "positions");
+}
+
+/// A value that cannot be is a fault of the file, not of what is computed from it.
+#[test]
+fn values_that_are_no_numbers_are_faults_of_the_checkpoint() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("checkpoint");
+    let cells = cells();
+    let sound = network(DType::F32, 0);
+    let mut unsound = network(DType::F32, 0);
+    let device = unsound.bias.val().device();
+    let bias = Tensor::<1>::from_data([1.0, f32::NAN, 2.0], &device);
+    unsound.bias = Param::from_tensor(bias);
+
+    let mut writer = Checkpoints::new(CheckpointConfig::new(&path));
+    let none = writer.resume::<()>(&step(&cells), 1, &sound);
+    assert!(none.expect("nothing yet").is_none());
+    let snapshot = Snapshot::new(&())
+        .and_then(|snapshot| snapshot.with_weights(&unsound))
+        .expect("a snapshot");
+    let matrix = ndarray::array![[1.0, 2.0], [f32::INFINITY, 3.0]];
+    writer.finish(snapshot.with_matrix("centroids", matrix.view()));
+    writer.write(None).expect("a file");
+
+    let mut reader = Checkpoints::new(CheckpointConfig::new(&path));
+    let saved = reader.resume::<()>(&step(&cells), 1, &sound);
+    let saved = saved.expect("its own checkpoint").expect("a saved step");
+    for (error, place) in [
+        (saved.weights(sound).map(drop), "value 1 of weights.bias"),
+        (
+            saved.matrix("centroids", [None, None]).map(drop),
+            "value 2 of centroids",
+        ),
+    ] {
+        let error = error.expect_err("no number");
+        assert!(
+            matches!(&error, Error::Checkpoint { path: found, .. } if *found == path),
+            "{error}"
+        );
+        assert!(error.to_string().contains(place), "{error}");
+    }
 }

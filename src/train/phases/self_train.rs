@@ -131,6 +131,14 @@ impl<H: ReconstructionHead> SelfTraining<'_, H> {
         let mut steps_taken = 0;
         if let Some(saved) = &saved {
             network = saved.weights(network)?;
+            let pairs = self.constraints.as_ref().map_or(0, |constraints| {
+                constraints.pairs.must_link().len() + constraints.pairs.cannot_link().len()
+            });
+            let progress = saved.progress();
+            if !progress.is_possible(config, batches.cells().cells() + pairs) {
+                let reason = format!("self-training cannot have come to {progress:?}");
+                return Err(saved.unusable(reason).into());
+            }
             if let Progress::Stopped { epoch, changed } = *saved.progress() {
                 state.epoch = epoch;
                 let stop_reason = state

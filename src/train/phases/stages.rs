@@ -59,6 +59,20 @@ impl Progress {
         }
     }
 
+    /// Whether a schedule over so many cells can have come to this.
+    fn is_possible(&self, config: &PretrainConfig, cells: usize) -> bool {
+        let epochs = match config.stages.get(self.stage) {
+            Some(stage) => stage.epochs,
+            None => 0,
+        };
+        self.stage <= config.stages.len()
+            && self.stage_epochs <= epochs
+            && self.stage_steps <= self.stage_epochs.saturating_mul(cells)
+            && self.epoch <= config.epochs()
+            && !self.best.is_nan()
+            && self.epochs_without_fall <= self.stage_epochs
+    }
+
     fn next_stage(&mut self) {
         *self = Self {
             stage: self.stage + 1,
@@ -143,6 +157,11 @@ pub(super) fn run_stages<M: Module + Sync + 'static, P: Send>(
     let mut optimizer = None;
     if let Some(saved) = saved {
         progress = saved.progress().clone();
+        if !progress.is_possible(config, cells.cells()) {
+            return Err(saved
+                .unusable(format!("a schedule cannot have come to {progress:?}"))
+                .into());
+        }
         optimizer = Some(saved.optimizer(config.optimizer.init(), &model)?);
         let epoch = progress.epoch;
         run.event(&Event::Resumed {

@@ -40,6 +40,9 @@ pub(in crate::train) fn initial_clusters(
     if let Some(saved) = run.resume::<Choice>(&step, encoder)? {
         let latent = encoder.latent();
         let centroids = saved.matrix(CENTROIDS, [None, Some(latent)])?;
+        if centroids.nrows() < 2 {
+            return Err(saved.unusable(format!("it has {} centroids", centroids.nrows())));
+        }
         let labels = saved.indices(LABELS, cells.cells(), centroids.nrows())?;
         let Choice {
             resolution,

@@ -67,7 +67,7 @@ impl ConstraintSettings {
 }
 
 /// How far self-training has come, as a checkpoint keeps it.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Progress {
     Running {
         epoch: usize,
@@ -83,6 +83,21 @@ pub(super) enum Progress {
         #[serde(with = "exact::number")]
         changed: f64,
     },
+}
+
+impl Progress {
+    /// Whether training with these settings can have come to this, in epochs of at most `rows` cells
+    /// and pairs.
+    pub fn is_possible(&self, config: &SelfTrainConfig, rows: usize) -> bool {
+        match *self {
+            Self::Running { epoch, steps, .. } => {
+                epoch <= config.max_epochs && steps <= epoch.saturating_mul(rows)
+            }
+            Self::Stopped { epoch, changed } => {
+                epoch <= config.max_epochs && (0.0..=1.0).contains(&changed)
+            }
+        }
+    }
 }
 
 /// The state between two epochs, beside network and optimizer.
