@@ -115,6 +115,23 @@ pub enum Error {
         /// How many entries.
         count: usize,
     },
+    /// The values of a matrix are no counts, but another matrix of the same file holds counts.
+    #[error(
+        "{}: {used} holds no counts (but {value}, for example); counts are in {counts}: {option}",
+        path.display()
+    )]
+    CountsElsewhere {
+        /// The file.
+        path: PathBuf,
+        /// Where the matrix that was read lies in it.
+        used: String,
+        /// A value of that matrix.
+        value: f32,
+        /// Where the counts lie.
+        counts: String,
+        /// How to read them.
+        option: String,
+    },
     /// A cell has no counts, so it has no size factor.
     #[error(
         "{count} cells have no counts in the genes used, the first is cell {cell}; \

@@ -71,9 +71,7 @@ fn matrices_by_genes_are_refused_with_what_to_do() {
 fn what_reading_refuses_opening_refuses() {
     for (file, options) in [
         ("missing_x.h5ad", H5adOptions::new()),
-        ("legacy.h5ad", H5adOptions::new()),
         ("hostile.h5ad", H5adOptions::new()),
-        ("matrices.h5ad", H5adOptions::new().with_layer("dense_f16")),
         ("matrices.h5ad", H5adOptions::new().with_layer("absent")),
     ] {
         let path = fixture(file);

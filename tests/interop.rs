@@ -238,6 +238,42 @@ fn large_files_are_written_for_python() {
     }
 }
 
+/// Whatever lies beside the counts.
+#[test]
+fn results_are_added_to_random_layouts() {
+    let Some(folder) = folder() else { return };
+    let (theirs, ours) = (
+        folder.join("python/layouts"),
+        folder.join("celldec/layouts"),
+    );
+    std::fs::create_dir_all(&ours).unwrap();
+    let mut failures = Vec::new();
+    let mut files = 0;
+    for entry in std::fs::read_dir(theirs).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let added = H5adOptions::new().read(&path).and_then(|data| {
+            let cells = data.counts.cells();
+            let matrix = Array2::from_shape_fn((cells, 2), |(cell, axis)| (cell + axis) as f32);
+            let results = CellResults::new((0..cells).map(|cell| cell % 3).collect())
+                .with_cell_names(data.counts.cell_names().to_vec())
+                .with_confidence(vec![0.5; cells])
+                .with_embedding(matrix.clone())
+                .with_soft_assignments(matrix)
+                .with_details(serde_json::json!({"seed": 7}));
+            let writer = H5adResults::new().with("found", results);
+            let (output, again) = (ours.join(name), ours.join(format!("again_{name}")));
+            writer.check_writing(&path, &output)?;
+            writer.write(&path, &output)?;
+            writer.with_overwrite(true).write(&output, &again)
+        });
+        files += 1;
+        failures.extend(added.err().map(|error| error.to_string()));
+    }
+    assert!(files > 50, "{files}");
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
 #[test]
 fn files_of_python_are_read_and_extended() {
     let Some(folder) = folder() else { return };

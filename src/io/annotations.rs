@@ -103,12 +103,38 @@ fn replace<T>(list: &mut Vec<(String, T)>, name: String, value: T) {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CellAnnotations {
     columns: Vec<(String, Annotation)>,
+    unread: Vec<UnreadAnnotation>,
+}
+
+/// A column that a file has and that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnreadAnnotation {
+    /// Its name.
+    pub name: String,
+    /// Why.
+    pub reason: String,
 }
 
 impl CellAnnotations {
     #[cfg(any(feature = "h5ad", test))]
     pub(crate) fn new(columns: Vec<(String, Annotation)>) -> Self {
-        Self { columns }
+        Self {
+            columns,
+            unread: Vec::new(),
+        }
+    }
+
+    #[cfg(feature = "h5ad")]
+    pub(crate) fn with_unread(mut self, unread: Vec<UnreadAnnotation>) -> Self {
+        self.unread = unread;
+        self
+    }
+
+    /// Columns of the file that could not be read, such as those of an encoding that is not
+    /// supported, and why.
+    pub fn unread(&self) -> &[UnreadAnnotation] {
+        &self.unread
     }
 
     /// The column of this name.

@@ -6,6 +6,8 @@
 //! leaves behind is removed by the next one to the same target; a lock tells whether a writer still
 //! lives. Links are followed, and what is no file (a pipe, a terminal) is written to as it is.
 
+#[cfg(feature = "h5ad")]
+mod room;
 mod target;
 mod temporary;
 mod together;
@@ -68,16 +70,53 @@ pub(crate) fn replace_atomically(
 ) -> Result<()> {
     let failed = |source| Error::io(path, source);
     let Target::File { path: real, old } = Target::of(path).map_err(failed)? else {
-        return Err(failed(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "it is no file, and this format cannot be written to a pipe or device; give the name \
-             of a file",
-        )));
+        return Err(failed(no_file()));
     };
     temporary::clean(&real, together::pending(&real).as_deref(), false);
     let temporary = Temporary::create(&real, old.as_ref()).map_err(failed)?;
     make(&temporary)?;
     temporary.place().map_err(failed)
+}
+
+/// Refuses early, before a long computation, a path that no file could be written to afterwards: in a
+/// folder that does not allow it, of a file that is protected, or of a pipe or device.
+///
+/// Makes and removes a temporary file beside it.
+///
+/// # Errors
+/// [`Error::Io`] naming the path and the reason.
+pub fn check_writable(path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
+    let failed = |source| Error::io(path, source);
+    match Target::of(path).map_err(failed)? {
+        Target::File { path: real, old } => {
+            drop(Temporary::create(&real, old.as_ref()).map_err(failed)?);
+            Ok(())
+        }
+        Target::Stream => Err(failed(no_file())),
+    }
+}
+
+/// As [`check_writable`], and that the disk has room for so many bytes.
+#[cfg(feature = "h5ad")]
+pub(crate) fn check_room(path: &Path, bytes: u64) -> Result<()> {
+    check_writable(path)?;
+    let target = Target::of(path).map_err(|source| Error::io(path, source))?;
+    match target {
+        Target::File { path: real, .. } => {
+            room::check(&real, bytes).map_err(|source| Error::io(path, source))
+        }
+        Target::Stream => Ok(()),
+    }
+}
+
+/// The refusal of pipes and devices.
+fn no_file() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "it is no file, and this format cannot be written to a pipe or device; give the name of a \
+         file",
+    )
 }
 
 /// Whether the path says gzip.

@@ -1,12 +1,14 @@
 //! Which format a file of counts has.
 
-use std::io::Read;
 use std::path::Path;
 
+use super::containers::Container;
+#[cfg(not(feature = "h5ad"))]
 use super::input::open_file;
 use crate::error::{Error, Result};
 
 /// The first bytes of every HDF5 file without a user block.
+#[cfg(not(feature = "h5ad"))]
 const HDF5_SIGNATURE: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
 
 /// The formats that counts are read from.
@@ -21,17 +23,22 @@ pub enum CountFormat {
     H5ad,
     /// A delimited table: [`TableOptions`](super::TableOptions).
     Table,
+    /// A Loom file: `LoomOptions` (feature `h5ad`).
+    Loom,
+    /// An HDF5 file of a matrix `X` and labels `Y`: `read_labelled_h5` (feature `h5ad`).
+    LabelledH5,
 }
 
 impl CountFormat {
     /// The format of what lies at a path.
     ///
-    /// A folder is a 10x folder. HDF5 files are told apart by what is in them, whatever their name
-    /// (by their extension when the feature `h5ad` is off). Tables are known by their extension:
-    /// `.csv`, `.tsv` or `.txt`, optionally `.gz`.
+    /// A folder is a 10x folder. HDF5 files are told apart by what is in them, whatever their name,
+    /// also when they are compressed by gzip as a whole (by their extension when the feature `h5ad`
+    /// is off). Tables are known by their extension: `.csv`, `.tsv` or `.txt`, optionally `.gz`.
     ///
     /// # Errors
-    /// [`Error::Format`] listing the supported formats when it is none of them, [`Error::Io`] when
+    /// [`Error::Format`] listing the supported formats when it is none of them, or with the way to
+    /// convert it for a Zarr store, an h5Seurat file, an object of R or a workbook; [`Error::Io`] when
     /// the path cannot be read.
     ///
     /// ```
@@ -45,7 +52,10 @@ impl CountFormat {
         let path = path.as_ref();
         let metadata = std::fs::metadata(path).map_err(|source| Error::io(path, source))?;
         if metadata.is_dir() {
-            return Ok(Self::TenxMtx);
+            return match Container::of_folder(path) {
+                Some(container) => Err(container.refusal(path)),
+                None => Ok(Self::TenxMtx),
+            };
         }
         let name = path
             .file_name()
@@ -54,6 +64,9 @@ impl CountFormat {
         let by_name = Self::by_name(&name);
         if starts_as_hdf5(path)? {
             return within_hdf5(path, by_name);
+        }
+        if let Some(container) = Container::of_file(path)? {
+            return Err(container.refusal(path));
         }
         by_name.ok_or_else(|| {
             let hint = if name.trim_end_matches(".gz").ends_with(".mtx") {
@@ -80,17 +93,26 @@ impl CountFormat {
             .any(|extension| stem.ends_with(extension))
         {
             Some(Self::Table)
-        } else if name.ends_with(".h5ad") {
+        } else if stem.ends_with(".h5ad") || stem.ends_with(".h5mu") {
             Some(Self::H5ad)
-        } else if name.ends_with(".h5") {
+        } else if stem.ends_with(".h5") {
             Some(Self::TenxH5)
+        } else if stem.ends_with(".loom") {
+            Some(Self::Loom)
         } else {
             None
         }
     }
 }
 
+#[cfg(feature = "h5ad")]
 fn starts_as_hdf5(path: &Path) -> Result<bool> {
+    super::hdf5::is_hdf5(path)
+}
+
+#[cfg(not(feature = "h5ad"))]
+fn starts_as_hdf5(path: &Path) -> Result<bool> {
+    use std::io::Read;
     let mut start = Vec::with_capacity(HDF5_SIGNATURE.len());
     let (file, _) = open_file(path)?;
     file.take(HDF5_SIGNATURE.len() as u64)
@@ -99,21 +121,33 @@ fn starts_as_hdf5(path: &Path) -> Result<bool> {
     Ok(start == HDF5_SIGNATURE)
 }
 
-/// AnnData has a frame of cells, 10x matrices have not.
+/// AnnData has a frame of cells, MuData modalities, Loom attributes of rows and columns; 10x matrices
+/// have none of these.
 #[cfg(feature = "h5ad")]
 fn within_hdf5(path: &Path, _by_name: Option<CountFormat>) -> Result<CountFormat> {
     let store = super::hdf5::Store::open_on_disk(path)?;
-    Ok(match store.find("/obs")? {
-        Some(_) => CountFormat::H5ad,
-        None if store.find("/X")?.is_some() => CountFormat::H5ad,
-        None => CountFormat::TenxH5,
-    })
+    if store.exists("/obs")? || store.is_group("/mod")? {
+        return Ok(CountFormat::H5ad);
+    }
+    if store.exists("/matrix")? && store.is_group("/col_attrs")? {
+        return Ok(CountFormat::Loom);
+    }
+    if store.is_group("/assays")? {
+        return Err(Container::Seurat.refusal(path));
+    }
+    if store.exists("/X")? {
+        return Ok(match store.is_group("/X")? || store.exists("/var")? {
+            true => CountFormat::H5ad,
+            false => CountFormat::LabelledH5,
+        });
+    }
+    Ok(CountFormat::TenxH5)
 }
 
 #[cfg(not(feature = "h5ad"))]
 fn within_hdf5(_path: &Path, by_name: Option<CountFormat>) -> Result<CountFormat> {
     Ok(match by_name {
-        Some(CountFormat::H5ad) => CountFormat::H5ad,
+        Some(format @ (CountFormat::H5ad | CountFormat::Loom)) => format,
         _ => CountFormat::TenxH5,
     })
 }
@@ -136,7 +170,7 @@ mod tests {
     fn other_files_are_refused_with_a_list() {
         let folder = tempfile::tempdir().unwrap();
         for (name, expected) in [
-            ("counts.xlsx", "supported are"),
+            ("counts.dat", "supported are"),
             ("matrix.mtx.gz", "give the folder"),
         ] {
             let path = folder.path().join(name);

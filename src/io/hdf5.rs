@@ -1,15 +1,29 @@
 //! Guarded access to an HDF5 file: every read is bounded by the size of the file.
 
+mod content;
+mod foreign;
+mod half_precision;
+mod linked;
+mod positioned;
 mod sparse;
+pub(super) mod structure;
+mod texts;
 
+use std::io::Seek;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use hdf5_pure::{AttrValue, DType, Dataset, File, FormatError, Group, VlenStringReadOptions};
 
-use super::budget::{Budget, OF_COMPRESSED, Shortage, bytes_of};
-use super::input::check_file;
+use super::budget::{Budget, Shortage, bytes_of};
 use crate::error::{Error, Result};
+use content::Content;
+use positioned::Positioned;
+
+pub(super) use content::is_hdf5;
+pub(super) use half_precision::is_half;
+pub(super) use texts::HeapTexts;
 
 pub(super) use sparse::{SparseParts, check_numeric, read_sparse};
 
@@ -25,8 +39,13 @@ const VARIABLE_TEXT: u64 = 96;
 /// An open file and how much memory it may ask for.
 pub(super) struct Store {
     path: PathBuf,
+    /// The group that paths start at; empty for the root.
+    root: String,
     file: File,
+    /// The same bytes, for what the HDF5 layer does not show.
+    bytes: Arc<std::fs::File>,
     file_bytes: u64,
+    is_compressed: bool,
     budget: Budget,
 }
 
@@ -67,41 +86,38 @@ impl Attributes {
     pub(super) fn numbers(&self, name: &str) -> Option<Vec<u64>> {
         self.0.get(name)?.to_u64s()
     }
-
-    /// Whether there is such an attribute.
-    pub(super) fn contains(&self, name: &str) -> bool {
-        self.0.contains_key(name)
-    }
 }
 
 impl Store {
     /// A file whose bytes are all in memory: quick to read as a whole.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let store = Self::open_with(path, |path| File::open(path))?;
-        store.within("/", store.budget.take(store.file_bytes))?;
-        Ok(store)
+        let content = Content::open(path)?;
+        let budget = content.budget();
+        budget
+            .take(content.length)
+            .map_err(|shortage| shortage.at(path, "at /"))?;
+        let bytes = content.read(path)?;
+        Self::with(path, content, budget, || File::from_bytes(bytes))
     }
 
     /// A file of which only what is read is in memory.
     pub(super) fn open_on_disk(path: &Path) -> Result<Self> {
-        Self::open_with(path, |path| File::open_streaming(path))
+        let content = Content::open(path)?;
+        let source = Positioned {
+            file: Arc::clone(&content.file),
+            length: content.length,
+        };
+        let budget = content.budget();
+        Self::with(path, content, budget, || File::from_source(source))
     }
 
-    fn open_with(
+    fn with(
         path: &Path,
-        open: impl FnOnce(&Path) -> Result<File, hdf5_pure::Error>,
+        content: Content,
+        budget: Budget,
+        open: impl FnOnce() -> Result<File, hdf5_pure::Error>,
     ) -> Result<Self> {
-        check_file(path)?;
-        let is_hdf5 = hdf5_pure::is_hdf5(path).map_err(|source| Error::io(path, source))?;
-        if !is_hdf5 {
-            return Err(Error::format(
-                path,
-                None,
-                "not an HDF5 file; .h5ad and 10x .h5 files are (decompress it first when it is \
-                 compressed as a whole)",
-            ));
-        }
-        let file = open(path).map_err(|error| match error {
+        let file = open().map_err(|error| match error {
             hdf5_pure::Error::Io(source) => Error::io(path, source),
             other => Error::format(
                 path,
@@ -109,13 +125,35 @@ impl Store {
                 format!("the HDF5 file is damaged or truncated: {other}"),
             ),
         })?;
-        let file_bytes = file.file_size();
         Ok(Self {
             path: path.to_path_buf(),
+            root: String::new(),
             file,
-            file_bytes,
-            budget: Budget::new([(file_bytes, OF_COMPRESSED)]),
+            file_bytes: content.length,
+            is_compressed: content.is_compressed,
+            bytes: content.file,
+            budget,
         })
+    }
+
+    /// The same file, with paths that start at a group.
+    pub(super) fn within_group(mut self, group: String) -> Self {
+        self.root = group;
+        self
+    }
+
+    /// The group that paths start at; empty for the root.
+    pub(super) fn root(&self) -> &str {
+        &self.root
+    }
+
+    /// A path from the root of the file.
+    fn from_root(&self, at: &str) -> String {
+        let path = format!("{}{at}", self.root);
+        match path.strip_suffix('/') {
+            Some(path) if !path.is_empty() => path.to_string(),
+            _ => path,
+        }
     }
 
     /// The file.
@@ -123,8 +161,35 @@ impl Store {
         &self.path
     }
 
+    /// The bytes of the file, without a compression as a whole.
+    pub(super) fn content(&self) -> Arc<std::fs::File> {
+        Arc::clone(&self.bytes)
+    }
+
+    /// Bytes of the file, without a compression as a whole.
+    pub(super) fn content_bytes(&self) -> u64 {
+        self.file_bytes
+    }
+
+    /// Whether the file itself has no compression as a whole.
+    pub(super) fn is_stored_as_found(&self) -> bool {
+        !self.is_compressed
+    }
+
+    /// Copies the bytes of the file in place of all that the other one holds.
+    pub(super) fn copy_content(&self, mut target: &std::fs::File) -> std::io::Result<()> {
+        target.set_len(0)?;
+        target.rewind()?;
+        let source = Positioned {
+            file: self.content(),
+            length: self.file_bytes,
+        };
+        std::io::copy(&mut source.reader(), &mut target).map(|_| ())
+    }
+
     /// An error at an HDF5 path.
     pub(super) fn error(&self, at: &str, reason: impl std::fmt::Display) -> Error {
+        let at = self.from_root(at);
         Error::format(&self.path, None, format!("at {at}: {reason}"))
     }
 
@@ -179,7 +244,10 @@ impl Store {
         Error::format(
             &self.path,
             None,
-            format!("unsupported encoding `{encoding}` at {at}"),
+            format!(
+                "unsupported encoding `{encoding}` at {}",
+                self.from_root(at)
+            ),
         )
     }
 
@@ -187,15 +255,45 @@ impl Store {
     pub(super) fn damaged(&self, at: &str, error: hdf5_pure::Error) -> Error {
         match error {
             hdf5_pure::Error::Io(source) => Error::io(&self.path, source),
+            hdf5_pure::Error::Format(FormatError::UnsupportedFilter(filter)) => {
+                foreign::refused(self, at, filter)
+            }
             other => self.error(at, format!("the file is damaged or truncated: {other}")),
         }
     }
 
-    /// What is at the path, `None` when there is nothing.
+    /// What is at the path, `None` when there is nothing. Soft links are followed, and datasets whose
+    /// compression only this crate knows come decompressed.
     pub(super) fn find(&self, at: &str) -> Result<Option<Node>> {
-        match self.file.group(at) {
+        match self.stored(at)? {
+            Some(Node::Dataset(dataset)) => {
+                let decoded = foreign::decoded(self, at, &dataset)?;
+                Ok(Some(Node::Dataset(decoded.unwrap_or(dataset))))
+            }
+            found => Ok(found),
+        }
+    }
+
+    /// Whether there is something at the path.
+    pub(super) fn exists(&self, at: &str) -> Result<bool> {
+        Ok(self.stored(at)?.is_some())
+    }
+
+    /// As [`find`](Self::find), with datasets as they are stored.
+    pub(super) fn stored(&self, at: &str) -> Result<Option<Node>> {
+        if let Some(node) = self.find_directly(at, &self.from_root(at))? {
+            return Ok(Some(node));
+        }
+        match self.linked(at)? {
+            Some(path) => self.find_directly(at, &path),
+            None => Ok(None),
+        }
+    }
+
+    fn find_directly(&self, at: &str, path: &str) -> Result<Option<Node>> {
+        match self.file.group(path) {
             Ok(group) => Ok(Some(Node::Group(group))),
-            Err(hdf5_pure::Error::NotAGroup(_)) => match self.file.dataset(at) {
+            Err(hdf5_pure::Error::NotAGroup(_)) => match self.file.dataset(path) {
                 Ok(dataset) => Ok(Some(Node::Dataset(dataset))),
                 Err(error) => Err(self.damaged(at, error)),
             },
@@ -204,19 +302,28 @@ impl Store {
         }
     }
 
+    /// The group at the path.
+    fn group(&self, at: &str) -> Result<Group> {
+        match self.node(at)? {
+            Node::Group(group) => Ok(group),
+            Node::Dataset(_) => Err(self.error(at, "is a dataset, expected a group")),
+        }
+    }
+
     /// The names of the groups within a group.
     pub(super) fn groups(&self, at: &str) -> Result<Vec<String>> {
-        let damaged = |error| self.damaged(at, error);
-        let group = self.file.group(at).map_err(damaged)?;
-        group.groups().map_err(damaged)
+        self.group(at)?
+            .groups()
+            .map_err(|error| self.damaged(at, error))
     }
 
     /// The names of everything within a group, sorted.
     pub(super) fn members(&self, at: &str) -> Result<Vec<String>> {
         let damaged = |error| self.damaged(at, error);
-        let group = self.file.group(at).map_err(damaged)?;
+        let group = self.group(at)?;
         let mut names = group.groups().map_err(damaged)?;
         names.extend(group.datasets().map_err(damaged)?);
+        names.extend(self.link_names(at)?);
         names.sort_unstable();
         Ok(names)
     }
@@ -393,6 +500,26 @@ impl Store {
             }
             other => Err(self.unsupported(at, &format!("text of type {other}"))),
         }
+    }
+
+    /// Whether a dataset is a single value.
+    pub(super) fn is_scalar(&self, at: &str, dataset: &Dataset) -> Result<bool> {
+        let shape = dataset.shape().map_err(|error| self.damaged(at, error))?;
+        Ok(shape.is_empty())
+    }
+
+    /// The text of a dataset that is a single one.
+    pub(super) fn read_scalar_text(&self, at: &str, dataset: &Dataset) -> Result<Vec<String>> {
+        let element = dataset
+            .element_size()
+            .map_err(|error| self.damaged(at, error))?;
+        self.within(at, self.budget.allow(element.saturating_mul(4)))?;
+        let texts = dataset
+            .read_string()
+            .map_err(|error| self.damaged(at, error))?;
+        let kept: usize = texts.iter().map(String::capacity).sum();
+        self.within(at, self.budget.take(kept as u64))?;
+        Ok(texts)
     }
 
     /// A one-dimensional dataset of truth values.

@@ -17,6 +17,7 @@
 mod annotations;
 pub(crate) mod atomic;
 mod budget;
+mod containers;
 mod features;
 mod format;
 #[cfg(feature = "h5ad")]
@@ -24,7 +25,11 @@ mod h5ad;
 #[cfg(feature = "h5ad")]
 mod hdf5;
 pub(crate) mod input;
+#[cfg(feature = "h5ad")]
+mod labelled_h5;
 mod labels;
+#[cfg(feature = "h5ad")]
+mod loom;
 mod mtx;
 mod names;
 mod read_ahead;
@@ -40,14 +45,19 @@ use crate::counts::CountMatrix;
 use crate::error::Error;
 use crate::error::Result;
 
-pub use annotations::{AnnotatedCounts, Annotation, CellAnnotations};
+pub use annotations::{AnnotatedCounts, Annotation, CellAnnotations, UnreadAnnotation};
+pub use atomic::check_writable;
 pub use format::CountFormat;
 #[cfg(feature = "h5ad")]
 pub use h5ad::{
-    CellResults, H5adMatrix, H5adOptions, H5adResults, H5adSource, ResultKeys, read_h5ad,
-    write_h5ad,
+    CellResults, H5adContents, H5adMatrix, H5adMatrixInfo, H5adOptions, H5adResults, H5adSource,
+    MatrixValues, ResultKeys, read_h5ad, write_h5ad,
 };
+#[cfg(feature = "h5ad")]
+pub use labelled_h5::read_labelled_h5;
 pub use labels::read_labels;
+#[cfg(feature = "h5ad")]
+pub use loom::{LoomOptions, read_loom};
 pub use mtx::{GeneNames, MtxOptions, read_10x_mtx, write_10x_mtx};
 pub use table::{TableOptions, read_table, write_columns_csv, write_matrix_csv};
 #[cfg(feature = "h5ad")]
@@ -59,8 +69,10 @@ pub use tenx_h5::{TenxH5Options, read_10x_h5};
 /// |---|---|
 /// | a folder | [`read_10x_mtx`] |
 /// | a table: `.csv`, `.tsv`, `.txt`, optionally `.gz` | [`read_table`], cells × genes |
-/// | AnnData (feature `h5ad`) | `read_h5ad`, the matrix `X` |
+/// | AnnData, MuData (feature `h5ad`) | `read_h5ad`, the matrix `X` |
 /// | a 10x `.h5` matrix (feature `h5ad`) | `read_10x_h5` |
+/// | a Loom file (feature `h5ad`) | `read_loom` |
+/// | a `.h5` file of `X` and `Y` (feature `h5ad`) | `read_labelled_h5` |
 ///
 /// Use the reader itself to set options or to get cell annotations.
 ///
@@ -80,6 +92,8 @@ pub fn read_counts(path: impl AsRef<Path>) -> Result<CountMatrix> {
         CountFormat::Table => read_table(path),
         CountFormat::H5ad => read_h5ad_counts(path),
         CountFormat::TenxH5 => read_10x_h5_counts(path),
+        CountFormat::Loom => read_loom_counts(path),
+        CountFormat::LabelledH5 => read_labelled_h5_counts(path),
     }
 }
 
@@ -96,6 +110,16 @@ fn read_10x_h5_counts(path: &Path) -> Result<CountMatrix> {
     read_10x_h5(path)
 }
 
+#[cfg(feature = "h5ad")]
+fn read_loom_counts(path: &Path) -> Result<CountMatrix> {
+    Ok(read_loom(path)?.counts)
+}
+
+#[cfg(feature = "h5ad")]
+fn read_labelled_h5_counts(path: &Path) -> Result<CountMatrix> {
+    Ok(read_labelled_h5(path)?.counts)
+}
+
 #[cfg(not(feature = "h5ad"))]
 fn read_h5ad_counts(path: &Path) -> Result<CountMatrix> {
     Err(needs_feature(path, "AnnData files"))
@@ -104,6 +128,16 @@ fn read_h5ad_counts(path: &Path) -> Result<CountMatrix> {
 #[cfg(not(feature = "h5ad"))]
 fn read_10x_h5_counts(path: &Path) -> Result<CountMatrix> {
     Err(needs_feature(path, "10x .h5 matrices"))
+}
+
+#[cfg(not(feature = "h5ad"))]
+fn read_loom_counts(path: &Path) -> Result<CountMatrix> {
+    Err(needs_feature(path, "Loom files"))
+}
+
+#[cfg(not(feature = "h5ad"))]
+fn read_labelled_h5_counts(path: &Path) -> Result<CountMatrix> {
+    Err(needs_feature(path, "HDF5 files"))
 }
 
 #[cfg(not(feature = "h5ad"))]

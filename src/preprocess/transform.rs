@@ -1,5 +1,6 @@
 //! Applying learned preprocessing to new cells.
 
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::Arc;
 
@@ -94,7 +95,7 @@ impl FittedPreprocess {
         let genes = source.gene_names().len();
 
         let positions = self.learned().total_genes.locate(source.gene_names());
-        self.record_overlap(&positions, &mut report)?;
+        self.record_overlap(&positions, source.gene_names(), &mut report)?;
         let kept_genes: Vec<_> = self
             .learned()
             .selected
@@ -126,7 +127,12 @@ impl FittedPreprocess {
         ))
     }
 
-    fn record_overlap(&self, positions: &[Option<usize>], report: &mut FilterReport) -> Result<()> {
+    fn record_overlap(
+        &self,
+        positions: &[Option<usize>],
+        names: &[String],
+        report: &mut FilterReport,
+    ) -> Result<()> {
         let missing: Vec<String> = self
             .learned()
             .selected
@@ -137,15 +143,18 @@ impl FittedPreprocess {
         let expected = self.learned().selected.len();
         let found = expected - missing.len();
         if found * 100 < expected * MIN_OVERLAP_PERCENT {
+            let examples: Vec<&str> = missing.iter().take(5).map(String::as_str).collect();
+            let mut examples = examples.join(", ");
+            if let Some((other, missing)) = differing_in_case(names, &missing) {
+                examples += &format!(
+                    " (the data have \"{other}\" for \"{missing}\": names that differ in upper and \
+                     lower case are those of another species, or were changed)"
+                );
+            }
             return Err(Error::GeneOverlap {
                 found,
                 expected,
-                examples: missing
-                    .iter()
-                    .take(5)
-                    .map(String::as_str)
-                    .collect::<Vec<_>>()
-                    .join(", "),
+                examples,
             });
         }
         report.genes_not_in_model = report.genes_before - found;
@@ -161,4 +170,15 @@ impl FittedPreprocess {
         }
         Ok(())
     }
+}
+
+/// A name of new data, and a missing one that differs from it in upper and lower case alone.
+fn differing_in_case<'a>(names: &'a [String], missing: &'a [String]) -> Option<(&'a str, &'a str)> {
+    let missing: HashMap<String, &str> = missing
+        .iter()
+        .map(|name| (name.to_lowercase(), name.as_str()))
+        .collect();
+    names
+        .iter()
+        .find_map(|name| Some((name.as_str(), *missing.get(&name.to_lowercase())?)))
 }

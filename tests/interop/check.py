@@ -11,11 +11,14 @@ import traceback
 from pathlib import Path
 
 import anndata as ad
+import h5py
 import matplotlib
 import numpy as np
 import pandas as pd
 import scanpy as sc
 import scipy.sparse as sp
+
+import layouts
 
 matplotlib.use("Agg")
 sc.settings.verbosity = 0
@@ -197,6 +200,28 @@ def check_large(folder):
         assert (data.obs["found"] == label).all()
 
 
+def check_layouts(before, after):
+    """Results were added to files of random layouts, and nothing else has changed."""
+    for file in sorted(before.glob("*.h5ad")):
+        for name in (file.name, f"again_{file.name}"):
+            found = layouts.changes(file, after / name)
+            assert not found, f"{name}: {found}"
+        check_records(file, after / file.name)
+
+
+def check_records(before, after):
+    """A frame of records became a group that anndata reads as the same."""
+    with h5py.File(before) as file:
+        if isinstance(file["obs"], h5py.Group):
+            return
+    one, other = ad.read_h5ad(before), ad.read_h5ad(after)
+    assert len(other.obs["found"]) == one.n_obs
+    del other.obs["found"], other.obs["found_confidence"]
+    pd.testing.assert_frame_equal(one.obs, other.obs, check_dtype=False)
+    for name, matrix in one.obsm.items():
+        np.testing.assert_allclose(matrix, other.obsm[name], rtol=1e-6)
+
+
 def outcome(check, *arguments):
     try:
         check(*arguments)
@@ -230,6 +255,8 @@ def main(folder):
     rows.append(("scanpy: neighbors, rank_genes_groups, embedding plots", "-", "-", work))
 
     rows.append(("uns, obs and obsm of a fit", "-", "-", outcome(check_fit, ours)))
+    work = outcome(check_layouts, theirs / "layouts", ours / "layouts")
+    rows.append((f"{layouts.FILES} random layouts", "-", "-", work))
     rows.append(("a sparse matrix in chunks", "-", outcome(check_large, ours), "-"))
 
     versions = " ".join(

@@ -1,7 +1,8 @@
 """Writes AnnData, 10x .h5 and MTX files in every encoding, and what a reader must find in them.
 
 python write.py FOLDER puts the files into FOLDER/python and a list of cases into
-FOLDER/python/cases.json: for each, the file, which matrix to read, and every expected value.
+FOLDER/python/cases.json: for each, the file, which matrix to read, and every expected value; files of
+random layouts (layouts.py) into FOLDER/python/layouts.
 tests/interop.rs reads them; check.py checks what that writes.
 """
 
@@ -18,6 +19,8 @@ import pandas as pd
 import scanpy as sc
 import scipy.io
 import scipy.sparse as sp
+
+import layouts
 
 CELLS, GENES = 23, 7
 RANDOM = np.random.default_rng(5)
@@ -232,8 +235,10 @@ def main(folder):
     cases.annotations()
     cases.parts()
     cases.tenx()
+    layouts.write(folder / "layouts")
     versions = {name: importlib.metadata.version(name) for name in ("anndata", "scanpy", "h5py")}
     (folder / "cases.json").write_text(json.dumps(cases.cases))
+    print(f"{layouts.FILES} random layouts and", end=" ")
     print(f"{len(cases.cases)} encodings written by", *(f"{k} {v}" for k, v in versions.items()))
 
 

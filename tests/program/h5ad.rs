@@ -164,3 +164,170 @@ fn wrong_columns_and_matrices_are_explained() {
         "choose one of: --layer \"counts\"",
     );
 }
+
+fn container(name: &str) -> String {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/containers");
+    text(&fixtures.join(name)).to_string()
+}
+
+#[test]
+fn the_option_that_reads_counts_is_named() {
+    refused(
+        &["cluster", &container("counts_in_layer.h5ad"), "-k", "2"],
+        "counts are in layers/counts: --layer counts",
+    );
+    refused(
+        &["cluster", &container("counts_in_raw.h5ad"), "-k", "2"],
+        "counts are in raw: --raw",
+    );
+    let lognorm = ["--layer", "lognorm", "-k", "2"];
+    refused(
+        &[
+            &["cluster", &container("counts_in_layer.h5ad")][..],
+            &lognorm,
+        ]
+        .concat(),
+        "layers/lognorm holds no counts",
+    );
+    refused(
+        &["cluster", &container("seurat.h5seurat")],
+        "SeuratDisk::Convert",
+    );
+    refused(&["cluster", &container("blosc.h5ad")], "Blosc");
+}
+
+/// As little as can be learned from 12 cells.
+fn quick_of(input: &str, output: &Path, arguments: &[&str]) -> super::Run {
+    let mut all = vec!["cluster", input, "--output", text(output), "-k", "2"];
+    all.extend(["--pretraining-epochs", "1", "--max-epochs", "1"]);
+    all.extend(["--write", "csv,h5ad"]);
+    all.extend(arguments);
+    succeeds(&all)
+}
+
+#[test]
+fn other_containers_are_clustered_and_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, column) in [
+        ("cells.loom", "ClusterName"),
+        ("labelled.h5", "Y"),
+        ("cells.h5mu", "cell_type"),
+        ("cells.h5ad.gz", "cell_type"),
+        ("anndata_0_6.h5ad", "cell_type"),
+    ] {
+        let output = folder.path().join(name);
+        let input = container(name);
+        let run = quick_of(&input, &output, &["--label-column", column]);
+        assert!(run.stdout.contains("agreement"), "{name}: {}", run.stdout);
+        let written = if name == "cells.h5mu" {
+            name
+        } else {
+            "cells.h5ad"
+        };
+        let written = text(&output.join(written)).to_string();
+        let same = format!("{written}:scdcc");
+        let labels = format!("{}:cluster", text(&output.join("labels.csv")));
+        let run = succeeds(&["compare", &labels, &same, &format!("{input}:{column}")]);
+        assert!(run.stdout.contains("12"), "{name}: {}", run.stdout);
+    }
+    let labels = succeeds(&["info", &container("labelled.h5")]).stdout;
+    assert!(labels.contains("2 different whole numbers"), "{labels}");
+}
+
+/// The model knows symbols, the file identifiers and symbols.
+#[test]
+fn genes_are_found_by_another_column() {
+    let folder = tempfile::tempdir().unwrap();
+    quick_of(&container("cells.loom"), folder.path(), &[]);
+    let model = folder.path().join("model.safetensors");
+    let output = folder.path().join("new");
+    let input = container("counts_in_raw.h5ad");
+    let map = [
+        "map",
+        text(&model),
+        &input,
+        "--raw",
+        "--output",
+        text(&output),
+    ];
+    let run = succeeds(&[&map[..], &["--write", "csv"]].concat());
+    assert!(
+        run.stdout.contains("6 of the model's 6 genes"),
+        "{}",
+        run.stdout
+    );
+    let named = ["--write", "csv", "--gene-column", "feature_name"];
+    succeeds(&[&map[..], &named].concat());
+    refused(
+        &[&map[..4], &["--gene-column", "symbol"]].concat(),
+        "no column \"symbol\"; there are: feature_name",
+    );
+}
+
+#[test]
+fn without_training_there_are_results() {
+    let folder = tempfile::tempdir().unwrap();
+    let none = ["--pretraining-epochs", "0", "--max-epochs", "0", "-k", "3"];
+    let input = bundled();
+    let cluster = ["cluster", text(&input), "--output", text(folder.path())];
+    succeeds(&[&cluster[..], &none].concat());
+    for name in [
+        "labels.csv",
+        "cells.h5ad",
+        "report.html",
+        "model.safetensors",
+    ] {
+        assert!(folder.path().join(name).is_file(), "{name}");
+    }
+}
+
+/// What is protected is refused before training, and nothing is written.
+#[test]
+fn protected_files_are_named_before_training() {
+    for name in ["cells.h5ad", "labels.csv"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        fs::write(&path, "old").unwrap();
+        let mut permissions = fs::metadata(&path).unwrap().permissions();
+        permissions.set_readonly(true);
+        fs::set_permissions(&path, permissions).unwrap();
+        let input = bundled();
+        let run = celldec(&["cluster", text(&input), "--output", text(folder.path())]);
+        assert_eq!(run.code, Some(1), "{}", run.stderr);
+        assert!(run.stderr.contains("read-only"), "{}", run.stderr);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}
+
+/// Files may not grow as far as the .h5ad file would: its results are tables.
+#[cfg(unix)]
+#[test]
+fn results_that_do_not_fit_into_the_file_become_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = annotated(folder.path());
+    let output = folder.path().join("output");
+    let run = std::process::Command::new("bash")
+        .args(["-c", "trap '' XFSZ; ulimit -f \"$0\"; exec \"$@\""])
+        .arg((fs::metadata(&input).unwrap().len() / 1024).to_string())
+        .arg(env!("CARGO_BIN_EXE_celldec"))
+        .args(["cluster", text(&input), "--output", text(&output)])
+        .args(["-k", "3", "--write", "h5ad"])
+        .args(["--pretraining-epochs", "1", "--max-epochs", "1"])
+        .output();
+    let Ok(run) = run else {
+        println!("skipped: needs bash to limit the size of files");
+        return;
+    };
+    let message = String::from_utf8_lossy(&run.stderr);
+    assert_eq!(run.status.code(), Some(1), "{message}");
+    for word in [
+        "cells.h5ad: not written: ",
+        "the results are in ",
+        "labels.csv",
+    ] {
+        assert!(message.contains(word), "{message}");
+    }
+    let labels = read_labels(output.join("labels.csv"), Some("cluster")).unwrap();
+    assert_eq!(labels.len(), 700);
+    assert!(!output.join("cells.h5ad").exists());
+}

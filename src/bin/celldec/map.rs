@@ -86,11 +86,12 @@ fn with_model<H: ReconstructionHead>(
 ) -> Result<()> {
     let file = arguments.cells.file()?;
     let destination = Destination::new(&file, &arguments.output, &arguments.writing)?;
-    let input = input::read(&arguments.cells, &file, Purpose::Map)?;
+    let genes = model.preprocessing().gene_names();
+    let input = input::read(&arguments.cells, &file, Purpose::Map, Some(genes))?;
     let key = arguments.writing.key.as_deref();
     let keys = ResultKeys::new(key.unwrap_or(&model.info().method));
     annotated::check(&destination, &input, [&keys])?;
-    let cells = prepare(console, model, &input)?;
+    let cells = prepare(console, model, &input).map_err(|error| file.explain(error))?;
     print_genes(console, destination.folder, model, &cells)?;
 
     let evaluation = model.evaluate(&cells)?;
@@ -130,7 +131,19 @@ fn with_model<H: ReconstructionHead>(
         if let Some(denoised) = denoised {
             pieces = pieces.with_denoised(denoised, cells.gene_names().to_vec());
         }
-        let path = annotated::write(&destination, input, &cells, vec![(keys, pieces)])?;
+        let path = annotated::write(&destination, input, &cells, vec![(keys, pieces)]).or_else(
+            |error| {
+                let tables = || {
+                    tables::write_cells(
+                        destination.folder,
+                        &cells,
+                        &clusters,
+                        evaluation.embedding.view(),
+                    )
+                };
+                destination.rescue(error, tables)
+            },
+        )?;
         console.say(format_args!("  .h5ad file    {}", path.display()));
     }
     Ok(())

@@ -1,22 +1,25 @@
 //! Results added to an AnnData file.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
-use hdf5_pure::{File, RepackOptions, repack};
+use hdf5_pure::{RepackOptions, repack};
 use ndarray::{Array2, ArrayView2};
 
 use super::details;
-use super::encode::{Part, UNREADABLE, check_name, without_lock, write_error};
+use super::encode::{Part, UNREADABLE, check_name};
+use super::extend::{extend, rehearse};
 use super::host::{DICTIONARIES, Host};
 use super::results::{CellResults, ResultKeys, SoftAssignmentsKey};
 use crate::error::{Error, Result};
-use crate::io::atomic::{Temporary, replace_atomically};
-use crate::io::hdf5::Node;
-use crate::io::input::open_file;
+use crate::io::atomic::{Temporary, check_room, is_gzip, replace_atomically};
+use crate::io::hdf5::structure::is_plain;
+use crate::io::hdf5::{Node, Store};
 
 /// Groups within groups; more are a circle of links.
 const DEEPEST: usize = 64;
+/// Names of columns that an attribute holds: 16 bytes each of the 64 KB that it may take.
+const MOST_COLUMNS: usize = 4000;
 
 /// Results to write into an AnnData file, beside everything that is in it.
 ///
@@ -80,59 +83,64 @@ impl H5adResults {
     }
 
     /// Writes a copy of `input` with the results to `output`; with the same path twice, the file is
-    /// replaced. Everything else in the file stays as it is.
+    /// replaced. Everything else in the file stays as it is, byte for byte: results are added behind
+    /// its end. Entries that are replaced leave the file only where it can be laid out anew without
+    /// loss; elsewhere their space stays unused.
     ///
-    /// `output` appears when it is complete; until then the copy lies beside it. Files written by
-    /// Python are held in memory whole meanwhile.
+    /// `output` appears when it is complete; until then the copy lies beside it. An `input` that is
+    /// compressed as a whole (`.h5ad.gz`) is decompressed.
     ///
     /// # Errors
-    /// Before anything is written: [`Error::Format`] when `input` is no AnnData file, a name is
-    /// taken (and [`with_overwrite`](Self::with_overwrite) not set), empty, holds `/` or is given
-    /// twice, cells are others than in the file, denoised genes are not all genes of the file, or an
-    /// entry is to be replaced in a file with chunks that HDF5 2.0 could then not read;
-    /// [`Error::LengthMismatch`] when a piece has not one value for every cell. While writing:
-    /// [`Error::Io`] for the disk, [`Error::Format`] when the file has a structure that cannot be
-    /// extended; an old `output` is then intact.
+    /// Before anything is written: those of [`check_writing`](Self::check_writing). While writing:
+    /// [`Error::Io`] for the disk; an old `output` is then intact.
     pub fn write(&self, input: impl AsRef<Path>, output: impl AsRef<Path>) -> Result<()> {
         let (input, output) = (input.as_ref(), output.as_ref());
+        check_name_of_output(output)?;
         let host = Host::open(input)?;
         let placed = self.place(&host)?;
+        rehearse_all(&host, &placed)?;
         let replaced = replaced(&host, &placed)?;
         replace_atomically(output, |temporary| {
-            // A copy that is extended keeps every byte of the rest.
-            if replaced.drop_paths().is_empty() {
-                copy(input, temporary, output)?;
-                if extend(temporary, output, &host, &placed)? {
-                    return Ok(());
-                }
-                refuse_unreadable(&host, "", DEEPEST)?;
+            let is_repacked = !replaced.drop_paths().is_empty()
+                && can_be_laid_out(&host)?
+                && repack(input, temporary.path(), &replaced).is_ok();
+            if !is_repacked {
+                copy(&host.store, temporary, output)?;
             }
-            // Replaced entries would leave gaps, and groups of many members in files of HDF5's
-            // newest format cannot be extended where they are: the file is laid out anew.
-            repack(input, temporary.path(), &replaced)
-                .map_err(|error| write_error(output, "/", error))?;
-            if extend(temporary, output, &host, &placed)? {
-                return Ok(());
-            }
-            Err(Error::format(
-                input,
-                None,
-                "the file has groups that cannot be extended; write it again with a current \
-                 anndata in Python and retry",
-            ))
+            extend(temporary, output, host.store.root(), |root| {
+                fill(root, &host, &placed)
+            })
         })
     }
 
-    /// Checks what [`write`](Self::write) checks before it writes: whether the results fit into
-    /// `input` under their names. Before a long computation, results with the same keys and
-    /// invented labels tell whether its own can be written.
+    /// Checks whether the results fit into `input` under their names and can be added to it. Before
+    /// a long computation, results with the same keys and invented labels tell whether its own can
+    /// be written; [`check_writing`](Self::check_writing) also looks at where.
     ///
     /// # Errors
-    /// As [`write`](Self::write) before anything is written.
+    /// [`Error::Format`] when `input` is no AnnData file or has a structure that cannot be extended,
+    /// a name is taken (and [`with_overwrite`](Self::with_overwrite) not set), empty, holds `/` or is
+    /// given twice, cells are others than in the file, or denoised genes are not all genes of the
+    /// file; [`Error::LengthMismatch`] when a piece has not one value for every cell.
     pub fn check(&self, input: impl AsRef<Path>) -> Result<()> {
         let host = Host::open(input.as_ref())?;
-        replaced(&host, &self.place(&host)?)?;
-        Ok(())
+        rehearse_all(&host, &self.place(&host)?)
+    }
+
+    /// As [`check`](Self::check), and whether `output` can be written: a folder that allows it, a
+    /// file that is not protected, no pipe, and (on Unix) room on the disk.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check); [`Error::Io`] when `output` cannot be written, [`Error::Format`]
+    /// when its name says that it is compressed.
+    pub fn check_writing(&self, input: impl AsRef<Path>, output: impl AsRef<Path>) -> Result<()> {
+        let output = output.as_ref();
+        check_name_of_output(output)?;
+        let host = Host::open(input.as_ref())?;
+        let placed = self.place(&host)?;
+        let added: u64 = placed.iter().map(Placed::bytes).sum();
+        check_room(output, host.store.content_bytes().saturating_add(added))?;
+        rehearse_all(&host, &placed)
     }
 
     /// The rows of the file that each of the results belongs to.
@@ -223,66 +231,102 @@ fn has_details(keys: &ResultKeys, results: &CellResults) -> bool {
     results.details.is_some() || (results.denoised.is_some() && keys.denoised_in_obsm)
 }
 
+/// A file that says it is compressed would be none.
+fn check_name_of_output(output: &Path) -> Result<()> {
+    if !is_gzip(output) {
+        return Ok(());
+    }
+    Err(Error::format(
+        output,
+        None,
+        "results are written into a plain .h5ad file; give a name without .gz",
+    ))
+}
+
 /// What leaves the file to make room for results.
 fn replaced(host: &Host, placed: &[Placed<'_>]) -> Result<RepackOptions> {
     let mut replaced = RepackOptions::new();
     for results in placed {
         for (parent, name) in keys_used(results.keys, results.results) {
             if host.holds(parent, name)? {
-                replaced = replaced.drop_path(&format!("{parent}/{name}"));
+                let root = host.store.root();
+                replaced = replaced.drop_path(&format!("{root}/{parent}/{name}"));
             }
         }
-    }
-    if !replaced.drop_paths().is_empty() {
-        refuse_unreadable(host, "", DEEPEST)?;
     }
     Ok(replaced)
 }
 
-/// Copies a file; errors name the side that failed.
-fn copy(input: &Path, temporary: &Temporary, output: &Path) -> Result<()> {
-    let (mut from, _) = open_file(input)?;
-    let mut to = temporary.file();
-    std::io::copy(&mut from, &mut to)
-        .map(|_| ())
+/// Whether the adding of these results would succeed.
+fn rehearse_all(host: &Host, placed: &[Placed<'_>]) -> Result<()> {
+    let mut members: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for parent in DICTIONARIES.iter().chain(&["obs"]) {
+        members.entry(*parent).or_default();
+    }
+    for results in placed {
+        for (parent, name) in keys_used(results.keys, results.results) {
+            members.entry(parent).or_default().push(name.to_string());
+        }
+    }
+    let groups: Vec<(&str, Vec<String>)> = members.into_iter().collect();
+    let store = &host.store;
+    rehearse(store.content(), store.path(), store.root(), &groups)?;
+    host.check_kept()?;
+    let names = host.columns.len() + groups.iter().map(|(_, names)| names.len()).sum::<usize>();
+    if names <= MOST_COLUMNS {
+        return Ok(());
+    }
+    Err(host.store.error(
+        "/obs",
+        format!(
+            "there are {} columns, and HDF5 can name at most {MOST_COLUMNS} in order; leave some \
+             out first, in Python with `del adata.obs[\"…\"]`",
+            host.columns.len()
+        ),
+    ))
+}
+
+/// Copies the content of a file; errors name the side that failed.
+fn copy(input: &Store, temporary: &Temporary, output: &Path) -> Result<()> {
+    input
+        .copy_content(temporary.file())
         .map_err(|source| Error::io(output, source))
 }
 
-/// Refuses datasets in a group, and in those beneath it, that could not be read any more when the
-/// file is laid out anew.
-fn refuse_unreadable(host: &Host, group_at: &str, depth: usize) -> Result<()> {
+/// Whether a file that is laid out anew would be the same: without links that are passed over, and
+/// without datasets that HDF5 2.0 could then not read.
+fn can_be_laid_out(host: &Host) -> Result<bool> {
+    let store = &host.store;
+    let is_plain = is_plain(&store.image()?).map_err(|problem| store.problem("/", problem))?;
+    Ok(is_plain && store.is_stored_as_found() && is_readable_anew(host, "", DEEPEST)?)
+}
+
+fn is_readable_anew(host: &Host, group_at: &str, depth: usize) -> Result<bool> {
     let store = &host.store;
     if depth == 0 {
-        return Err(store.error(group_at, format!("groups are more than {DEEPEST} deep")));
+        return Ok(false);
     }
     for name in store.members(if group_at.is_empty() { "/" } else { group_at })? {
         let at = format!("{group_at}/{name}");
-        match store.node(&at)? {
-            Node::Group(_) => refuse_unreadable(host, &at, depth - 1)?,
-            Node::Dataset(dataset) => {
+        let is_readable = match store.stored(&at)? {
+            None => false,
+            Some(Node::Group(_)) => is_readable_anew(host, &at, depth - 1)?,
+            Some(Node::Dataset(dataset)) => {
                 let chunks = dataset
                     .chunk_shape()
                     .map_err(|error| store.damaged(&at, error))?;
-                if let Some(&longest) = chunks.iter().flatten().max()
-                    && UNREADABLE.contains(&longest)
-                {
-                    return Err(store.error(
-                        &at,
-                        format!(
-                            "it is stored in chunks of {longest}, which HDF5 2.0 could not read any \
-                             more if entries of the file were replaced; read and write the file \
-                             with anndata in Python first, or give results names that are not \
-                             taken"
-                        ),
-                    ));
-                }
+                let longest = chunks.iter().flatten().max();
+                longest.is_none_or(|longest| !UNREADABLE.contains(longest))
             }
+        };
+        if !is_readable {
+            return Ok(false);
         }
     }
-    Ok(())
+    Ok(true)
 }
 
-/// The groups of the copy that receive results.
+/// The groups that receive results.
 struct Parts<'a> {
     obs: Part<'a>,
     obsm: Part<'a>,
@@ -290,37 +334,16 @@ struct Parts<'a> {
     uns: Part<'a>,
 }
 
-impl<'a> Parts<'a> {
-    fn open(file: &File, output: &'a Path, host: &Host) -> Result<Self> {
-        let root = Part::root(file, output);
-        let dictionary = |name: &str| {
-            let at = format!("/{name}");
-            match host.store.find(&at)? {
-                Some(_) => Part::existing(file, output, &at),
-                None => root.dictionary(name),
-            }
-        };
-        let [obsm, layers, uns] = DICTIONARIES;
-        Ok(Self {
-            obs: Part::existing(file, output, "/obs")?,
-            obsm: dictionary(obsm)?,
-            layers: dictionary(layers)?,
-            uns: dictionary(uns)?,
-        })
-    }
-}
-
-/// Adds results to the copy of a file; `false` when its groups cannot be extended.
-fn extend(
-    temporary: &Temporary,
-    output: &Path,
-    host: &Host,
-    placed: &[Placed<'_>],
-) -> Result<bool> {
-    let failed = |error| write_error(output, "/", error);
-    let access = without_lock(temporary);
-    let file = File::open_rw_with_options(temporary.path(), access).map_err(failed)?;
-    let parts = Parts::open(&file, output, host)?;
+/// Writes results into groups of an otherwise empty root.
+fn fill(root: &Part<'_>, host: &Host, placed: &[Placed<'_>]) -> Result<()> {
+    let [obsm, layers, uns] = DICTIONARIES;
+    let parts = Parts {
+        obs: host.frame_in(root)?,
+        obsm: root.dictionary(obsm)?,
+        layers: root.dictionary(layers)?,
+        uns: root.dictionary(uns)?,
+    };
+    host.keep_matrices(&parts.obsm)?;
     let mut columns = host.columns.clone();
     for results in placed {
         for (parent, name) in keys_used(results.keys, results.results) {
@@ -330,17 +353,7 @@ fn extend(
         }
         results.write(&parts)?;
     }
-    parts.obs.set_columns(&columns)?;
-    // Handles keep the file open.
-    drop(parts);
-    match file.commit() {
-        Ok(()) => file.close().map(|()| true).map_err(failed),
-        Err(hdf5_pure::Error::EditUnsupported(reason)) => {
-            tracing::debug!(reason, "the file cannot be extended as it is laid out");
-            Ok(false)
-        }
-        Err(error) => Err(failed(error)),
-    }
+    parts.obs.set_columns(&columns)
 }
 
 /// Results on their way to the rows of a file.
@@ -356,6 +369,20 @@ struct Placed<'a> {
 }
 
 impl Placed<'_> {
+    /// Bytes that the lists and matrices take.
+    fn bytes(&self) -> u64 {
+        let matrices = [&self.results.embedding, &self.results.soft_assignments];
+        let denoised = self.results.denoised.as_ref().map(|(matrix, _)| matrix);
+        let columns: usize = matrices
+            .into_iter()
+            .flatten()
+            .chain(denoised)
+            .map(Array2::ncols)
+            .sum();
+        // A label and its confidence are no longer than another column each.
+        4 * (self.cells as u64) * (columns as u64 + 2)
+    }
+
     fn write(&self, parts: &Parts<'_>) -> Result<()> {
         let Parts {
             obs,
@@ -444,10 +471,12 @@ mod tests {
     use super::*;
     use crate::counts::CountMatrix;
     use crate::io::{AnnotatedCounts, write_h5ad};
+    use hdf5_pure::File;
 
-    /// What HDF5 2.0 could not read is not written; that it reads the rest is for `.ci/interop`.
+    /// What HDF5 2.0 could not read if the file were laid out anew stays where it is; that it reads
+    /// the rest is for `.ci/interop`.
     #[test]
-    fn files_with_very_long_chunks_are_not_laid_out_anew() {
+    fn files_with_very_long_chunks_keep_them() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cells.h5ad");
         let counts = CountMatrix::from_dense(ndarray::array![[1.0, 2.0], [0.0, 3.0]].view());
@@ -473,14 +502,16 @@ mod tests {
         };
         write(0).unwrap();
         let before = std::fs::read(&path).unwrap();
-        let message = write(1).unwrap_err().to_string();
-        assert!(
-            message.contains("at /uns/long: it is stored in chunks of 70000"),
-            "{message}"
-        );
-        assert_eq!(std::fs::read(&path).unwrap(), before);
-        let results = H5adResults::new().with_overwrite(true);
-        let again = results.with("found", CellResults::new(vec![1; 2]));
-        assert_eq!(again.check(&path).unwrap_err().to_string(), message);
+        write(1).unwrap();
+        let after = std::fs::read(&path).unwrap();
+        // Behind the superblock only what leads to members of groups has changed.
+        let same = before
+            .iter()
+            .zip(&after)
+            .filter(|(one, other)| one == other);
+        assert!(after.len() > before.len() && same.count() > before.len() * 9 / 10);
+        let data = crate::io::read_h5ad(&path).unwrap();
+        let labels = data.cell_annotations.get("found").unwrap().labels();
+        assert_eq!(labels, [Some("1".to_string()), Some("1".to_string())]);
     }
 }

@@ -2,6 +2,7 @@
 
 use ndarray::Array2;
 
+use super::records::Records;
 use crate::error::Result;
 use crate::io::hdf5::{Node, Store, check_numeric};
 use crate::io::text::listed;
@@ -20,6 +21,12 @@ pub(super) fn read_all(
 
 fn read(store: &Store, name: &str, cells: usize) -> Result<Array2<f32>> {
     let at = format!("/obsm/{name}");
+    if let Some(Node::Dataset(dataset)) = store.find("/obsm")? {
+        // Before anndata 0.7, all matrices were fields of one dataset.
+        let records = Records::read(store, "/obsm", &dataset)?;
+        let matrix = records.matrix(store, name)?;
+        return check_rows(store, &at, matrix, cells);
+    }
     let Some(node) = store.find(&at)? else {
         let there = match store.find("/obsm")? {
             Some(_) => store.members("/obsm")?,
@@ -43,9 +50,14 @@ fn read(store: &Store, name: &str, cells: usize) -> Result<Array2<f32>> {
     store.check_extent(&at, &dataset, &shape)?;
     check_numeric(store, &at, &dataset)?;
     store.take_list::<f32>(&at, &dataset, shape[0].saturating_mul(shape[1]), 0)?;
-    let values = dataset
-        .read_f32()
-        .map_err(|error| store.damaged(&at, error))?;
+    let values = store.read_f32(&at, &dataset)?;
     Array2::from_shape_vec(shape, values)
         .map_err(|_| store.error(&at, "values are missing; the file is damaged"))
+}
+
+fn check_rows(store: &Store, at: &str, matrix: Array2<f32>, cells: usize) -> Result<Array2<f32>> {
+    if matrix.nrows() == cells {
+        return Ok(matrix);
+    }
+    Err(store.error(at, format!("has {} rows, expected {cells}", matrix.nrows())))
 }

@@ -43,18 +43,6 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// A group that exists.
-    pub fn existing(file: &File, target: &'a Path, at: &str) -> Result<Self> {
-        let group = file
-            .group(at)
-            .map_err(|error| write_error(target, at, error))?;
-        Ok(Self {
-            target,
-            at: at.to_string(),
-            group,
-        })
-    }
-
     fn error(&self, name: &str, error: hdf5_pure::Error) -> Error {
         write_error(self.target, &format!("{}/{name}", self.at), error)
     }

@@ -2,9 +2,9 @@
 
 use hdf5_pure::{DType, Dataset};
 
-use super::matrix::legacy;
-use crate::error::Result;
-use crate::io::annotations::{Annotation, CellAnnotations};
+use super::records::Records;
+use crate::error::{Error, Result};
+use crate::io::annotations::{Annotation, CellAnnotations, UnreadAnnotation};
 use crate::io::budget::bytes_of;
 use crate::io::hdf5::{Attributes, Node, Store};
 use crate::io::text::listed;
@@ -12,12 +12,92 @@ use crate::io::text::listed;
 /// Categories of anndata 0.7, which kept them apart from their columns.
 const OLD_CATEGORIES: &str = "__categories";
 
+/// A frame as it is stored.
+enum Frame {
+    Group(Attributes),
+    /// As anndata wrote it before 0.7.
+    Records(Records),
+}
+
+impl Frame {
+    fn open(store: &Store, at: &str) -> Result<Self> {
+        let node = store.node(at)?;
+        if let Node::Dataset(dataset) = &node {
+            return Records::read(store, at, dataset).map(Self::Records);
+        }
+        let attributes = store.attributes(at, &node)?;
+        match attributes.text("encoding-type") {
+            Some("dataframe") => Ok(Self::Group(attributes)),
+            Some(other) => Err(store.unsupported(at, other)),
+            None => Err(store.unsupported(at, "none")),
+        }
+    }
+
+    /// The name of the column of row names.
+    fn index(&self) -> &str {
+        match self {
+            Self::Group(attributes) => attributes.text("_index").unwrap_or("_index"),
+            Self::Records(records) => records.names().next().unwrap_or_default(),
+        }
+    }
+
+    /// The names of the other columns, in order.
+    fn columns(&self, store: &Store, at: &str) -> Result<Vec<String>> {
+        match self {
+            Self::Group(attributes) => column_names(store, at, attributes),
+            Self::Records(records) => Ok(records.names().skip(1).map(str::to_string).collect()),
+        }
+    }
+
+    /// A column; `rows` is its length where that is known.
+    fn column(
+        &self,
+        store: &Store,
+        at: &str,
+        name: &str,
+        rows: Option<usize>,
+    ) -> Result<Annotation> {
+        let Self::Records(records) = self else {
+            return read_any_column(store, at, name, rows);
+        };
+        let column = records.column(store, name)?;
+        check_rows(store, &format!("{at}/{name}"), &column, rows)?;
+        with_old_categories(store, at, name, column)
+    }
+}
+
 /// The names of the rows of a frame.
 pub(super) fn read_index(store: &Store, frame_at: &str) -> Result<Vec<String>> {
-    let attributes = frame_attributes(store, frame_at)?;
-    let index = attributes.text("_index").unwrap_or("_index");
-    let at = format!("{frame_at}/{index}");
-    match read_any_column(store, frame_at, index, None)? {
+    let frame = Frame::open(store, frame_at)?;
+    let index = frame.index();
+    read_names(store, &frame, frame_at, index)
+}
+
+/// A column of names of the rows of a frame; `None` where there is no such column.
+pub(super) fn read_other_names(
+    store: &Store,
+    frame_at: &str,
+    column: &str,
+) -> Result<Option<Vec<String>>> {
+    let frame = Frame::open(store, frame_at)?;
+    if !frame
+        .columns(store, frame_at)?
+        .iter()
+        .any(|name| name == column)
+    {
+        return Ok(None);
+    }
+    read_names(store, &frame, frame_at, column).map(Some)
+}
+
+/// The names of the columns of a frame.
+pub(super) fn names_of_columns(store: &Store, frame_at: &str) -> Result<Vec<String>> {
+    Frame::open(store, frame_at)?.columns(store, frame_at)
+}
+
+fn read_names(store: &Store, frame: &Frame, frame_at: &str, name: &str) -> Result<Vec<String>> {
+    let at = format!("{frame_at}/{name}");
+    match frame.column(store, frame_at, name, None)? {
         Annotation::Strings(names) => {
             Ok(names.into_iter().map(Option::unwrap_or_default).collect())
         }
@@ -28,52 +108,69 @@ pub(super) fn read_index(store: &Store, frame_at: &str) -> Result<Vec<String>> {
     }
 }
 
-/// The wanted columns of a frame of `rows` rows, or all of them.
+/// The wanted columns of a frame of `rows` rows, or all of them. Of all, those that cannot be read
+/// are named instead.
 pub(super) fn read_columns(
     store: &Store,
     frame_at: &str,
     rows: usize,
     wanted: Option<&[String]>,
 ) -> Result<CellAnnotations> {
-    let attributes = frame_attributes(store, frame_at)?;
-    let there = column_names(store, frame_at, &attributes)?;
-    let names = match wanted {
-        None => there,
-        Some(wanted) => {
-            if let Some(missing) = wanted.iter().find(|name| !there.contains(name)) {
-                return Err(store.error(
-                    frame_at,
-                    format!("no column \"{missing}\"; there are: {}", listed(&there)),
-                ));
+    let frame = Frame::open(store, frame_at)?;
+    let there = frame.columns(store, frame_at)?;
+    let mut columns = Vec::new();
+    let mut unread = Vec::new();
+    let Some(wanted) = wanted else {
+        for name in there {
+            match frame.column(store, frame_at, &name, Some(rows)) {
+                Ok(column) => columns.push((name, column)),
+                Err(Error::Format { reason, .. }) => {
+                    tracing::warn!(
+                        column = name,
+                        reason,
+                        "a column of annotations was not read"
+                    );
+                    unread.push(UnreadAnnotation { name, reason });
+                }
+                Err(error) => return Err(error),
             }
-            wanted.to_vec()
         }
+        return Ok(CellAnnotations::new(columns).with_unread(unread));
     };
-    let mut columns = Vec::with_capacity(names.len());
-    for name in names {
-        let column = read_any_column(store, frame_at, &name, Some(rows))?;
-        columns.push((name, column));
+    for name in wanted {
+        if !there.contains(name) {
+            return Err(store.error(
+                frame_at,
+                format!("no column \"{name}\"; there are: {}", listed(&there)),
+            ));
+        }
+        let column = frame.column(store, frame_at, name, Some(rows))?;
+        columns.push((name.clone(), column));
     }
     Ok(CellAnnotations::new(columns))
 }
 
-/// The name of the column of row names, and those of the other columns in order.
-pub(super) fn layout(store: &Store, frame_at: &str) -> Result<(String, Vec<String>)> {
-    let attributes = frame_attributes(store, frame_at)?;
-    let index = attributes.text("_index").unwrap_or("_index").to_string();
-    Ok((index, column_names(store, frame_at, &attributes)?))
+/// The layout of a frame.
+pub(super) struct Layout {
+    /// The name of the column of row names.
+    pub index: String,
+    /// Those of the other columns, in order.
+    pub columns: Vec<String>,
+    /// The rows, where the frame is a dataset of them and no group.
+    pub records: Option<Records>,
 }
 
-fn frame_attributes(store: &Store, frame_at: &str) -> Result<Attributes> {
-    let node = store.node(frame_at)?;
-    if matches!(node, Node::Dataset(_)) {
-        return Err(legacy(store, frame_at));
-    }
-    let attributes = store.attributes(frame_at, &node)?;
-    match attributes.text("encoding-type") {
-        Some("dataframe") => Ok(attributes),
-        Some(other) => Err(store.unsupported(frame_at, other)),
-        None => Err(store.unsupported(frame_at, "none")),
+impl Layout {
+    pub fn of(store: &Store, frame_at: &str) -> Result<Self> {
+        let frame = Frame::open(store, frame_at)?;
+        Ok(Self {
+            index: frame.index().to_string(),
+            columns: frame.columns(store, frame_at)?,
+            records: match frame {
+                Frame::Group(_) => None,
+                Frame::Records(records) => Some(records),
+            },
+        })
     }
 }
 
@@ -81,15 +178,9 @@ fn column_names(store: &Store, frame_at: &str, attributes: &Attributes) -> Resul
     if let Some(names) = attributes.texts("column-order") {
         return Ok(names.to_vec());
     }
-    let Node::Group(group) = store.node(frame_at)? else {
-        return Ok(Vec::new());
-    };
-    let damaged = |error| store.damaged(frame_at, error);
-    let mut names = group.datasets().map_err(damaged)?;
-    names.extend(group.groups().map_err(damaged)?);
+    let mut names = store.members(frame_at)?;
     let index = attributes.text("_index").unwrap_or("_index");
     names.retain(|name| name != index && name != OLD_CATEGORIES);
-    names.sort_unstable();
     Ok(names)
 }
 
@@ -126,12 +217,44 @@ fn read_any_column(
             other => return Err(store.unsupported(&at, other.unwrap_or("none"))),
         },
     };
+    check_rows(store, &at, &column, rows)?;
+    Ok(column)
+}
+
+fn check_rows(store: &Store, at: &str, column: &Annotation, rows: Option<usize>) -> Result<()> {
     match rows {
         Some(rows) if rows != column.len() => {
-            Err(store.error(&at, format!("has {} values, expected {rows}", column.len())))
+            Err(store.error(at, format!("has {} values, expected {rows}", column.len())))
         }
-        _ => Ok(column),
+        _ => Ok(()),
     }
+}
+
+/// Before anndata 0.7, the categories of a column of codes lay in `uns`.
+fn with_old_categories(
+    store: &Store,
+    frame_at: &str,
+    name: &str,
+    column: Annotation,
+) -> Result<Annotation> {
+    let Annotation::Integers(codes) = column else {
+        return Ok(column);
+    };
+    let categories_at = format!("/uns/{name}_categories");
+    let Some(Node::Dataset(dataset)) = store.find(&categories_at)? else {
+        return Ok(Annotation::Integers(codes));
+    };
+    let categories = if store.is_scalar(&categories_at, &dataset)? {
+        store.read_scalar_text(&categories_at, &dataset)?
+    } else {
+        let categories = read_plain(store, &categories_at, &dataset)?;
+        texts(store, &categories_at, categories)?
+    };
+    let at = format!("{frame_at}/{name}");
+    let memory = store.budget().take_list::<Option<u32>>(codes.len());
+    store.within(&at, memory)?;
+    let codes = codes.into_iter().flatten();
+    categorical(store, &at, codes, categories)
 }
 
 /// The values of a column as text, empty where they are missing.
@@ -166,7 +289,7 @@ fn texts(store: &Store, at: &str, column: Annotation) -> Result<Vec<String>> {
     Ok(values.into_iter().map(Option::unwrap_or_default).collect())
 }
 
-fn read_plain(store: &Store, at: &str, dataset: &Dataset) -> Result<Annotation> {
+pub(in crate::io) fn read_plain(store: &Store, at: &str, dataset: &Dataset) -> Result<Annotation> {
     let length = store.length(at, dataset)?;
     let damaged = |error| store.damaged(at, error);
     match store.dtype(at, dataset)? {
@@ -246,9 +369,18 @@ fn read_categorical(
     };
     let categories = texts(store, categories_at, categories)?;
     store.take_list::<Option<u32>>(at, codes, length, 2 * bytes_of::<i64>(length))?;
+    let codes = codes.read_i64().map_err(|error| store.damaged(at, error))?;
+    categorical(store, at, codes, categories)
+}
+
+/// Codes with their categories; -1 stands for a missing value.
+fn categorical(
+    store: &Store,
+    at: &str,
+    codes: impl IntoIterator<Item = i64>,
+    categories: Vec<String>,
+) -> Result<Annotation> {
     let codes = codes
-        .read_i64()
-        .map_err(|error| store.damaged(at, error))?
         .into_iter()
         .map(|code| match u32::try_from(code) {
             _ if code == -1 => Ok(None),

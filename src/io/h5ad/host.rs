@@ -5,7 +5,10 @@ use std::path::Path;
 
 use ndarray::Array2;
 
-use super::frame;
+use super::encode::{Part, text};
+use super::frame::{self, Layout};
+use super::modality;
+use super::records::Records;
 use super::results::{CellResults, ResultKeys};
 use crate::error::{Error, Result};
 use crate::io::hdf5::{Node, Store};
@@ -21,16 +24,25 @@ pub(super) struct Host {
     /// The name of the column of cell names.
     pub index: String,
     pub columns: Vec<String>,
+    /// The rows of `obs`, in a file of anndata before 0.7.
+    records: Option<Records>,
 }
 
 impl Host {
     pub fn open(path: &Path) -> Result<Self> {
-        let store = Store::open_on_disk(path)?;
+        let store = modality::open(path, Store::open_on_disk)?;
         let cells = frame::read_index(&store, "/obs")?;
-        let (index, columns) = frame::layout(&store, "/obs")?;
+        let Layout {
+            index,
+            columns,
+            records,
+        } = Layout::of(&store, "/obs")?;
         for parent in DICTIONARIES {
-            if let Some(Node::Dataset(_)) = store.find(&format!("/{parent}"))? {
-                return Err(store.error(&format!("/{parent}"), "is a dataset, expected a group"));
+            let at = format!("/{parent}");
+            if let Some(Node::Dataset(dataset)) = store.stored(&at)?
+                && (parent != "obsm" || Records::read(&store, &at, &dataset).is_err())
+            {
+                return Err(store.error(&at, "is a dataset, expected a group"));
             }
         }
         Ok(Self {
@@ -38,12 +50,57 @@ impl Host {
             cells,
             index,
             columns,
+            records,
         })
+    }
+
+    /// A frame for new columns of `obs`. A frame that is a dataset gets no new columns, so its own
+    /// come along.
+    pub fn frame_in<'a>(&self, root: &Part<'a>) -> Result<Part<'a>> {
+        let frame = root.group("obs", "dataframe", "0.2.0")?;
+        let Some(records) = &self.records else {
+            return Ok(frame);
+        };
+        frame.set_attribute("_index", text(&self.index))?;
+        frame.texts(&self.index, &self.cells)?;
+        for column in &self.columns {
+            frame.annotation(column, &records.column(&self.store, column)?)?;
+        }
+        Ok(frame)
+    }
+
+    /// Refuses what could not come along.
+    pub fn check_kept(&self) -> Result<()> {
+        if let Some(records) = &self.records {
+            for column in &self.columns {
+                records.column(&self.store, column)?;
+            }
+        }
+        let Some(Node::Dataset(dataset)) = self.store.stored("/obsm")? else {
+            return Ok(());
+        };
+        let matrices = Records::read(&self.store, "/obsm", &dataset)?;
+        for name in matrices.names() {
+            matrices.matrix(&self.store, name)?;
+        }
+        Ok(())
+    }
+
+    /// Copies matrices that lie together in a dataset into a group.
+    pub fn keep_matrices(&self, obsm: &Part<'_>) -> Result<()> {
+        let Some(Node::Dataset(dataset)) = self.store.stored("/obsm")? else {
+            return Ok(());
+        };
+        let records = Records::read(&self.store, "/obsm", &dataset)?;
+        for name in records.names() {
+            obsm.matrix(name, records.matrix(&self.store, name)?.view())?;
+        }
+        Ok(())
     }
 
     /// Whether a group has a member of this name.
     pub fn holds(&self, parent: &str, name: &str) -> Result<bool> {
-        Ok(self.store.find(&format!("/{parent}/{name}"))?.is_some())
+        self.store.exists(&format!("/{parent}/{name}"))
     }
 
     /// The row of the file that each result belongs to.

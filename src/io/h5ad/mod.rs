@@ -1,24 +1,34 @@
-//! AnnData `.h5ad` files, as written by anndata 0.7 and later.
+//! AnnData `.h5ad` files of all versions of anndata, and MuData `.h5mu` files.
 
 mod append;
+mod contents;
 mod details;
 mod embedding;
 mod encode;
+mod extend;
 mod frame;
+mod gene_names;
 mod host;
 mod matrix;
+mod modality;
+mod records;
 mod results;
 mod source;
 mod write;
 
+use std::fmt;
 use std::path::Path;
 
 use super::annotations::AnnotatedCounts;
 use super::hdf5::Store;
 
 use super::names::named;
-use crate::error::Result;
+use crate::error::{Error, Result};
 pub use append::H5adResults;
+pub use contents::{H5adContents, H5adMatrixInfo, MatrixValues};
+pub(super) use frame::read_plain;
+use gene_names::GeneNaming;
+pub(super) use matrix::read_dense;
 pub use results::{CellResults, ResultKeys};
 pub use source::H5adSource;
 pub use write::write_h5ad;
@@ -54,6 +64,7 @@ pub struct H5adOptions {
     matrix: H5adMatrix,
     annotations: Option<Vec<String>>,
     embeddings: Vec<String>,
+    gene_naming: GeneNaming,
 }
 
 impl H5adOptions {
@@ -78,8 +89,23 @@ impl H5adOptions {
         self.with_matrix(H5adMatrix::Raw)
     }
 
-    /// Reads only these annotation columns (default: all); the way around a column whose encoding
-    /// is not supported.
+    /// Names genes by this column of `var` (default: by its index), such as "feature_name" in files of
+    /// CELLxGENE, whose index holds identifiers of Ensembl.
+    pub fn with_gene_names(mut self, column: impl Into<String>) -> Self {
+        self.gene_naming = GeneNaming::Column(column.into());
+        self
+    }
+
+    /// Names genes as most of these are, such as those of a fitted model: by the index of `var`, or
+    /// by its column of names or identifiers ("feature_name", "gene_symbols", "gene_ids" and others)
+    /// that has more of them. Versions of Ensembl's identifiers ("ENSG00000167286.10") do not count.
+    pub fn with_gene_names_like(mut self, names: &[String]) -> Self {
+        self.gene_naming = GeneNaming::Like(names.to_vec());
+        self
+    }
+
+    /// Reads only these annotation columns; one that cannot be read is then an error (default: all
+    /// that can be read).
     pub fn with_annotations<S: Into<String>>(
         mut self,
         columns: impl IntoIterator<Item = S>,
@@ -99,36 +125,75 @@ impl H5adOptions {
     /// # Errors
     /// As [`read_h5ad`].
     pub fn read(&self, path: impl AsRef<Path>) -> Result<AnnotatedCounts> {
-        let store = Store::open(path.as_ref())?;
+        let store = modality::open(path.as_ref(), Store::open)?;
         let cells = frame::read_index(&store, "/obs")?;
         let (matrix_at, genes_at) = matrix::locate(&store, &self.matrix)?;
-        let genes = frame::read_index(&store, genes_at)?;
+        let genes = gene_names::read(&store, genes_at, &self.gene_naming)?;
         let counts = matrix::read(&store, &matrix_at, cells.len(), genes.len());
         let cell_annotations =
             frame::read_columns(&store, "/obs", cells.len(), self.annotations.as_deref())?;
         let embeddings = embedding::read_all(&store, &self.embeddings, cells.len())?;
         store.within(genes_at, store.budget().allow_naming(cells.len(), &genes))?;
+        let counts = named(counts, cells, genes);
         Ok(AnnotatedCounts {
-            counts: named(counts, cells, genes)?,
+            counts: counts.map_err(|error| self.point_to_counts(path.as_ref(), error))?,
             cell_annotations,
             embeddings,
         })
     }
 }
 
+impl H5adOptions {
+    /// The error about values that are no counts, with the matrix that holds some.
+    fn point_to_counts(&self, path: &Path, error: Error) -> Error {
+        let Error::NegativeCount { value, .. } = error else {
+            return error;
+        };
+        // Where the parts cannot be listed, the error as it is says most.
+        let counts = H5adContents::of(path)
+            .ok()
+            .and_then(|contents| contents.counts().cloned());
+        match counts {
+            Some(counts) if counts != self.matrix => Error::CountsElsewhere {
+                path: path.into(),
+                used: self.matrix.to_string(),
+                value,
+                counts: counts.to_string(),
+                option: matrix::option(&counts),
+            },
+            _ => error,
+        }
+    }
+}
+
+impl fmt::Display for H5adMatrix {
+    /// Where it lies in the file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::X => f.write_str("X"),
+            Self::Layer(name) => write!(f, "layers/{name}"),
+            Self::Raw => f.write_str("raw"),
+        }
+    }
+}
+
 /// Reads an AnnData file: the matrix `X` as counts (cells × genes) and all columns of `obs`.
 ///
 /// Matrices may be CSR, CSC or dense with any numeric type and index type; `obs` columns may be
-/// categorical, text, numbers or booleans, each with missing values. [`H5adOptions`] chooses a layer
+/// categorical, text, numbers or booleans, each with missing values; columns of other encodings are
+/// named by [`CellAnnotations::unread`](super::CellAnnotations::unread). [`H5adOptions`] chooses a layer
 /// or `raw`, which columns to read and which matrices of `obsm`. Repeated gene names are made unique
-/// as by [`read_10x_mtx`](super::read_10x_mtx). Other parts of the file (`uns`, `obsp`, …) are
+/// as by [`read_10x_mtx`](super::read_10x_mtx). Of a MuData file (`.h5mu`), the modality "rna" is read,
+/// or the one of gene expression. A file that is compressed as a whole (`.h5ad.gz`) is decompressed
+/// into a temporary file. Other parts of the file (`uns`, `obsp`, …) are
 /// ignored.
 ///
 /// # Errors
 /// [`Error::Format`](crate::Error::Format) with the HDF5 path when the matrix is missing (naming
-/// those there are), an encoding is not supported, or the file is damaged or was written by anndata
-/// before 0.7; [`Error::Io`](crate::Error::Io) when it cannot be read;
-/// [`Error::NegativeCount`](crate::Error::NegativeCount) and
+/// those there are), an encoding is not supported, a part lies in another file, or the file is damaged;
+/// [`Error::Io`](crate::Error::Io) when it cannot be read;
+/// [`Error::NegativeCount`](crate::Error::NegativeCount), or
+/// [`Error::CountsElsewhere`](crate::Error::CountsElsewhere) when another matrix holds counts, and
 /// [`Error::NonFiniteCount`](crate::Error::NonFiniteCount) for such values;
 /// [`Error::MemoryLimit`](crate::Error::MemoryLimit) when it asks for more memory than its size
 /// warrants.

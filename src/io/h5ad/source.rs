@@ -6,8 +6,8 @@ use std::path::Path;
 
 use hdf5_pure::Dataset;
 
-use super::matrix::{DENSE_WINDOW, check_shape, legacy, locate};
-use super::{H5adOptions, frame};
+use super::matrix::{DENSE_WINDOW, Sparse, check_shape, locate};
+use super::{H5adOptions, frame, gene_names, modality};
 use crate::counts::{CountRows, CountSource, check_range};
 use crate::error::{Error, Result};
 use crate::io::annotations::CellAnnotations;
@@ -78,10 +78,10 @@ impl H5adOptions {
     /// As [`read_h5ad`](super::read_h5ad), as far as structure and names go, and
     /// [`Error::Format`] when the matrix is stored by genes (CSC).
     pub fn open(&self, path: impl AsRef<Path>) -> Result<H5adSource> {
-        let store = Store::open_on_disk(path.as_ref())?;
+        let store = modality::open(path.as_ref(), Store::open_on_disk)?;
         let cells = frame::read_index(&store, "/obs")?;
         let (at, genes_at) = locate(&store, &self.matrix)?;
-        let mut genes = frame::read_index(&store, genes_at)?;
+        let mut genes = gene_names::read(&store, genes_at, &self.gene_naming)?;
         store.within(genes_at, store.budget().allow_naming(cells.len(), &genes))?;
         check_cell_names(&cells, &genes)?;
         make_unique(&mut genes);
@@ -101,13 +101,9 @@ impl H5adOptions {
 fn open_matrix(store: &Store, at: &str, cells: usize, genes: usize) -> Result<(Matrix, usize)> {
     let node = store.node(at)?;
     let attributes = store.attributes(at, &node)?;
-    if attributes.contains("h5sparse_format") {
-        return Err(legacy(store, at));
-    }
-    let encoding = attributes.text("encoding-type");
     match node {
         Node::Dataset(dataset) => {
-            let encoding = encoding.unwrap_or("array");
+            let encoding = attributes.text("encoding-type").unwrap_or("array");
             if encoding != "array" {
                 return Err(store.unsupported(at, encoding));
             }
@@ -122,19 +118,15 @@ fn open_matrix(store: &Store, at: &str, cells: usize, genes: usize) -> Result<(M
             Ok((Matrix::Dense(dataset), block))
         }
         Node::Group(_) => {
-            match encoding {
-                Some("csr_matrix") => {}
-                Some("csc_matrix") => {
-                    return Err(store.error(
-                        at,
-                        "the matrix is stored by genes (CSC), so that cells cannot be read one \
-                         after the other; store it by cells (in Python `adata.X = \
-                         adata.X.tocsr()`), or read it into memory with `H5adOptions::read`",
-                    ));
-                }
-                other => return Err(store.unsupported(at, other.unwrap_or("none"))),
+            let Sparse { by_cells, shape } = Sparse::of(store, at, &attributes)?;
+            if !by_cells {
+                return Err(store.error(
+                    at,
+                    "the matrix is stored by genes (CSC), so that cells cannot be read one after \
+                     the other; store it by cells (in Python `adata.X = adata.X.tocsr()`), or read \
+                     it into memory with `H5adOptions::read`",
+                ));
             }
-            let shape = attributes.numbers("shape").unwrap_or_default();
             check_shape(store, at, &shape, cells, genes)?;
             let parts = Box::new(SparseParts::open(store, at, cells)?);
             let offsets = parts.read_offsets(store)?;
@@ -167,9 +159,7 @@ impl H5adSource {
     fn dense_window(&self, dataset: &Dataset, cells: Range<usize>) -> Result<CountRows<'static>> {
         let (rows, genes) = (cells.len(), self.genes.len());
         self.store.allow_window(&self.at, dataset, rows * genes)?;
-        let dense = dataset
-            .read_f32_rows(cells.start as u64, rows as u64)
-            .map_err(|error| self.store.damaged(&self.at, error))?;
+        let dense = self.store.read_f32_rows(&self.at, dataset, &cells)?;
         if dense.len() != rows * genes {
             return Err(self
                 .store

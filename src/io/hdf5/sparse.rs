@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use hdf5_pure::{DType, Dataset};
 
-use super::Store;
+use super::{Store, is_half};
 use crate::counts::CountMatrix;
 use crate::error::{Error, Result};
 use crate::io::budget::{Shortage, bytes_of};
@@ -30,9 +30,7 @@ pub(in crate::io) fn read_sparse(
     let indices: Vec<u32> = store.read_indices(&indices_at, &indices)?;
     store.take_list::<f32>(&values_at, &values, stored, 0)?;
     store.within(at, allow_matrix(store, by_cells, cells, stored))?;
-    let values = values
-        .read_f32()
-        .map_err(|error| store.damaged(&values_at, error))?;
+    let values = store.read_f32(&values_at, &values)?;
     let matrix = if by_cells {
         CountMatrix::from_csr(cells, genes, offsets, indices, values)
     } else {
@@ -137,10 +135,7 @@ impl SparseParts {
     pub fn read(&self, store: &Store, entries: Range<usize>) -> Result<(Vec<u32>, Vec<f32>)> {
         let indices = store.read_index_window(&self.at[1], &self.indices, &entries)?;
         store.allow_window(&self.at[0], &self.values, 2 * entries.len())?;
-        let values = self
-            .values
-            .read_f32_rows(entries.start as u64, entries.len() as u64)
-            .map_err(|error| store.damaged(&self.at[0], error))?;
+        let values = store.read_f32_rows(&self.at[0], &self.values, &entries)?;
         for (at, found) in [(&self.at[1], indices.len()), (&self.at[0], values.len())] {
             if found != entries.len() {
                 return Err(store.error(
@@ -170,6 +165,7 @@ pub(in crate::io) fn check_numeric(store: &Store, at: &str, dataset: &Dataset) -
         | DType::U32
         | DType::U64
         | DType::Enum(_) => Ok(()),
+        other if is_half(&other) => Ok(()),
         other => Err(store.unsupported(at, &format!("values of type {other}"))),
     }
 }

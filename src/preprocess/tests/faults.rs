@@ -241,6 +241,20 @@ fn missing_genes_are_zero_and_reported_until_too_many() {
         (found, expected, examples.as_str()),
         (7, 10, "gene7, gene8, gene9")
     );
+
+    let shouted = training
+        .gene_names()
+        .iter()
+        .map(|name| name.to_uppercase())
+        .collect();
+    let shouted = training
+        .clone()
+        .with_names(training.cell_names().to_vec(), shouted);
+    let message = fitted.transform(&shouted.unwrap()).unwrap_err().to_string();
+    assert!(
+        message.contains("the data have \"GENE0\" for \"gene0\""),
+        "{message}"
+    );
 }
 
 #[test]

@@ -8,9 +8,10 @@ use super::arguments::ClusterArguments;
 use super::keys::{self, Keys};
 use super::{constraints, summary, writing};
 use crate::console::Console;
+use crate::exit;
 use crate::input::{self, CountFile, Input, Purpose};
 use crate::known::KnownTypes;
-use crate::output::{Destination, Output, annotated};
+use crate::output::{Destination, Output, annotated, tables};
 
 /// One clustering.
 pub struct Found<H: ReconstructionHead> {
@@ -47,12 +48,13 @@ impl<'a> Work<'a> {
         preprocess: &Preprocess,
     ) -> Result<Self> {
         let destination = Destination::new(file, &arguments.output, &arguments.writing)?;
-        let input = input::read(&arguments.cells, file, Purpose::Fit)?;
+        let input = input::read(&arguments.cells, file, Purpose::Fit, None)?;
         let keys = keys::of(arguments);
         annotated::check(&destination, &input, keys.iter().flat_map(Keys::all))?;
         let cells = input
             .counts
-            .fit(preprocess, input.batch_labels().as_deref())?;
+            .fit(preprocess, input.batch_labels().as_deref())
+            .map_err(|error| file.explain(error))?;
         let report = cells.report();
         console.say(format_args!(
             "{} cells × {} genes of {} ({} cells and {} genes left out)",
@@ -113,6 +115,9 @@ impl<'a> Work<'a> {
             console
                 .say("note: marker genes need the counts in memory; leave --on-disk out for them");
         }
+        // What cannot be written is no reason to lose the rest.
+        let mut failures = Vec::new();
+        let mut folders = Vec::with_capacity(found.len());
         for one in found {
             let mut folder = self.destination.folder.to_path_buf();
             if let (Some(resolution), true) = (one.fit.resolution(), found.len() > 1) {
@@ -123,21 +128,44 @@ impl<'a> Work<'a> {
             if let Some(consensus) = &one.consensus {
                 summary::print_consensus(console, consensus);
             }
-            let files = writing::write(&self, &folder, kept.as_ref(), one)?;
-            console.say(format_args!(
-                "  written to    {}: {}",
-                folder.display(),
-                files.join(", ")
-            ));
+            let (files, missing) = writing::write(&self, &folder, kept.as_ref(), one);
+            if !files.is_empty() {
+                console.say(format_args!(
+                    "  written to    {}: {}",
+                    folder.display(),
+                    files.join(", ")
+                ));
+            }
+            failures.extend(missing);
             if let Some(known) = &known {
                 console.say(format_args!("\n{}", known.table(one.fit.clusters())));
             }
+            folders.push(folder);
         }
         if self.destination.options.wants(Output::H5ad) {
-            let results = writing::h5ad_results(self.arguments, &self.cells, self.keys, found)?;
-            let path = annotated::write(&self.destination, self.input, &self.cells, results)?;
-            console.say(format_args!("  .h5ad file    {}", path.display()));
+            let tables = || {
+                folders.iter().zip(found).try_for_each(|(folder, one)| {
+                    let fit = &one.fit;
+                    tables::write_cells(folder, &self.cells, fit.clusters(), fit.embedding())
+                })
+            };
+            let written = writing::h5ad_results(self.arguments, &self.cells, self.keys, found)
+                .and_then(|results| {
+                    annotated::write(&self.destination, self.input, &self.cells, results)
+                })
+                .or_else(|error| self.destination.rescue(error, tables));
+            match written {
+                Ok(path) => console.say(format_args!("  .h5ad file    {}", path.display())),
+                Err(error) => failures.push(error),
+            }
         }
-        Ok(())
+        let last = failures.pop();
+        for error in &failures {
+            console.warn(format_args!("error: {}", exit::message(error)));
+        }
+        match last {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
     }
 }

@@ -17,7 +17,8 @@ use crate::output::{Output, tables};
 /// Marker genes written of each cluster.
 const MARKERS: usize = 100;
 
-/// Writes the files of one clustering into its folder and gives their names.
+/// Writes the files of one clustering into its folder and gives their names, and the errors that
+/// kept others from being written.
 ///
 /// `kept` are the counts of the clustered cells, where they are in memory.
 pub fn write<H: ReconstructionHead>(
@@ -25,36 +26,64 @@ pub fn write<H: ReconstructionHead>(
     folder: &Path,
     kept: Option<&CountMatrix>,
     found: &Found<H>,
-) -> Result<Vec<String>> {
-    std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
-    let (options, cells, fit) = (work.destination.options, &work.cells, &found.fit);
-    let mut files = vec!["model.safetensors".to_string()];
-    fit.model().save(folder.join(&files[0]))?;
+) -> (Vec<String>, Vec<Error>) {
+    let mut files = Vec::new();
+    if let Err(source) = std::fs::create_dir_all(folder) {
+        return (files, vec![Error::io(folder, source)]);
+    }
+    let mut failures = Vec::new();
+    let mut note = |written: Result<Vec<String>>| match written {
+        Ok(written) => files.extend(written),
+        Err(error) => failures.push(error),
+    };
+    let (options, fit) = (work.destination.options, &found.fit);
+    let model = "model.safetensors";
+    note(
+        fit.model()
+            .save(folder.join(model))
+            .map(|()| vec![model.to_string()]),
+    );
     let wants_tables = options.wants(Output::Csv);
     if wants_tables {
-        tables::write_cells(folder, cells, fit.clusters(), fit.embedding())?;
-        files.push(tables::CELL_FILES.to_string());
-        tables::write_history(&folder.join("history.csv"), fit.history())?;
-        files.push("history.csv".to_string());
-        if let Some(consensus) = &found.consensus {
-            write_consensus(&folder.join("consensus.csv"), cells, consensus)?;
-            files.push("consensus.csv".to_string());
-        }
-        if options.denoised {
-            let denoised = fit.model().denoise(cells)?;
-            files.push(tables::write_denoised(folder, cells, denoised.view())?);
-        }
+        note(write_tables(work, folder, found));
     }
     let kept = kept.filter(|_| wants_tables || options.wants(Output::Report));
-    let markers = match kept {
-        Some(kept) => find_markers(kept, fit.clusters())?,
-        None => Vec::new(),
-    };
-    if kept.is_some() && wants_tables {
-        write_markers_csv(folder.join("markers.csv"), &markers)?;
-        files.push("markers.csv".to_string());
+    let mut markers = Vec::new();
+    match kept.map(|kept| find_markers(kept, fit.clusters())) {
+        None => {}
+        Some(Err(error)) => note(Err(error)),
+        Some(Ok(of_clusters)) => {
+            markers = of_clusters;
+            if wants_tables {
+                let file = "markers.csv";
+                let written = write_markers_csv(folder.join(file), &markers);
+                note(written.map(|()| vec![file.to_string()]));
+            }
+        }
     }
-    files.extend(report::draw(work, folder, fit, &markers)?);
+    note(report::draw(work, folder, fit, &markers));
+    (files, failures)
+}
+
+/// Tables of cells and epochs.
+fn write_tables<H: ReconstructionHead>(
+    work: &Work<'_>,
+    folder: &Path,
+    found: &Found<H>,
+) -> Result<Vec<String>> {
+    let (cells, fit) = (&work.cells, &found.fit);
+    tables::write_cells(folder, cells, fit.clusters(), fit.embedding())?;
+    let mut files = vec![tables::CELL_FILES.to_string()];
+    tables::write_history(&folder.join("history.csv"), fit.history())?;
+    files.push("history.csv".to_string());
+    if let Some(consensus) = &found.consensus {
+        write_consensus(&folder.join("consensus.csv"), cells, consensus)?;
+        files.push("consensus.csv".to_string());
+    }
+    if work.destination.options.denoised {
+        let denoised = fit.model().denoise(cells)?;
+        files.push(tables::write_denoised(folder, cells, denoised.view())?);
+    }
     Ok(files)
 }
 

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use celldec::io::{CountFormat, read_labels};
+use celldec::io::{
+    AnnotatedCounts, CountFormat, H5adContents, read_labelled_h5, read_labels, read_loom,
+};
 use celldec::prelude::*;
 
 use crate::input::h5ad;
@@ -33,10 +35,17 @@ impl Labels {
         let pairs = if path.is_dir() {
             let reason = "a folder holds no labels; give a table or an .h5ad file, as FILE:COLUMN";
             return Err(Error::format(path, None, reason));
-        } else if matches!(CountFormat::of(path), Ok(CountFormat::H5ad)) {
-            read_h5ad(path, column)?
         } else {
-            read_labels(path, column).map_err(|error| naming_column(error, "as FILE:COLUMN"))?
+            match CountFormat::of(path) {
+                Ok(CountFormat::H5ad) => read_h5ad(path, column)?,
+                Ok(CountFormat::Loom) => column_of(path, column, read_loom(path)?)?,
+                Ok(CountFormat::LabelledH5) => {
+                    let column = column.or(Some("Y"));
+                    column_of(path, column, read_labelled_h5(path)?)?
+                }
+                _ => read_labels(path, column)
+                    .map_err(|error| naming_column(error, "as FILE:COLUMN"))?,
+            }
         };
         let example = pairs.first().map(|(cell, _)| cell.clone());
         let example = example.ok_or_else(|| Error::format(path, None, "it has no cells"))?;
@@ -104,9 +113,33 @@ fn split(source: &str) -> (&Path, Option<&str>) {
         .unwrap_or((whole, None))
 }
 
+/// A column of annotated counts.
+fn column_of(
+    path: &Path,
+    column: Option<&str>,
+    data: AnnotatedCounts,
+) -> Result<Vec<(String, String)>> {
+    let annotation = column.and_then(|column| data.cell_annotations.get(column));
+    let Some(annotation) = annotation else {
+        let there: Vec<&str> = data.cell_annotations.names().collect();
+        let reason = format!(
+            "name a column of it as {}:COLUMN, one of: {}",
+            path.display(),
+            there.join(", ")
+        );
+        return Err(Error::format(path, None, reason));
+    };
+    let labels = annotation
+        .labels()
+        .into_iter()
+        .map(Option::unwrap_or_default);
+    let cells = data.counts.cell_names().iter().cloned();
+    Ok(cells.zip(labels).collect())
+}
+
 fn read_h5ad(path: &Path, column: Option<&str>) -> Result<Vec<(String, String)>> {
     let Some(column) = column else {
-        let columns = h5ad::Contents::of(path)?.columns;
+        let columns = H5adContents::of(path)?.annotations;
         let reason = if columns.is_empty() {
             "it has no columns of labels in obs".to_string()
         } else {

@@ -4,12 +4,14 @@ use std::fmt;
 use std::path::Path;
 
 use celldec::counts::CountSource;
-use celldec::io::{Annotation, CountFormat, H5adMatrix, H5adOptions};
+use celldec::io::{
+    Annotation, CellAnnotations, CountFormat, H5adContents, H5adMatrix, H5adOptions,
+};
 use celldec::prelude::*;
 
 use crate::console::Console;
 use crate::exit;
-use crate::input::h5ad::{self, Contents};
+use crate::input::h5ad;
 use crate::input::{CountFile, ReadArguments};
 
 /// Genes named on the screen.
@@ -19,25 +21,36 @@ const NAMED: usize = 5;
 pub fn print(console: &Console, path: &Path, options: &ReadArguments) -> Result<()> {
     let file = CountFile::new(path, options)?;
     if file.format != CountFormat::H5ad {
-        let counts = file.read()?;
+        let (counts, annotations) = if file.is_annotated() {
+            let data = file.read_annotated()?;
+            (data.counts, data.cell_annotations)
+        } else {
+            (file.read()?, CellAnnotations::default())
+        };
         console.answer(format_args!("{}: {}", path.display(), file.format_name()));
         console.answer(format_args!("  counts        {}", Summary::of(&counts)?));
         print_genes(console, counts.gene_names());
+        if !annotations.is_empty() {
+            console.answer("  annotations");
+        }
+        for (name, annotation) in annotations.iter() {
+            console.answer(format_args!("    {name:<26} {}", describe(annotation)));
+        }
         return Ok(());
     }
-    let contents = Contents::of(path)?;
+    let contents = H5adContents::of(path)?;
     let matrices = match (&options.layer, options.raw) {
         (Some(layer), _) => vec![read_chosen(path, H5adMatrix::Layer(layer.clone()))?],
         (None, true) => vec![read_chosen(path, H5adMatrix::Raw)?],
         (None, false) => contents
             .matrices
             .into_iter()
-            .map(|matrix| (summarize(path, &matrix), matrix))
+            .map(|info| (summarize(path, &info.matrix), info.matrix))
             .collect(),
     };
     console.answer(format_args!("{}: {}", path.display(), file.format_name()));
     print_matrices(console, path, matrices);
-    print_annotations(console, path, &contents.columns);
+    print_annotations(console, path, &contents.annotations);
     if !contents.embeddings.is_empty() {
         console.answer(format_args!(
             "  embeddings    {}",
@@ -60,11 +73,11 @@ fn print_matrices(console: &Console, path: &Path, matrices: Vec<Described>) {
     console.answer("  matrices");
     let mut raw_counts = Vec::new();
     for (summary, matrix) in matrices {
-        let (name, option) = match matrix {
-            H5adMatrix::Layer(layer) => (format!("layer {layer}"), format!("--layer {layer}")),
-            H5adMatrix::Raw => ("raw".to_string(), "--raw".to_string()),
-            _ => ("X".to_string(), String::new()),
+        let name = match &matrix {
+            H5adMatrix::Layer(layer) => format!("layer {layer}"),
+            other => other.to_string(),
         };
+        let option = h5ad::option(&matrix).unwrap_or_default();
         let text = match summary {
             Ok(summary) => {
                 if summary.fractional.is_none() {

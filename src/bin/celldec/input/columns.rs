@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use celldec::io::{CellAnnotations, CountFormat};
+use celldec::io::CellAnnotations;
 use celldec::prelude::*;
 
-use super::{Counts, Purpose};
+use super::{CountFile, Counts, Purpose};
 use crate::known;
 use crate::refusal::{conflict, naming_column};
 
@@ -31,8 +31,8 @@ impl Column<'_> {
         self.column.filter(|_| self.file.is_none())
     }
 
-    pub fn check(&self, format: CountFormat) -> Result<()> {
-        if self.in_annotations().is_some() && format != CountFormat::H5ad {
+    pub fn check(&self, file: &CountFile<'_>) -> Result<()> {
+        if self.in_annotations().is_some() && !file.is_annotated() {
             return Err(conflict(format!(
                 "{} without {} needs an .h5ad input; name a CSV file with {}",
                 self.column_option, self.file_option, self.file_option

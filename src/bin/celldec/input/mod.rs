@@ -87,7 +87,14 @@ pub enum Purpose {
 }
 
 /// Reads counts and what is known about their cells.
-pub fn read(arguments: &CellArguments, file: &CountFile<'_>, purpose: Purpose) -> Result<Input> {
+///
+/// `genes` are those of a model that the counts are for.
+pub fn read(
+    arguments: &CellArguments,
+    file: &CountFile<'_>,
+    purpose: Purpose,
+    genes: Option<&[String]>,
+) -> Result<Input> {
     let types = Column {
         file: arguments.labels.as_deref(),
         column: arguments.label_column.as_deref(),
@@ -102,13 +109,14 @@ pub fn read(arguments: &CellArguments, file: &CountFile<'_>, purpose: Purpose) -
         column_option: "--batch-column",
         fallback: "batch",
     };
-    types.check(file.format)?;
-    batches.check(file.format)?;
+    types.check(file)?;
+    batches.check(file)?;
     let wanted: Vec<&str> = [&types, &batches]
         .iter()
         .filter_map(|column| column.in_annotations())
         .collect();
-    let (counts, annotations) = read_counts(file, arguments.on_disk, &wanted)?;
+    let (counts, annotations) = read_counts(file, arguments.on_disk, &wanted, genes)
+        .map_err(|error| file.explain(error))?;
     let types = types.read(&counts, &annotations)?;
     if let Some(types) = &types {
         refuse_identifiers(types)?;
@@ -130,11 +138,25 @@ fn read_counts(
     file: &CountFile<'_>,
     on_disk: bool,
     wanted: &[&str],
+    genes: Option<&[String]>,
 ) -> Result<(Counts, CellAnnotations)> {
-    if file.format != CountFormat::H5ad {
+    if !file.is_annotated() {
         return Ok((Counts::Memory(file.read()?), CellAnnotations::default()));
     }
-    let options = file.h5ad_options().with_annotations(wanted.iter().copied());
+    if file.format != CountFormat::H5ad {
+        let data = file.read_annotated()?;
+        for name in wanted {
+            if data.cell_annotations.get(name).is_none() {
+                let there: Vec<&str> = data.cell_annotations.names().collect();
+                let reason = format!("no column \"{name}\"; there are: {}", there.join(", "));
+                return Err(Error::format(file.path, None, reason));
+            }
+        }
+        return Ok((Counts::Memory(data.counts), data.cell_annotations));
+    }
+    let options = file
+        .h5ad_options(genes)
+        .with_annotations(wanted.iter().copied());
     if on_disk {
         let source = options.open(file.path)?;
         let annotations = source.cell_annotations()?;

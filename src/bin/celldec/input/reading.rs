@@ -2,22 +2,30 @@
 
 use std::path::Path;
 
-use celldec::io::{CountFormat, GeneNames, H5adOptions, MtxOptions, TableOptions, TenxH5Options};
+use celldec::io::{
+    AnnotatedCounts, CountFormat, GeneNames, H5adContents, H5adMatrix, H5adOptions, LoomOptions,
+    MtxOptions, TableOptions, TenxH5Options, read_labelled_h5,
+};
 use celldec::prelude::*;
 use clap::Args;
 
+use super::h5ad;
 use crate::refusal::conflict;
 
 /// Which counts of a file.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Counts")]
 pub struct ReadArguments {
-    /// Take the counts of an .h5ad file from this layer instead of X.
+    /// Take the counts of an .h5ad or .loom file from this layer instead of the main matrix.
     #[arg(long, value_name = "NAME", conflicts_with = "raw")]
     pub layer: Option<String>,
     /// Take the counts of an .h5ad file from its `raw` part instead of X.
     #[arg(long)]
     pub raw: bool,
+    /// Name genes by this column of an .h5ad file's var, such as feature_name, or by this attribute of
+    /// rows of a .loom file [default: the names of genes; map: those that the model knows best].
+    #[arg(long, value_name = "COLUMN")]
+    pub gene_column: Option<String>,
     /// Only the genes of this genome, such as GRCh38 (10x .h5).
     #[arg(long, value_name = "NAME")]
     pub genome: Option<String>,
@@ -40,6 +48,7 @@ impl ReadArguments {
     pub fn is_given(&self) -> bool {
         self.layer.is_some()
             || self.raw
+            || self.gene_column.is_some()
             || self.genome.is_some()
             || self.feature_type.is_some()
             || self.gene_ids
@@ -64,7 +73,9 @@ impl<'a> CountFile<'a> {
             options,
         };
         let (mtx, tenx) = (CountFormat::TenxMtx, CountFormat::TenxH5);
-        file.refuse("--layer", options.layer.is_some(), &[CountFormat::H5ad])?;
+        let layered = [CountFormat::H5ad, CountFormat::Loom];
+        file.refuse("--layer", options.layer.is_some(), &layered)?;
+        file.refuse("--gene-column", options.gene_column.is_some(), &layered)?;
         file.refuse("--raw", options.raw, &[CountFormat::H5ad])?;
         file.refuse("--genome", options.genome.is_some(), &[tenx])?;
         file.refuse(
@@ -101,13 +112,78 @@ impl<'a> CountFile<'a> {
         self.options.raw
     }
 
-    /// What to read of an .h5ad file.
-    pub fn h5ad_options(&self) -> H5adOptions {
-        let options = H5adOptions::new();
+    /// What to read of an .h5ad file; genes are named as most of `genes` are, unless an option says
+    /// how.
+    pub fn h5ad_options(&self, genes: Option<&[String]>) -> H5adOptions {
+        let options = H5adOptions::new().with_matrix(self.matrix());
+        match (&self.options.gene_column, genes) {
+            (Some(column), _) => options.with_gene_names(column),
+            (None, Some(genes)) => options.with_gene_names_like(genes),
+            (None, None) => options,
+        }
+    }
+
+    fn matrix(&self) -> H5adMatrix {
         match &self.options.layer {
-            Some(layer) => options.with_layer(layer),
-            None if self.options.raw => options.with_raw(),
-            None => options,
+            Some(layer) => H5adMatrix::Layer(layer.clone()),
+            None if self.options.raw => H5adMatrix::Raw,
+            None => H5adMatrix::X,
+        }
+    }
+
+    /// Whether the file has annotations of cells.
+    pub fn is_annotated(&self) -> bool {
+        [
+            CountFormat::H5ad,
+            CountFormat::Loom,
+            CountFormat::LabelledH5,
+        ]
+        .contains(&self.format)
+    }
+
+    /// Reads the counts of a format other than .h5ad with all annotations.
+    pub fn read_annotated(&self) -> Result<AnnotatedCounts> {
+        match self.format {
+            CountFormat::Loom => {
+                let mut options = LoomOptions::new();
+                if let Some(layer) = &self.options.layer {
+                    options = options.with_layer(layer);
+                }
+                if let Some(names) = &self.options.gene_column {
+                    options = options.with_gene_names(names);
+                }
+                options.read(self.path)
+            }
+            _ => read_labelled_h5(self.path),
+        }
+    }
+
+    /// An error about values that are no counts, with the matrix of the same file that holds some.
+    pub fn explain(&self, error: Error) -> Error {
+        let value = match &error {
+            Error::FractionalCount { value, .. }
+            | Error::NegativeCount { value, .. }
+            | Error::CountsElsewhere { value, .. } => *value,
+            _ => return error,
+        };
+        if self.format != CountFormat::H5ad {
+            return error;
+        }
+        let used = self.matrix();
+        // Where the parts cannot be listed, the error as it is says most.
+        let counts = H5adContents::of(self.path)
+            .ok()
+            .and_then(|contents| contents.counts().cloned());
+        match counts {
+            Some(counts) if counts != used => Error::CountsElsewhere {
+                path: self.path.to_path_buf(),
+                used: used.to_string(),
+                value,
+                counts: counts.to_string(),
+                option: h5ad::option(&counts)
+                    .unwrap_or_else(|| "leave --layer and --raw out".to_string()),
+            },
+            _ => error,
         }
     }
 
@@ -139,9 +215,10 @@ impl<'a> CountFile<'a> {
                 .read(self.path)
             }
             CountFormat::H5ad => {
-                let options = self.h5ad_options().with_annotations::<String>([]);
+                let options = self.h5ad_options(None).with_annotations::<String>([]);
                 Ok(options.read(self.path)?.counts)
             }
+            CountFormat::Loom | CountFormat::LabelledH5 => Ok(self.read_annotated()?.counts),
             _ => TableOptions::new()
                 .with_transposed(self.options.transposed)
                 .read(self.path),
@@ -163,6 +240,8 @@ fn name(format: CountFormat) -> &'static str {
         CountFormat::TenxMtx => "a 10x folder",
         CountFormat::TenxH5 => "a 10x .h5 file",
         CountFormat::H5ad => "an .h5ad file",
+        CountFormat::Loom => "a .loom file",
+        CountFormat::LabelledH5 => "an .h5 file of X and Y",
         _ => "a table",
     }
 }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use celldec::io::{
-    AnnotatedCounts, Annotation, CellResults, CountFormat, H5adResults, ResultKeys, write_h5ad,
+    AnnotatedCounts, Annotation, CellResults, CountFormat, H5adResults, ResultKeys, check_writable,
+    write_h5ad,
 };
 use celldec::prelude::*;
 use ndarray::Array2;
@@ -11,14 +12,19 @@ use ndarray::Array2;
 use super::{Destination, Output};
 use crate::input::{CellColumn, Counts, Input};
 
-/// Refuses names that are taken in the input, of which the output is a copy.
+/// Refuses names that are taken in the input, of which the output is a copy, an input that nothing
+/// can be added to, and an output that cannot be written.
 pub fn check<'a>(
     destination: &Destination<'_>,
     input: &Input,
     keys: impl IntoIterator<Item = &'a ResultKeys>,
 ) -> Result<()> {
-    if input.format != CountFormat::H5ad || !destination.options.wants(Output::H5ad) {
+    if !destination.options.wants(Output::H5ad) {
         return Ok(());
+    }
+    let path = destination.h5ad_path();
+    if input.format != CountFormat::H5ad {
+        return check_writable(path);
     }
     let cells = input.counts.cell_names().len();
     let column = Array2::zeros((cells, 1));
@@ -32,7 +38,7 @@ pub fn check<'a>(
         .fold(results, |results, keys| {
             results.with(keys.clone(), anything.clone())
         })
-        .check(destination.file.path)
+        .check_writing(destination.file.path, path)
 }
 
 /// Writes results into a copy of the input, the input itself, or a new file, and gives its path.

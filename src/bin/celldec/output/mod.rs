@@ -6,10 +6,11 @@ pub mod tables;
 
 use std::path::{Path, PathBuf};
 
-use celldec::io::CountFormat;
+use celldec::io::{CountFormat, check_writable};
 use celldec::prelude::*;
 use clap::{Args, ValueEnum};
 
+use crate::exit;
 use crate::input::CountFile;
 use crate::refusal::{conflict, not_built};
 
@@ -42,6 +43,21 @@ pub enum PictureFormat {
     /// Lines and text, for papers.
     Svg,
 }
+
+/// Files that are replaced when they are there.
+const FILES: [&str; 11] = [
+    "model.safetensors",
+    "labels.csv",
+    "soft_assignments.csv",
+    "embedding.csv",
+    "history.csv",
+    "markers.csv",
+    "consensus.csv",
+    "denoised.csv.gz",
+    "umap.csv",
+    "missing_genes.csv",
+    "report.html",
+];
 
 /// What to write, and how.
 #[derive(Debug, Args)]
@@ -134,6 +150,12 @@ impl<'a> Destination<'a> {
                     folder.display()
                 ))
             })?;
+        for name in FILES {
+            let path = folder.join(name);
+            if path.exists() {
+                check_writable(path)?;
+            }
+        }
         Ok(Self {
             file,
             folder,
@@ -144,9 +166,42 @@ impl<'a> Destination<'a> {
     /// The .h5ad file with the results.
     fn h5ad_path(&self) -> PathBuf {
         if self.options.in_place {
-            self.file.path.to_path_buf()
-        } else {
-            self.folder.join("cells.h5ad")
+            return self.file.path.to_path_buf();
         }
+        let name = self.file.path.to_string_lossy().to_ascii_lowercase();
+        let is_mudata = name.trim_end_matches(".gz").ends_with(".h5mu");
+        self.folder.join(if is_mudata {
+            "cells.h5mu"
+        } else {
+            "cells.h5ad"
+        })
+    }
+
+    /// What to do when the .h5ad file was not written at last: the results go to tables, unless they
+    /// are there already, and the error says so.
+    pub fn rescue<T>(&self, error: Error, write_tables: impl FnOnce() -> Result<()>) -> Result<T> {
+        let tables = if self.options.wants(Output::Csv) {
+            Ok(())
+        } else {
+            write_tables()
+        };
+        let path = self.h5ad_path();
+        let reason = exit::message(&error);
+        let reason = reason
+            .strip_prefix(&format!("{}: ", path.display()))
+            .unwrap_or(&reason);
+        let rest = match tables {
+            Ok(()) => format!(
+                "the results are in {}: {}",
+                self.folder.display(),
+                tables::CELL_FILES
+            ),
+            Err(error) => format!("nor were tables: {}", exit::message(&error)),
+        };
+        Err(Error::format(
+            path,
+            None,
+            format!("not written: {reason}; {rest}"),
+        ))
     }
 }

@@ -1,0 +1,301 @@
+//! Datasets whose chunks are compressed by filters that `hdf5-pure` has not got.
+
+use std::borrow::Cow;
+use std::io::Read;
+use std::sync::Arc;
+
+use flate2::read::ZlibDecoder;
+use hdf5_pure::{Dataset, File, Filter};
+
+use super::positioned::{check_end, read_at, source_error};
+use super::structure::{Found, Header, Image, Message, follow, kind};
+use super::{Store, bytes_of};
+use crate::error::{Error, Result};
+
+const DEFLATE: u16 = 1;
+const SHUFFLE: u16 = 2;
+const CHECKSUM: u16 = 3;
+const ZSTD: u16 = 32015;
+/// Filters of `hdf5-pure`: deflate, shuffle, checksum, scale-offset, LZF.
+const KNOWN: [u16; 5] = [DEFLATE, SHUFFLE, CHECKSUM, 6, 32000];
+
+/// The dataset with its chunks decompressed, where `hdf5-pure` cannot do that; `None` where it can.
+pub(super) fn decoded(store: &Store, at: &str, dataset: &Dataset) -> Result<Option<Dataset>> {
+    let filters = dataset.filter_pipeline();
+    if filters.iter().all(|filter| KNOWN.contains(&filter.id)) {
+        return Ok(None);
+    }
+    for filter in &filters {
+        if ![DEFLATE, SHUFFLE, CHECKSUM, ZSTD].contains(&filter.id) {
+            return Err(refused(store, at, filter.id));
+        }
+    }
+    let bytes = decompress(store, at, dataset, &filters)?;
+    let image = store.image()?;
+    let problem = |problem| store.problem(at, problem);
+    let Found::Object { path, address } = follow(&image, &store.from_root(at)).map_err(problem)?
+    else {
+        return Err(store.error(at, "missing; the file is not complete"));
+    };
+    let image = stored_plainly(image, address, bytes).map_err(problem)?;
+    let file = File::from_source(image).map_err(|error| store.damaged(at, error))?;
+    file.dataset(&path)
+        .map(Some)
+        .map_err(|error| store.damaged(at, error))
+}
+
+/// The refusal of a filter by its name.
+pub(super) fn refused(store: &Store, at: &str, filter: u16) -> Error {
+    let name = match filter {
+        4 => "szip",
+        5 => "N-bit",
+        305 => "LZO",
+        307 => "bzip2",
+        32001 => "Blosc",
+        32004 => "LZ4",
+        32008 => "bitshuffle",
+        32013 => "ZFP",
+        32017 => "SZ",
+        32026 => "Blosc2",
+        _ => "an unknown filter",
+    };
+    let path = store.path().display();
+    store.error(
+        at,
+        format!(
+            "compressed with {name} (HDF5 filter {filter}), which cannot be read here; rewrite the \
+             file in Python: import hdf5plugin, anndata; \
+             anndata.read_h5ad(\"{path}\").write_h5ad(\"rewritten.h5ad\", compression=\"gzip\")"
+        ),
+    )
+}
+
+/// All elements, as they are without chunks.
+fn decompress(store: &Store, at: &str, dataset: &Dataset, filters: &[Filter]) -> Result<Vec<u8>> {
+    let damaged = |error| store.damaged(at, error);
+    let broken = |reason: &str| store.error(at, format!("{reason}; the file is damaged"));
+    let axes = dataset.shape().map_err(damaged)?;
+    let chunk_axes = dataset.chunk_shape().map_err(damaged)?.unwrap_or_default();
+    let element = dataset.element_size().map_err(damaged)?;
+    let whole = |axes: &[u64]| {
+        let bytes = axes
+            .iter()
+            .try_fold(element, |all, &axis| all.checked_mul(axis));
+        bytes.and_then(|bytes| usize::try_from(bytes).ok())
+    };
+    let shape: Vec<usize> = axes
+        .iter()
+        .filter_map(|&axis| usize::try_from(axis).ok())
+        .collect();
+    store.check_extent(at, dataset, &shape)?;
+    let too_large = || broken("claims more elements than a file can hold");
+    let length = whole(&axes).ok_or_else(too_large)?;
+    let chunk_length = whole(&chunk_axes).ok_or_else(too_large)?;
+    let element = usize::try_from(element).unwrap_or(usize::MAX);
+    if chunk_axes.len() != axes.len() || chunk_axes.contains(&0) {
+        return Err(broken("its chunks have another shape"));
+    }
+    store.within(at, store.budget().take_list::<u8>(length))?;
+    let meanwhile = bytes_of::<u8>(chunk_length).saturating_mul(4);
+    store.within(at, store.budget().allow(meanwhile))?;
+    let mut bytes = vec![0; length];
+    let grid = Grid {
+        axes: &axes,
+        chunk_axes: &chunk_axes,
+        element,
+    };
+    for chunk in dataset.chunks().map_err(damaged)? {
+        let stored = usize::try_from(chunk.storage_size)
+            .ok()
+            .filter(|&stored| stored as u64 <= store.file_bytes)
+            .ok_or_else(|| broken("a chunk is longer than the file"))?;
+        store.within(at, store.budget().allow(stored as u64 + meanwhile))?;
+        let mut data = vec![0; stored];
+        read_at(&store.bytes, &mut data, chunk.address)
+            .map_err(|_| broken("a chunk lies behind the end of the file"))?;
+        for (number, filter) in filters.iter().enumerate().rev() {
+            if chunk.filter_mask & 1 << number == 0 {
+                data = undo(filter, data, chunk_length, element)
+                    .map_err(|reason| store.error(at, format!("{reason}; the file is damaged")))?;
+            }
+        }
+        if data.len() != chunk_length {
+            return Err(broken("a chunk has another length than it should"));
+        }
+        grid.place(&data, &chunk.offset, &mut bytes)
+            .ok_or_else(|| broken("a chunk lies outside of its dataset"))?;
+    }
+    Ok(bytes)
+}
+
+/// What a chunk was before a filter.
+fn undo(filter: &Filter, data: Vec<u8>, most: usize, element: usize) -> Result<Vec<u8>, String> {
+    // A checksum may come on top.
+    let most = most as u64 + 4;
+    let mut output = Vec::new();
+    match filter.id {
+        DEFLATE => {
+            let read = ZlibDecoder::new(&data[..])
+                .take(most)
+                .read_to_end(&mut output);
+            read.map_err(|error| format!("a chunk cannot be decompressed ({error})"))?;
+        }
+        ZSTD => {
+            let failed = |error| format!("a chunk cannot be decompressed by zstd ({error})");
+            let decoder = ruzstd::decoding::StreamingDecoder::new(&data[..])
+                .map_err(|error| failed(error.to_string()))?;
+            let read = decoder.take(most).read_to_end(&mut output);
+            read.map_err(|error| failed(error.to_string()))?;
+        }
+        SHUFFLE => {
+            let width = filter
+                .client_data
+                .first()
+                .map_or(element, |&width| width as usize);
+            return Ok(unshuffled(&data, width).into_owned());
+        }
+        _ => {
+            output = data;
+            let kept = output.len().saturating_sub(4);
+            output.truncate(kept);
+        }
+    }
+    Ok(output)
+}
+
+/// Bytes that were sorted by their place in an element; those after the last whole one stay.
+fn unshuffled(data: &[u8], width: usize) -> Cow<'_, [u8]> {
+    if width <= 1 {
+        return data.into();
+    }
+    let count = data.len() / width;
+    let mut output = data.to_vec();
+    for (position, &byte) in data[..count * width].iter().enumerate() {
+        output[position % count * width + position / count] = byte;
+    }
+    output.into()
+}
+
+/// How chunks cover a dataset.
+struct Grid<'a> {
+    axes: &'a [u64],
+    chunk_axes: &'a [u64],
+    element: usize,
+}
+
+impl Grid<'_> {
+    /// Copies the part of a chunk that lies within the dataset, row by row.
+    fn place(&self, chunk: &[u8], offset: &[u64], into: &mut [u8]) -> Option<()> {
+        let last = self.axes.len().checked_sub(1)?;
+        if offset.len() != self.axes.len() {
+            return None;
+        }
+        let inside: Vec<u64> = (0..=last)
+            .map(|axis| {
+                self.axes[axis]
+                    .saturating_sub(offset[axis])
+                    .min(self.chunk_axes[axis])
+            })
+            .collect();
+        if inside.contains(&0) {
+            return None;
+        }
+        let rows: u64 = inside[..last].iter().product();
+        let row_bytes = usize::try_from(inside[last]).ok()? * self.element;
+        for row in 0..rows {
+            let (mut left, mut from, mut to) = (row, 0, 0);
+            let (mut from_stride, mut to_stride) = (self.chunk_axes[last], self.axes[last]);
+            for axis in (0..last).rev() {
+                let at = left % inside[axis];
+                left /= inside[axis];
+                from += at * from_stride;
+                to += (offset[axis] + at) * to_stride;
+                from_stride *= self.chunk_axes[axis];
+                to_stride *= self.axes[axis];
+            }
+            let from = usize::try_from(from).ok()? * self.element;
+            let to = usize::try_from(to + offset[last]).ok()? * self.element;
+            let source = chunk.get(from..from + row_bytes)?;
+            into.get_mut(to..to + row_bytes)?.copy_from_slice(source);
+        }
+        Some(())
+    }
+}
+
+/// The file as if the dataset had neither chunks nor filters.
+fn stored_plainly(
+    mut image: Image,
+    address: u64,
+    bytes: Vec<u8>,
+) -> Result<Image, super::structure::Problem> {
+    let mut header = Header::read(&image, address)?;
+    let length = bytes.len() as u64;
+    let data = image.append(bytes);
+    // Version 3, contiguous.
+    let mut layout = vec![3, 1];
+    layout.extend(data.to_le_bytes());
+    layout.extend(length.to_le_bytes());
+    header
+        .messages
+        .retain(|message| ![kind::FILTERS, kind::LAYOUT].contains(&message.kind));
+    header.messages.push(Message::new(kind::LAYOUT, layout));
+    header.store(&mut image)?;
+    image.finish();
+    Ok(image)
+}
+
+impl hdf5_pure::Source for Image {
+    fn len(&self) -> u64 {
+        self.length()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), hdf5_pure::FormatError> {
+        check_end(offset, buffer.len(), self.length())?;
+        self.fill(offset, buffer).map_err(source_error)
+    }
+}
+
+impl Store {
+    /// The structure of the file.
+    pub(in crate::io) fn image(&self) -> Result<Image> {
+        Image::new(Arc::clone(&self.bytes)).map_err(|problem| self.problem("/", problem))
+    }
+
+    /// An error of the structure at an HDF5 path.
+    pub(in crate::io) fn problem(&self, at: &str, problem: super::structure::Problem) -> Error {
+        match problem {
+            super::structure::Problem::Io(source) => Error::io(&self.path, source),
+            other => self.error(at, format!("the file is damaged or truncated: {other}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_come_back_to_their_elements() {
+        // Three elements of two bytes and a rest.
+        let shuffled = [1, 3, 5, 2, 4, 6, 7];
+        assert_eq!(*unshuffled(&shuffled, 2), [1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(*unshuffled(&shuffled, 1), shuffled);
+    }
+
+    #[test]
+    fn chunks_at_the_edge_are_cut() {
+        let grid = Grid {
+            axes: &[3, 3],
+            chunk_axes: &[2, 2],
+            element: 1,
+        };
+        let mut whole = vec![0; 9];
+        let chunks = [([0, 0], [1, 2, 4, 5]), ([0, 2], [3, 0, 6, 0])];
+        let more = [([2, 0], [7, 8, 0, 0]), ([2, 2], [9, 0, 0, 0])];
+        for (offset, chunk) in chunks.into_iter().chain(more) {
+            grid.place(&chunk, &offset, &mut whole).unwrap();
+        }
+        assert_eq!(whole, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(grid.place(&[0; 4], &[4, 0], &mut whole), None);
+    }
+}

@@ -1,0 +1,62 @@
+//! Soft and external links, which `hdf5-pure` passes over.
+
+use super::structure::{Found, Group, Target, follow};
+use super::{Node, Store};
+use crate::error::Result;
+
+impl Store {
+    /// The path without soft links of what a path with some leads to, `None` when that is nothing.
+    ///
+    /// # Errors
+    /// [`crate::Error::Format`] for a link to another file.
+    pub(super) fn linked(&self, at: &str) -> Result<Option<String>> {
+        let image = self.image()?;
+        let found =
+            follow(&image, &self.from_root(at)).map_err(|problem| self.problem(at, problem))?;
+        match found {
+            Found::Object { path, .. } => Ok(Some(path)),
+            Found::Nothing => Ok(None),
+            Found::External { file, path } => Err(self.error(
+                at,
+                format!(
+                    "a link to {path} of another file, {file}, which is not read; write all into \
+                     one file in Python: import anndata; \
+                     anndata.read_h5ad(\"{}\").write_h5ad(\"whole.h5ad\")",
+                    self.path.display()
+                ),
+            )),
+        }
+    }
+
+    /// The names of those links of a group that are no plain ones, as far as they lead somewhere.
+    pub(super) fn link_names(&self, at: &str) -> Result<Vec<String>> {
+        let image = self.image()?;
+        let problem = |problem| self.problem(at, problem);
+        let Found::Object { address, .. } = follow(&image, &self.from_root(at)).map_err(problem)?
+        else {
+            return Ok(Vec::new());
+        };
+        let group = Group::at(&image, address).map_err(problem)?;
+        let mut names = Vec::new();
+        for link in group.links(&image).map_err(problem)? {
+            let leads_somewhere = match &link.target {
+                Target::Object(_) | Target::Other(_) => false,
+                Target::External { .. } => true,
+                Target::Soft(_) => {
+                    let group = self.from_root(at);
+                    let path = format!("{}/{}", group.trim_end_matches('/'), link.name);
+                    follow(&image, &path).map_err(problem)? != Found::Nothing
+                }
+            };
+            if leads_somewhere {
+                names.push(link.name);
+            }
+        }
+        Ok(names)
+    }
+
+    /// Whether a node is a group.
+    pub(in crate::io) fn is_group(&self, at: &str) -> Result<bool> {
+        Ok(matches!(self.stored(at)?, Some(Node::Group(_))))
+    }
+}

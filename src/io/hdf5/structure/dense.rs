@@ -1,0 +1,251 @@
+//! What groups of many links, and objects of many attributes, keep in a fractal heap with a
+//! version-2 B-tree.
+
+use super::UNDEFINED;
+use super::image::{Fields, Image, Problem};
+
+/// Trees and heaps that are deeper are damaged.
+const DEEPEST: u32 = 32;
+
+/// The objects of a heap that a tree of `kind` names, each with the other fields of its record.
+///
+/// `id_at` is where the identifier lies in a record.
+pub(super) fn read(
+    image: &Image,
+    heap: u64,
+    tree: u64,
+    kind: u8,
+    id_at: usize,
+) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Problem> {
+    let heap = Heap::open(image, heap)?;
+    let mut bytes_left = image.end();
+    records(image, tree, kind)?
+        .into_iter()
+        .map(|record| {
+            let id = record
+                .get(id_at..id_at + heap.id_bytes)
+                .ok_or_else(|| Problem::new("the records of a tree are too short"))?;
+            let (at, length) = heap.find(image, id)?;
+            bytes_left = bytes_left
+                .checked_sub(length)
+                .ok_or_else(|| Problem::new("a heap holds more than the file"))?;
+            Ok((image.read(at, length as usize)?, record))
+        })
+        .collect()
+}
+
+struct Heap {
+    id_bytes: usize,
+    offset_bytes: usize,
+    width: u64,
+    smallest: u64,
+    largest_direct: u64,
+    root: u64,
+    /// Rows of the root block; 0 where it is a direct one.
+    rows: u32,
+}
+
+impl Heap {
+    fn open(image: &Image, address: u64) -> Result<Self, Problem> {
+        let bytes = image.read(address, 142)?;
+        let mut fields = Fields::new(&bytes);
+        fields.signature(b"FRHP")?;
+        fields.take(1)?;
+        let id_bytes = usize::from(fields.short()?);
+        let filters = fields.short()?;
+        if filters > 0 {
+            return Err(Problem::new("a heap of names is compressed"));
+        }
+        fields.take(101)?;
+        let width = u64::from(fields.short()?);
+        let smallest = fields.long()?;
+        let largest_direct = fields.long()?;
+        let bits = fields.short()?;
+        fields.take(2)?;
+        let root = fields.long()?;
+        let rows = u32::from(fields.short()?);
+        let sound = width > 0
+            && smallest.is_power_of_two()
+            && largest_direct.is_power_of_two()
+            && smallest <= largest_direct
+            && largest_direct <= 1 << 32
+            && bits <= 64;
+        if !sound {
+            return Err(Problem::new("a heap of names contradicts itself"));
+        }
+        Ok(Self {
+            id_bytes,
+            offset_bytes: usize::from(bits).div_ceil(8),
+            width,
+            smallest,
+            largest_direct,
+            root,
+            rows,
+        })
+    }
+
+    /// Where an object lies, and how long it is.
+    fn find(&self, image: &Image, id: &[u8]) -> Result<(u64, u64), Problem> {
+        let mut fields = Fields::new(id);
+        let kind = fields.byte()? >> 4 & 3;
+        if kind != 0 {
+            return Err(Problem::new(
+                "a name or attribute is too large to lie in its heap itself",
+            ));
+        }
+        let offset = fields.number(self.offset_bytes)?;
+        let length = fields.number(fields.rest().min(8))?;
+        let at = match self.rows {
+            0 => self.root.checked_add(offset),
+            rows => Some(self.place(image, self.root, rows, offset, 0)?),
+        };
+        at.map(|at| (at, length)).ok_or_else(lost)
+    }
+
+    /// Bytes of a block in this row of an indirect one.
+    fn row_bytes(&self, row: u32) -> u64 {
+        self.smallest
+            .checked_shl(row.saturating_sub(1))
+            .unwrap_or(u64::MAX)
+    }
+
+    /// Where an offset lies that counts from the start of what an indirect block leads to.
+    fn place(
+        &self,
+        image: &Image,
+        block: u64,
+        rows: u32,
+        offset: u64,
+        depth: u32,
+    ) -> Result<u64, Problem> {
+        if depth > DEEPEST || block == UNDEFINED {
+            return Err(lost());
+        }
+        let direct_rows = self.largest_direct.trailing_zeros() - self.smallest.trailing_zeros() + 2;
+        let mut start = 0u64;
+        for row in 0..rows {
+            let bytes = self.row_bytes(row);
+            let stop = start.saturating_add(bytes.saturating_mul(self.width));
+            if offset >= stop {
+                start = stop;
+                continue;
+            }
+            let column = (offset - start) / bytes;
+            let inner = (offset - start) % bytes;
+            let entries = u64::from(row) * self.width + column;
+            let head = 4 + 1 + 8 + self.offset_bytes as u64;
+            let children = image.read(block, head as usize)?;
+            Fields::new(&children).signature(b"FHIB")?;
+            let child = Fields::new(&image.read(block + head + 8 * entries, 8)?).long()?;
+            if child == UNDEFINED {
+                return Err(lost());
+            }
+            if row < direct_rows {
+                return child.checked_add(inner).ok_or_else(lost);
+            }
+            let first_row = self.smallest.saturating_mul(self.width);
+            let rows = bytes.ilog2().saturating_sub(first_row.ilog2()) + 1;
+            return self.place(image, child, rows, inner, depth + 1);
+        }
+        Err(lost())
+    }
+}
+
+fn lost() -> Problem {
+    Problem::new("a name leads to no block of its heap")
+}
+
+/// All records of a version-2 B-tree, in order.
+fn records(image: &Image, address: u64, kind: u8) -> Result<Vec<Vec<u8>>, Problem> {
+    let bytes = image.read(address, 38)?;
+    let mut fields = Fields::new(&bytes);
+    fields.signature(b"BTHD")?;
+    let (_, found) = (fields.byte()?, fields.byte()?);
+    if found != kind {
+        return Err(Problem::new(format!(
+            "a tree of kind {found}, expected {kind}"
+        )));
+    }
+    let node_bytes = fields.number(4)?;
+    let record_bytes = u64::from(fields.short()?);
+    let depth = u32::from(fields.short()?);
+    fields.take(2)?;
+    let root = fields.long()?;
+    let count = u64::from(fields.short()?);
+    if record_bytes == 0 || node_bytes < 10 + record_bytes || depth > DEEPEST {
+        return Err(Problem::new("a tree of names contradicts itself"));
+    }
+    // What a child's address takes, level by level from the leaves.
+    let most_in_leaf = (node_bytes - 10) / record_bytes;
+    let count_width = width_of(most_in_leaf);
+    let mut total_widths = vec![0];
+    let mut most_below = most_in_leaf;
+    for level in 1..=depth {
+        let pointer = 8 + count_width + total_widths[level as usize - 1];
+        let most = node_bytes.saturating_sub(10 + pointer) / (record_bytes + pointer);
+        most_below = most_below
+            .saturating_mul(most.saturating_add(1))
+            .saturating_add(most);
+        total_widths.push(width_of(most_below));
+    }
+    let mut tree = Tree {
+        image,
+        record_bytes,
+        count_width: count_width as usize,
+        total_widths,
+        records: Vec::new(),
+        blocks_left: image.most_blocks(),
+    };
+    if root != UNDEFINED {
+        tree.walk(root, count, depth)?;
+    }
+    Ok(tree.records)
+}
+
+/// Bytes that numbers up to this one take.
+fn width_of(most: u64) -> u64 {
+    u64::from(most.max(1).ilog2()) / 8 + 1
+}
+
+struct Tree<'a> {
+    image: &'a Image,
+    record_bytes: u64,
+    count_width: usize,
+    total_widths: Vec<u64>,
+    records: Vec<Vec<u8>>,
+    blocks_left: u64,
+}
+
+impl Tree<'_> {
+    fn walk(&mut self, node: u64, count: u64, depth: u32) -> Result<(), Problem> {
+        self.blocks_left = self
+            .blocks_left
+            .checked_sub(1 + count)
+            .ok_or_else(|| Problem::new("a tree of names has more nodes than the file"))?;
+        let total_width = match depth {
+            0 => 0,
+            _ => self.total_widths[depth as usize - 1] as usize,
+        };
+        let pointer = 8 + self.count_width + total_width;
+        let children = if depth == 0 { 0 } else { count as usize + 1 };
+        let length = 6 + (count * self.record_bytes) as usize + children * pointer;
+        let bytes = self.image.read(node, length)?;
+        let mut fields = Fields::new(&bytes);
+        fields.signature(if depth == 0 { b"BTLF" } else { b"BTIN" })?;
+        fields.take(2)?;
+        let mut records = Vec::with_capacity(count as usize);
+        for _ in 0..count {
+            records.push(fields.take(self.record_bytes as usize)?.to_vec());
+        }
+        let mut records = records.into_iter();
+        for _ in 0..children {
+            let child = fields.long()?;
+            let count = fields.number(self.count_width)?;
+            fields.take(total_width)?;
+            self.walk(child, count, depth - 1)?;
+            self.records.extend(records.next());
+        }
+        self.records.extend(records);
+        Ok(())
+    }
+}

@@ -1,0 +1,86 @@
+//! Paths within a file, through links of every kind.
+
+use super::group::Group;
+use super::image::{Image, Problem};
+use super::link::Target;
+
+/// Links to follow; more are a circle.
+const MOST_LINKS: usize = 40;
+
+/// What a path leads to.
+#[derive(Debug, PartialEq)]
+pub(in crate::io) enum Found {
+    /// An object, by a path without soft links.
+    Object { path: String, address: u64 },
+    /// Nothing.
+    Nothing,
+    /// Something in another file.
+    External { file: String, path: String },
+}
+
+/// Follows a path from the root.
+pub(in crate::io) fn follow(image: &Image, path: &str) -> Result<Found, Problem> {
+    let mut wanted: Vec<String> = components(path).rev().collect();
+    let mut links_left = MOST_LINKS;
+    let mut walked: Vec<String> = Vec::new();
+    let root = image.superblock().root;
+    let mut address = root;
+    while let Some(name) = wanted.pop() {
+        let Ok(group) = Group::at(image, address) else {
+            return Ok(Found::Nothing);
+        };
+        match group.find(image, &name)? {
+            None | Some(Target::Other(_)) => return Ok(Found::Nothing),
+            Some(Target::Object(object)) => {
+                address = object;
+                walked.push(name);
+            }
+            Some(Target::External { file, path }) => return Ok(Found::External { file, path }),
+            Some(Target::Soft(target)) => {
+                links_left = links_left
+                    .checked_sub(1)
+                    .ok_or_else(|| Problem::new("soft links form a circle"))?;
+                // A path that does not start at the root starts at the link's own group.
+                let start = match target.starts_with('/') {
+                    true => Vec::new(),
+                    false => std::mem::take(&mut walked),
+                };
+                wanted.extend(components(&target).rev());
+                wanted.extend(start.into_iter().rev());
+                walked.clear();
+                address = root;
+            }
+        }
+    }
+    Ok(Found::Object {
+        path: format!("/{}", walked.join("/")),
+        address,
+    })
+}
+
+fn components(path: &str) -> impl DoubleEndedIterator<Item = String> + '_ {
+    path.split('/')
+        .filter(|name| !name.is_empty() && *name != ".")
+        .map(str::to_string)
+}
+
+/// Whether all that the groups of the file lead to are objects of this file, each by one link.
+pub(in crate::io) fn is_plain(image: &Image) -> Result<bool, Problem> {
+    let mut seen = std::collections::HashSet::new();
+    let mut waiting = vec![image.superblock().root];
+    while let Some(address) = waiting.pop() {
+        if !seen.insert(address) {
+            return Ok(false);
+        }
+        let Ok(group) = Group::at(image, address) else {
+            continue;
+        };
+        for link in group.links(image)? {
+            match link.target {
+                Target::Object(object) => waiting.push(object),
+                _ => return Ok(false),
+            }
+        }
+    }
+    Ok(true)
+}
