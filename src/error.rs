@@ -574,3 +574,6 @@ pub enum ConstraintError {
         available: usize,
     },
 }
+
+#[cfg(test)]
+mod documented;

@@ -3,7 +3,9 @@
 use std::io::Read;
 use std::path::Path;
 
+use super::delimited::read_head;
 use super::input::open_file;
+use super::text::Lines;
 use crate::error::{Error, Result};
 
 /// The first bytes of every HDF5 file without a user block.
@@ -27,8 +29,8 @@ impl CountFormat {
     /// The format of what lies at a path.
     ///
     /// A folder is a 10x folder. HDF5 files are told apart by what is in them, whatever their name
-    /// (by their extension when the feature `h5ad` is off). Tables are known by their extension:
-    /// `.csv`, `.tsv` or `.txt`, optionally `.gz`.
+    /// (by their extension when the feature `h5ad` is off). Tables are known by their extension,
+    /// `.csv`, `.tsv` or `.txt`, optionally `.gz`, and otherwise by lines of several fields.
     ///
     /// # Errors
     /// [`Error::Format`] listing the supported formats when it is none of them, [`Error::Io`] when
@@ -55,8 +57,10 @@ impl CountFormat {
         if starts_as_hdf5(path)? {
             return within_hdf5(path, by_name);
         }
-        by_name.ok_or_else(|| {
-            let hint = if name.trim_end_matches(".gz").ends_with(".mtx") {
+        let is_mtx = name.trim_end_matches(".gz").ends_with(".mtx");
+        let by_content = || (!is_mtx && is_table(path)).then_some(Self::Table);
+        by_name.or_else(by_content).ok_or_else(|| {
+            let hint = if is_mtx {
                 "; give the folder that holds the .mtx file together with its features and barcodes"
             } else {
                 ""
@@ -88,6 +92,14 @@ impl CountFormat {
             None
         }
     }
+}
+
+/// Whether the first lines are those of a table; what cannot be read as text is none.
+fn is_table(path: &Path) -> bool {
+    let head = Lines::open(path).and_then(|mut lines| read_head(&mut lines, None));
+    let Ok(Some(head)) = head else { return false };
+    let divided = |line: &[u8]| head.separator.count(line).is_some_and(|fields| fields > 1);
+    divided(&head.header) && head.first.as_deref().is_some_and(divided)
 }
 
 fn starts_as_hdf5(path: &Path) -> Result<bool> {
@@ -123,11 +135,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_are_known_by_their_extension() {
+    fn tables_are_known_by_their_extension_or_their_lines() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["counts.csv", "Counts.TSV", "counts.txt.gz"] {
             let path = folder.path().join(name);
             std::fs::write(&path, "x").unwrap();
+            assert_eq!(CountFormat::of(&path).unwrap(), CountFormat::Table);
+        }
+        for name in ["counts", "GSM1.dge", "counts.tab.1"] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, "GENE\ta\tb\nCD4\t1\t2\n").unwrap();
             assert_eq!(CountFormat::of(&path).unwrap(), CountFormat::Table);
         }
     }

@@ -11,7 +11,7 @@ use super::smoothed::{SmoothedKMeansConfig, smoothed_kmeans};
 use super::stable::{StableGraphConfig, stable_communities};
 use crate::error::{ParameterError, Result};
 use crate::graph::points::{check_embedding, means};
-use crate::graph::{GraphConfig, cell_graph};
+use crate::graph::{GraphConfig, cell_graph, fewer_neighbors};
 use crate::random::{Purpose, stream, subsample};
 
 /// Where initial centroids come from.
@@ -56,6 +56,20 @@ impl CentroidStart {
         }
     }
 
+    /// What should be known of a start in data of `cells` cells: neighbourhoods that are smaller than
+    /// asked for, because there are not that many cells.
+    pub fn warning(&self, cells: usize) -> Option<String> {
+        let (what, wanted) = match self {
+            Self::SmoothedKMeans(config) if config.rounds > 0 || config.modularity.is_some() => {
+                ("the average of the start", config.neighbors)
+            }
+            Self::Graph(config) => ("the cell graph", config.neighbors),
+            Self::StableGraph(config) => ("the cell graph", config.graph.neighbors),
+            _ => return None,
+        };
+        fewer_neighbors(what, cells, wanted)
+    }
+
     /// Checks what can be checked before there are data.
     pub(crate) fn check_settings(&self) -> Result<()> {
         let clusters = match self {
@@ -75,8 +89,8 @@ impl CentroidStart {
 /// Initial centroids for the rows of `embedding` `[cells, dimensions]`.
 ///
 /// With a graph start, clusters are numbered by size, largest first (rare groups that were split
-/// off last), and a centroid is the mean of its community. Given centroids and labels keep their
-/// numbers.
+/// off last), and a centroid is the mean of its community; cells that are all alike are one cluster.
+/// Given centroids and labels keep their numbers.
 ///
 /// ```
 /// use celldec::graph::GraphConfig;
@@ -119,6 +133,9 @@ pub fn initial_centroids(
         CentroidStart::SmoothedKMeans(config) => from_smoothed(embedding, config, seed),
         CentroidStart::Graph(config) => {
             config.validate(embedding.nrows())?;
+            if are_alike(embedding) {
+                return Ok(one_cluster(embedding, config.resolution));
+            }
             from_communities(embedding, config.max_cells, seed, |embedding| {
                 let graph = cell_graph(embedding, config)?;
                 let labels = several_communities(&graph, config, seed)?;
@@ -127,12 +144,41 @@ pub fn initial_centroids(
         }
         CentroidStart::StableGraph(config) => {
             config.validate(embedding.nrows())?;
+            if are_alike(embedding) {
+                let resolutions = config.resolutions.iter().copied();
+                let lowest = resolutions.fold(f64::INFINITY, f64::min);
+                return Ok(one_cluster(embedding, lowest));
+            }
             from_communities(embedding, config.graph.max_cells, seed, |embedding| {
                 stable_communities(embedding, config, seed)
             })
         }
         CentroidStart::Given(given) => given.find(embedding),
         CentroidStart::Labels(labels) => from_labels(embedding, labels),
+    }
+}
+
+/// Whether cells differ by no more than rounding: their nearest neighbours are then accidents, and
+/// the communities of these as well.
+fn are_alike(embedding: ArrayView2<f32>) -> bool {
+    const ROUNDING: f32 = 1e-5;
+    let scale = embedding
+        .iter()
+        .fold(0.0f32, |scale, value| scale.max(value.abs()));
+    embedding.columns().into_iter().all(|column| {
+        let first = column[0];
+        column
+            .iter()
+            .all(|value| (value - first).abs() <= ROUNDING * scale)
+    })
+}
+
+fn one_cluster(embedding: ArrayView2<f32>, resolution: f64) -> InitialCentroids {
+    let labels = vec![0; embedding.nrows()];
+    InitialCentroids {
+        centroids: means(embedding, &labels),
+        labels,
+        resolution: Some(resolution),
     }
 }
 
@@ -331,12 +377,46 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_must_be_in_the_graph() {
+    fn few_cells_have_fewer_neighbours() {
+        for cells in [3, 6, 10] {
+            let (points, truth) = blobs(2, cells, 8.0);
+            for start in [
+                CentroidStart::Graph(GraphConfig::new(0.5).with_neighbors(40)),
+                CentroidStart::StableGraph(StableGraphConfig::new()),
+            ] {
+                let found = initial_centroids(points.view(), &start, 0).unwrap();
+                assert!(agrees(&found.labels, &truth), "{cells} {start:?}");
+                let warning = start.warning(2 * cells).unwrap();
+                assert!(warning.contains("there are only"), "{warning}");
+                assert_eq!(start.warning(100), None);
+            }
+        }
+    }
+
+    #[test]
+    fn cells_that_are_alike_are_one_cluster() {
+        for start in [
+            CentroidStart::Graph(GraphConfig::default()),
+            CentroidStart::StableGraph(StableGraphConfig::new()),
+        ] {
+            for cells in [2, 80, 300] {
+                let points = ndarray::Array2::from_shape_fn((cells, 4), |(cell, column)| {
+                    // As rounding in products of different shapes leaves them.
+                    column as f32 * (1.0 + 1e-7 * (cell % 3) as f32)
+                });
+                let found = initial_centroids(points.view(), &start, 0).unwrap();
+                assert_eq!(found.labels, vec![0; cells]);
+                assert_eq!(found.centroids.dim(), (1, 4));
+            }
+        }
+    }
+
+    #[test]
+    fn graphs_need_neighbours_and_cells() {
         let (points, _) = blobs(2, 10, 5.0);
         for config in [
             GraphConfig::default().with_neighbors(0),
-            GraphConfig::default().with_neighbors(20),
-            GraphConfig::default().with_max_cells(9),
+            GraphConfig::default().with_max_cells(1),
         ] {
             assert!(matches!(
                 initial_centroids(points.view(), &CentroidStart::Graph(config), 0),

@@ -381,10 +381,12 @@ impl<H: ReconstructionHead> Trainer<H> {
             let history = run.history().to_vec();
             let stop_reason = outcome.stop_reason;
             let fit = Fit::from_parts(model, outcome.evaluation, initial, stop_reason, history)?;
-            Ok(match plan.target.warning(batches.cells().cells()) {
-                Some(warning) => fit.with_warning(warning),
-                None => fit,
-            })
+            let cells = batches.cells().cells();
+            let warnings = [start.warning(cells), plan.target.warning(cells)];
+            Ok(warnings
+                .into_iter()
+                .flatten()
+                .fold(fit, |fit, warning| fit.with_warning(warning)))
         };
         match outcome {
             Ok(outcome) => Ok(finish(outcome)?),

@@ -16,6 +16,7 @@ use crate::known::KnownTypes;
 use crate::output::drawings::{Drawer, Types, project};
 use crate::output::{Destination, Output, OutputArguments, annotated, tables};
 use crate::refusal::conflict;
+use crate::wording::listed;
 
 /// Missing genes named on the screen.
 const NAMED: usize = 5;
@@ -86,7 +87,8 @@ fn with_model<H: ReconstructionHead>(
 ) -> Result<()> {
     let file = arguments.cells.file()?;
     let destination = Destination::new(&file, &arguments.output, &arguments.writing)?;
-    let input = input::read(&arguments.cells, &file, Purpose::Map)?;
+    let genes = model.preprocessing().gene_names();
+    let input = input::read(&arguments.cells, &file, Purpose::Map, genes)?;
     let key = arguments.writing.key.as_deref();
     let keys = ResultKeys::new(key.unwrap_or(&model.info().method));
     annotated::check(&destination, &input, [&keys])?;
@@ -196,7 +198,7 @@ fn prepare<H: ReconstructionHead>(
     if !unknown.is_empty() {
         console.say(format_args!(
             "note: the model does not know the batches {}; they are scaled by all of its cells",
-            unknown.join(", ")
+            listed(&unknown)
         ));
     }
     input.counts.transform(preprocessing, Some(&batches))

@@ -28,7 +28,8 @@ pub fn draw<H: ReconstructionHead>(
     let projections = project(console, options, fit.embedding(), work.arguments.seed)?;
     let mut drawer = Drawer::new(console, options, folder);
     drawer.clustering(&work.cells, &projections, fit.clusters(), types.as_ref())?;
-    if options.wants(Output::Plots) {
+    // Without epochs there is nothing to draw.
+    if options.wants(Output::Plots) && !fit.history().is_empty() {
         drawer.draw("training", training_curves(fit.history()))?;
     }
     if options.wants(Output::Report) {

@@ -41,7 +41,7 @@ pub struct CellArguments {
         help_heading = "Counts"
     )]
     pub batch_column: Option<String>,
-    /// A CSV file with the batch of each cell (first column: barcodes).
+    /// A table with the batch of each cell (first column: barcodes).
     #[arg(long, value_name = "FILE", help_heading = "Counts")]
     pub batches: Option<PathBuf>,
 
@@ -56,7 +56,7 @@ pub struct CellArguments {
         help_heading = "Comparison"
     )]
     pub label_column: Option<String>,
-    /// A CSV file with known cell types (first column: barcodes).
+    /// A table with known cell types (first column: barcodes).
     #[arg(long, value_name = "FILE", help_heading = "Comparison")]
     pub labels: Option<PathBuf>,
 }
@@ -86,8 +86,14 @@ pub enum Purpose {
     Map,
 }
 
-/// Reads counts and what is known about their cells.
-pub fn read(arguments: &CellArguments, file: &CountFile<'_>, purpose: Purpose) -> Result<Input> {
+/// Reads counts and what is known about their cells; `known_genes` are those that the counts should
+/// be of.
+pub fn read(
+    arguments: &CellArguments,
+    file: &CountFile<'_>,
+    purpose: Purpose,
+    known_genes: &[String],
+) -> Result<Input> {
     let types = Column {
         file: arguments.labels.as_deref(),
         column: arguments.label_column.as_deref(),
@@ -108,7 +114,7 @@ pub fn read(arguments: &CellArguments, file: &CountFile<'_>, purpose: Purpose) -
         .iter()
         .filter_map(|column| column.in_annotations())
         .collect();
-    let (counts, annotations) = read_counts(file, arguments.on_disk, &wanted)?;
+    let (counts, annotations) = read_counts(file, arguments.on_disk, &wanted, known_genes)?;
     let types = types.read(&counts, &annotations)?;
     if let Some(types) = &types {
         refuse_identifiers(types)?;
@@ -130,9 +136,11 @@ fn read_counts(
     file: &CountFile<'_>,
     on_disk: bool,
     wanted: &[&str],
+    known_genes: &[String],
 ) -> Result<(Counts, CellAnnotations)> {
     if file.format != CountFormat::H5ad {
-        return Ok((Counts::Memory(file.read()?), CellAnnotations::default()));
+        let counts = file.read(known_genes)?;
+        return Ok((Counts::Memory(counts), CellAnnotations::default()));
     }
     let options = file.h5ad_options().with_annotations(wanted.iter().copied());
     if on_disk {
