@@ -594,6 +594,9 @@ pub enum ConstraintError {
 }
 
 #[cfg(test)]
+mod documented;
+
+#[cfg(test)]
 mod tests {
     use std::error::Error as _;
 

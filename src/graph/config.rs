@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::communities::{CommunityMethod, check_resolution};
 use super::connectivities::{Graph, connectivities};
-use super::neighbors::Neighbors;
+use super::neighbors::{Neighbors, neighbors_among};
 use super::search::NeighborSearch;
 use crate::error::{ParameterError, Result};
 
@@ -14,7 +14,8 @@ use crate::error::{ParameterError, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GraphConfig {
     /// Nearest neighbours of every cell, the cell itself not counted. At least 1; default 9, which
-    /// is 10 in scanpy (and so in DESC), whose `n_neighbors` counts the cell itself.
+    /// is 10 in scanpy (and so in DESC), whose `n_neighbors` counts the cell itself. Where there are
+    /// not that many other cells, a third of the cells.
     pub neighbors: usize,
     /// Resolution of the communities: higher gives more. Default 1.
     pub resolution: f64,
@@ -88,19 +89,40 @@ impl GraphConfig {
     ///
     /// # Errors
     /// [`ParameterError::Resolutions`] when the resolution is not positive and finite,
-    /// [`ParameterError::OutOfRange`] without neighbours, or with as many as the graph has cells
-    /// or more.
+    /// [`ParameterError::OutOfRange`] without neighbours, or with fewer than two cells in the graph.
     pub fn validate(&self, cells: usize) -> Result<()> {
         check_resolution(self.resolution)?;
-        if self.neighbors < 1 || self.neighbors >= cells.min(self.max_cells) {
-            return Err(ParameterError::OutOfRange {
-                name: "the number of neighbors of the cell graph",
-                requirement: "at least 1 and below the number of cells in the graph",
-                value: self.neighbors as f64,
+        for (name, requirement, value, least) in [
+            (
+                "the number of neighbors of the cell graph",
+                "at least 1",
+                self.neighbors,
+                1,
+            ),
+            (
+                "the number of cells to cluster",
+                "at least 2",
+                cells.min(self.max_cells),
+                2,
+            ),
+        ] {
+            if value < least {
+                return Err(ParameterError::OutOfRange {
+                    name,
+                    requirement,
+                    value: value as f64,
+                }
+                .into());
             }
-            .into());
         }
         Ok(())
+    }
+
+    /// The settings for a graph of so many cells, which may be fewer than neighbours are asked for.
+    pub(crate) fn among(&self, cells: usize) -> Self {
+        let cells = cells.min(self.max_cells);
+        self.clone()
+            .with_neighbors(neighbors_among(cells, self.neighbors))
     }
 
     /// The graph of these neighbours.
@@ -116,7 +138,8 @@ impl GraphConfig {
 
 /// The graph of an embedding's cells.
 pub(crate) fn cell_graph(embedding: ArrayView2<f32>, config: &GraphConfig) -> Result<Graph> {
-    config.edges(&NeighborSearch::default().find(embedding, config.neighbors)?)
+    let neighbors = neighbors_among(embedding.nrows(), config.neighbors);
+    config.edges(&NeighborSearch::default().find(embedding, neighbors)?)
 }
 
 #[cfg(test)]

@@ -26,4 +26,5 @@ pub(crate) use config::cell_graph;
 pub use connectivities::{Graph, connectivities};
 pub use embedded::{EmbeddedCells, NeighborMemory};
 pub use neighbors::{Neighbors, nearest_neighbors};
+pub(crate) use neighbors::{fewer_neighbors, neighbors_among};
 pub use search::NeighborSearch;

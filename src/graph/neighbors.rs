@@ -15,6 +15,28 @@ const CANDIDATES: usize = 1024;
 /// Scores tested together before any is looked at alone.
 const GROUP: usize = 32;
 
+/// How many neighbours a cell has where `wanted` are asked for: a third of the cells where there are
+/// not that many others. With all others as neighbours, every cell would have the same
+/// neighbourhood, and all averages over neighbourhoods the same value.
+pub(crate) fn neighbors_among(cells: usize, wanted: usize) -> usize {
+    if wanted < cells {
+        wanted
+    } else {
+        (cells / 3).clamp(1, cells.saturating_sub(1).max(1))
+    }
+}
+
+/// What a fit says of neighbourhoods that are smaller than asked for; `what` is made of them.
+pub(crate) fn fewer_neighbors(what: &str, cells: usize, wanted: usize) -> Option<String> {
+    let neighbors = neighbors_among(cells, wanted);
+    (neighbors < wanted).then(|| {
+        format!(
+            "{what} has {neighbors} neighbours of each cell instead of {wanted}: there are only \
+             {cells} cells"
+        )
+    })
+}
+
 /// The nearest neighbours of every cell, the cell itself excluded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Neighbors {

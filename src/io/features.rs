@@ -6,6 +6,27 @@ use super::text::shown;
 
 const GENE_EXPRESSION: &str = "Gene Expression";
 
+/// Types that programs of 10x Genomics write.
+const KNOWN: &[&str] = &[
+    GENE_EXPRESSION,
+    "Antibody Capture",
+    "Antigen Capture",
+    "CRISPR Guide Capture",
+    "Chromatin Accessibility",
+    "Custom",
+    "Multiplexing Capture",
+    "Peaks",
+    "VDJ",
+    "VDJ-B",
+    "VDJ-T",
+    "VDJ-T-GD",
+];
+
+/// Whether a text is a type of features and not something else that is known of genes.
+pub(super) fn is_feature_type(text: &str) -> bool {
+    KNOWN.contains(&text)
+}
+
 /// Which features of a 10x file to keep.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) enum FeatureTypes {
@@ -22,6 +43,11 @@ impl FeatureTypes {
             Self::Only(name) => Some(name),
             Self::All => None,
         }
+    }
+
+    /// Whether this is the one type that is asked for.
+    pub fn is_wanted(&self, feature_type: &str) -> bool {
+        self.wanted() == Some(feature_type)
     }
 
     /// Bytes that [`select`](Self::select) takes at most for so many features.

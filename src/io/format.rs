@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use super::containers::Container;
+use super::delimited::read_head;
 #[cfg(not(feature = "h5ad"))]
 use super::input::open_file;
+use super::text::Lines;
 use crate::error::{Error, Result};
 
 /// The first bytes of every HDF5 file without a user block.
@@ -34,7 +36,8 @@ impl CountFormat {
     ///
     /// A folder is a 10x folder. HDF5 files are told apart by what is in them, whatever their name,
     /// also when they are compressed by gzip as a whole (by their extension when the feature `h5ad`
-    /// is off). Tables are known by their extension: `.csv`, `.tsv` or `.txt`, optionally `.gz`.
+    /// is off). Tables are known by their extension, `.csv`, `.tsv` or `.txt`, optionally `.gz`, and
+    /// otherwise by lines of several fields.
     ///
     /// # Errors
     /// [`Error::Format`] listing the supported formats when it is none of them, or with the way to
@@ -68,8 +71,10 @@ impl CountFormat {
         if let Some(container) = Container::of_file(path)? {
             return Err(container.refusal(path));
         }
-        by_name.ok_or_else(|| {
-            let hint = if name.trim_end_matches(".gz").ends_with(".mtx") {
+        let is_mtx = name.trim_end_matches(".gz").ends_with(".mtx");
+        let by_content = || (!is_mtx && is_table(path)).then_some(Self::Table);
+        by_name.or_else(by_content).ok_or_else(|| {
+            let hint = if is_mtx {
                 "; give the folder that holds the .mtx file together with its features and barcodes"
             } else {
                 ""
@@ -103,6 +108,14 @@ impl CountFormat {
             None
         }
     }
+}
+
+/// Whether the first lines are those of a table; what cannot be read as text is none.
+fn is_table(path: &Path) -> bool {
+    let head = Lines::open(path).and_then(|mut lines| read_head(&mut lines, None));
+    let Ok(Some(head)) = head else { return false };
+    let divided = |line: &[u8]| head.separator.count(line).is_some_and(|fields| fields > 1);
+    divided(&head.header) && head.first.as_deref().is_some_and(divided)
 }
 
 #[cfg(feature = "h5ad")]
@@ -157,11 +170,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_are_known_by_their_extension() {
+    fn tables_are_known_by_their_extension_or_their_lines() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["counts.csv", "Counts.TSV", "counts.txt.gz"] {
             let path = folder.path().join(name);
             std::fs::write(&path, "x").unwrap();
+            assert_eq!(CountFormat::of(&path).unwrap(), CountFormat::Table);
+        }
+        for name in ["counts", "GSM1.dge", "counts.tab.1"] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, "GENE\ta\tb\nCD4\t1\t2\n").unwrap();
             assert_eq!(CountFormat::of(&path).unwrap(), CountFormat::Table);
         }
     }

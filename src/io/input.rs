@@ -1,10 +1,17 @@
 //! What may be read from: files, not pipes or devices.
 
 use std::fs::{self, File, Metadata};
-use std::io::Read;
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
+use flate2::read::MultiGzDecoder;
+
 use crate::error::{Error, Result};
+
+/// Real count tables shrink by well under 100; deflate reaches 1032 only for constant data.
+const MAX_EXPANSION: u64 = 200;
+/// Small files may expand by any factor up to this many bytes.
+const FREE_EXPANSION: u64 = 64 << 20;
 
 /// Opens a file to read it; gives its size, too.
 ///
@@ -29,6 +36,62 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
     file.read_to_end(&mut bytes)
         .map_err(|source| Error::io(path, source))?;
     Ok(bytes)
+}
+
+/// Up to so many bytes from the start of a file.
+///
+/// # Errors
+/// As [`read_file`].
+pub(crate) fn read_start(path: &Path, bytes: u64) -> Result<Vec<u8>> {
+    let (file, _) = open_file(path)?;
+    let mut start = Vec::new();
+    file.take(bytes)
+        .read_to_end(&mut start)
+        .map_err(|source| Error::io(path, source))?;
+    Ok(start)
+}
+
+/// Whether a file is compressed by gzip, whatever its name.
+///
+/// # Errors
+/// As [`read_start`].
+pub(crate) fn is_gzip_file(path: &Path) -> Result<bool> {
+    Ok(is_gzip(&read_start(path, 2)?))
+}
+
+/// Whether bytes start as those of gzip do.
+pub(crate) fn is_gzip(start: &[u8]) -> bool {
+    start.starts_with(b"\x1f\x8b")
+}
+
+/// What comes out of a gzip file of so many bytes, however many parts it has; more than a sound file
+/// can hold is an error of the kind [`io::ErrorKind::InvalidData`].
+pub(crate) fn unpacked(file: File, file_bytes: u64) -> impl Read + Send + 'static {
+    Bounded {
+        inner: MultiGzDecoder::new(BufReader::with_capacity(1 << 16, file)),
+        left: FREE_EXPANSION.max(file_bytes.saturating_mul(MAX_EXPANSION)),
+    }
+}
+
+/// Refuses to deliver more bytes than announced, against gzip bombs.
+struct Bounded<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!(
+                    "it expands more than {MAX_EXPANSION}-fold (decompress it first if that is meant)"
+                ),
+            )
+        })?;
+        Ok(read)
+    }
 }
 
 /// Refuses what [`open_file`] does not open.

@@ -3,19 +3,23 @@
 use std::path::Path;
 
 use super::budget::Budget;
-use super::text::{Lines, Refusal, UNCLOSED, listed, next_field, separator_of, split_names};
+use super::delimited::{Head, Separator, UNCLOSED, read_head};
+use super::name_kinds::{Heading, form, is_cell_name, is_number};
+use super::text::{Lines, Refusal, listed, shown};
 use crate::error::Result;
 
-/// Reads one label for every cell from a delimited file with a header: pairs of cell name (first
-/// column) and label.
+/// Reads one label for every cell from a delimited file: pairs of cell name and label.
 ///
-/// The separator is that of the extension (`.csv`, `.tsv`, optionally `.gz`) or the one the header
-/// uses; fields may be quoted. `column` names the column of labels; `None` stands for the only
-/// column besides the cell names. An empty field is an empty label.
+/// The separator is that of the extension (`.csv`, `.tsv`) or the one that divides the first lines;
+/// the file may be gzip, fields may be quoted, lines that start with `#` are comments. Cell names are
+/// the first column, or the one headed as such (`barcode`, `cell`) after a column of row numbers.
+/// `column` names the column of labels; `None` stands for the only column besides the cell names. A
+/// file of two columns needs no header: a first line that holds a cell and its label is read as such.
+/// An empty field is an empty label.
 ///
 /// # Errors
 /// [`Error::Format`](crate::Error::Format) with file and line when the column does not exist or is
-/// not clear, or a line has another number of fields than the header;
+/// not clear, a line has another number of fields than the header, or a cell occurs twice;
 /// [`Error::Io`](crate::Error::Io) when the file cannot be read,
 /// [`Error::MemoryLimit`](crate::Error::MemoryLimit) when it asks for more memory than its size
 /// warrants.
@@ -30,75 +34,238 @@ pub fn read_labels(path: impl AsRef<Path>, column: Option<&str>) -> Result<Vec<(
     let path = path.as_ref();
     let mut lines = Lines::open(path)?;
     let budget = lines.budget();
-    let header = lines.read()?.map(|line| {
-        let separator = separator_of(path, line);
-        (separator, split_names(line, separator, &budget))
-    });
-    let Some((separator, header)) = header else {
+    let Some(head) = read_head(&mut lines, None)? else {
         return Err(lines.error("expected a header line with column names"));
     };
-    let header = header.map_err(|refusal| lines.refuse(refusal))?;
-    let columns = header.get(1..).unwrap_or_default();
-    let column = match column {
-        Some(column) => columns
-            .iter()
-            .position(|name| name == column)
-            .ok_or_else(|| {
-                lines.error(format!(
-                    "no column \"{column}\"; there are: {}",
-                    listed(columns)
-                ))
-            })?,
-        None if columns.len() == 1 => 0,
-        None if columns.is_empty() => {
-            return Err(lines.error(
-                "expected two columns, cell names and labels, separated by commas or tabs",
-            ));
-        }
-        None => {
-            return Err(lines.error(format!(
-                "which column holds the labels is not clear; name one of: {}",
-                listed(columns)
-            )));
-        }
-    };
-    let mut labels = Vec::new();
-    while let Some(line) = lines.read()? {
-        if line.is_empty() {
-            continue;
-        }
-        let label = read_label(line, separator, column + 1, header.len(), &budget)
-            .and_then(|label| Ok(budget.push(&mut labels, label)?));
-        if let Err(refusal) = label {
-            return Err(lines.refuse(refusal));
+    let columns = Columns::of(&head, column, &budget)
+        .map_err(|refusal| lines.refuse_at(head.header_line, refusal))?;
+    let mut labels = Labels::default();
+    let counted = (!columns.has_header).then_some((head.header_line, &head.header));
+    let first = head.first.as_ref().map(|first| (head.first_line, first));
+    for (number, line) in counted.into_iter().chain(first) {
+        labels
+            .push(line, number, &columns, &budget)
+            .map_err(|refusal| lines.refuse_at(number, refusal))?;
+    }
+    loop {
+        let number = lines.number() + 1;
+        match lines.read()? {
+            None => break,
+            Some(line) if columns.separator.is_blank(line) => {}
+            Some(line) => labels
+                .push(line, number, &columns, &budget)
+                .map_err(|refusal| lines.refuse(refusal))?,
         }
     }
-    Ok(labels)
+    if columns.has_header && columns.header_recurs(&labels.pairs) {
+        let refusal = format!(
+            "is this line a header or the label of a cell? \"{}\" is a label of other lines, too; \
+             give the file a header such as \"cell\" and \"label\"",
+            shown(columns.heading.as_bytes())
+        );
+        return Err(lines.refuse_at(head.header_line, refusal));
+    }
+    labels
+        .check_unique(&budget)
+        .map_err(|(number, refusal)| lines.refuse_at(number, refusal))?;
+    Ok(labels.pairs)
 }
 
-/// The first field of a line and the one of a column; the line must have as many as the header.
-fn read_label(
-    line: &[u8],
-    separator: u8,
-    column: usize,
-    columns: usize,
-    budget: &Budget,
-) -> std::result::Result<(String, String), Refusal> {
-    let (name, mut rest) = next_field(line, separator).ok_or(UNCLOSED)?;
-    let name = budget.name(&name)?;
-    let mut label = None;
-    let mut found = 1;
-    while let Some(fields) = rest {
-        let (field, after) = next_field(fields, separator).ok_or(UNCLOSED)?;
-        if found == column {
-            label = Some(budget.name(&field)?);
+/// Where names and labels are.
+struct Columns {
+    separator: Separator,
+    has_header: bool,
+    /// Fields of a line.
+    width: usize,
+    name: usize,
+    label: usize,
+    /// What the header calls the labels.
+    heading: String,
+    /// Whether the header says what the names are.
+    names_headed: bool,
+}
+
+impl Columns {
+    fn of(
+        head: &Head,
+        column: Option<&str>,
+        budget: &Budget,
+    ) -> std::result::Result<Self, Refusal> {
+        let separator = head.separator;
+        let mut header = separator.split_names(&head.header, budget)?;
+        let first = match &head.first {
+            Some(first) => separator.split_names(first, budget).ok(),
+            None => None,
+        };
+        let width = first.as_ref().map_or(header.len(), Vec::len);
+        let ends_empty =
+            |fields: &[String]| fields.len() > 2 && fields[fields.len() - 1].is_empty();
+        let mut is_ended = false;
+        if header.len() == width && ends_empty(&header) && first.as_deref().is_none_or(ends_empty) {
+            header.pop();
+            is_ended = true;
         }
-        found += 1;
-        rest = after;
+        // R writes no heading above the names of lines.
+        let unheaded = !is_ended && header.len() + 1 == width;
+        if unheaded {
+            header.insert(0, String::new());
+        }
+        if header.len() < 2 {
+            return Err(
+                "expected two columns, cell names and labels, separated by commas or tabs".into(),
+            );
+        }
+        let first_name = first.as_deref().and_then(|first| first.first());
+        let has_header = unheaded
+            || column.is_some_and(|column| header[1..].iter().any(|name| name == column))
+            || is_header(&header, first_name.map(String::as_str));
+        if !has_header {
+            return match column {
+                None if header.len() == 2 => Ok(Self {
+                    separator,
+                    has_header,
+                    width: 2,
+                    name: 0,
+                    label: 1,
+                    heading: String::new(),
+                    names_headed: false,
+                }),
+                _ => Err(format!(
+                    "the file has no header, this line starts with the cell \"{}\"; name its \
+                     columns in a first line, or keep cell names and labels only",
+                    shown(header[0].as_bytes())
+                )
+                .into()),
+            };
+        }
+        // Row numbers have no name, or that of an index.
+        let names = header
+            .iter()
+            .position(|name| Heading::of(name) == Some(Heading::Cells))
+            .filter(|_| Heading::of(&header[0]) == Some(Heading::Neutral))
+            .unwrap_or(0);
+        let others: Vec<&String> = (0..)
+            .zip(&header)
+            .filter_map(|(position, name)| (position != names).then_some(name))
+            .collect();
+        let wanted = match column {
+            Some(column) => others
+                .iter()
+                .position(|name| *name == column)
+                .ok_or_else(|| format!("no column \"{column}\"; there are: {}", listed(&others)))?,
+            None if others.len() == 1 => 0,
+            // The row numbers beside the names are no labels.
+            None if names > 0 && others.len() == 2 => 1,
+            None => {
+                return Err(format!(
+                    "which column holds the labels is not clear; name one of: {}",
+                    listed(&others)
+                )
+                .into());
+            }
+        };
+        let heading = others[wanted].clone();
+        Ok(Self {
+            separator,
+            has_header,
+            width: header.len(),
+            name: names,
+            label: wanted + usize::from(wanted >= names),
+            heading,
+            names_headed: column.is_some() || Heading::of(&header[names]).is_some(),
+        })
     }
-    match label {
-        Some(label) if found == columns => Ok((name, label)),
-        _ => Err(format!("found {found} fields, but the header has {columns}").into()),
+
+    /// Whether what should be a heading is a label as well, and nothing says that it is a heading.
+    fn header_recurs(&self, labels: &[(String, String)]) -> bool {
+        !self.names_headed && labels.iter().any(|(_, label)| *label == self.heading)
+    }
+}
+
+/// Whether a first line names columns, by itself and by the first name after it.
+fn is_header(header: &[String], first_name: Option<&str>) -> bool {
+    let name = header[0].as_str();
+    if Heading::of(name).is_some_and(Heading::is_of_names) {
+        return true;
+    }
+    if is_cell_name(name) || (header.len() == 2 && is_number(header[1].as_bytes())) {
+        return false;
+    }
+    first_name.is_none_or(|first| form(first) != form(name))
+}
+
+/// Names and labels read so far.
+#[derive(Default)]
+struct Labels {
+    pairs: Vec<(String, String)>,
+    /// The line of each.
+    numbers: Vec<usize>,
+}
+
+impl Labels {
+    fn push(
+        &mut self,
+        line: &[u8],
+        number: usize,
+        columns: &Columns,
+        budget: &Budget,
+    ) -> std::result::Result<(), Refusal> {
+        let separator = columns.separator;
+        let (mut name, mut label) = (None, None);
+        let mut found = 0;
+        let mut rest = Some(separator.trimmed(line));
+        while let Some(fields) = rest {
+            let (field, after) = separator.next_field(fields).ok_or(UNCLOSED)?;
+            rest = after;
+            if found == columns.width && rest.is_none() && field.is_empty() {
+                // What a separator at the end of the line leaves.
+                break;
+            }
+            if found == columns.name {
+                name = Some(budget.name(&field)?);
+            }
+            if found == columns.label {
+                label = Some(budget.name(&field)?);
+            }
+            found += 1;
+        }
+        let pair = match (name, label) {
+            (Some(name), Some(label)) if found == columns.width => (name, label),
+            _ => {
+                return Err(
+                    format!("found {found} fields, but the header has {}", columns.width).into(),
+                );
+            }
+        };
+        budget.push(&mut self.pairs, pair)?;
+        budget.push(&mut self.numbers, number)?;
+        Ok(())
+    }
+
+    /// Refuses a cell that occurs twice, with the line where it does.
+    fn check_unique(&self, budget: &Budget) -> std::result::Result<(), (usize, Refusal)> {
+        let mut order = budget
+            .list(self.pairs.len())
+            .map_err(|shortage| (0, shortage.into()))?;
+        order.extend(0..self.pairs.len());
+        order.sort_unstable_by_key(|&position: &usize| (&self.pairs[position].0, position));
+        let twice = order
+            .windows(2)
+            .filter(|two| self.pairs[two[0]].0 == self.pairs[two[1]].0)
+            .min_by_key(|two| two[1]);
+        match twice {
+            None => Ok(()),
+            Some(two) => Err((
+                self.numbers[two[1]],
+                format!(
+                    "the cell \"{}\" occurs more than once, first in line {}; cells are matched by \
+                     name, make names unique",
+                    shown(self.pairs[two[1]].0.as_bytes()),
+                    self.numbers[two[0]]
+                )
+                .into(),
+            )),
+        }
     }
 }
 
@@ -131,9 +298,65 @@ mod tests {
             ("cell,a\nx,1\ny\n", None, "line 3: found 1 fields"),
             ("cell,a\n\"x,1\n", None, "line 2: a quoted field"),
             ("", None, "line 1: expected a header"),
+            (
+                "cell,a\nx,1\n\ny,1\nx,1\n",
+                None,
+                "line 5: the cell \"x\" occurs more than once, first in line 2",
+            ),
+            ("x,T\ny,B\nz,T\n", None, "line 1: is this line a header"),
+            (
+                "AAACCCAAGAAACACT-1,T,1\nAAACCCAAGAAACCAT-1,B,2\n",
+                None,
+                "line 1: the file has no header",
+            ),
+            (
+                "AAACCCAAGAAACACT-1,T\nAAACCCAAGAAACCAT-1,B\n",
+                Some("type"),
+                "line 1: the file has no header",
+            ),
         ] {
             let message = read(text, column).unwrap_err().to_string();
             assert!(message.contains(expected), "{text:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn files_without_a_header_lose_no_cell() {
+        for text in [
+            "AAACCCAAGAAACACT-1,T\nAAACCCAAGAAACCAT-1,B\n",
+            "AAACCCAAGAAACACT-1,3\nAAACCCAAGAAACCAT-1,4\n",
+            "cell_7;T\ncell_8;B\n",
+            "x,1\ny,2\n",
+        ] {
+            assert_eq!(read(text, None).unwrap().len(), 2, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn files_of_other_programs_are_read() {
+        let expected = [("a1", "T"), ("b1", "B")].map(|(a, b)| (a.to_string(), b.to_string()));
+        for (text, column) in [
+            // R: write.table, quoted, with and without row numbers.
+            ("\"type\"\n\"a1\" \"T\"\n\"b1\" \"B\"\n", None),
+            (
+                "\"barcode\" \"type\"\n\"1\" \"a1\" \"T\"\n\"2\" \"b1\" \"B\"\n",
+                Some("type"),
+            ),
+            (
+                "\"\",\"barcode\",\"type\"\n\"1\",\"a1\",\"T\"\n\"2\",\"b1\",\"B\"\n",
+                None,
+            ),
+            // pandas: an index without a name.
+            (",barcode,type\n0,a1,T\n1,b1,B\n", Some("type")),
+            (",0\na1,T\nb1,B\n", None),
+            // Comments, separators and blanks at ends of lines.
+            ("# made by hand\ncell\ttype\t\na1\tT\t\nb1\tB\t\n\n", None),
+            (
+                "#cell\ttype\na1\tT\nb1\tB\n,,\n".trim_end_matches(",,\n"),
+                None,
+            ),
+        ] {
+            assert_eq!(read(text, column).unwrap(), expected, "{text:?}");
         }
     }
 }

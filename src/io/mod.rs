@@ -18,6 +18,8 @@ mod annotations;
 pub(crate) mod atomic;
 mod budget;
 mod containers;
+mod delimited;
+mod encoding;
 mod features;
 mod format;
 #[cfg(feature = "h5ad")]
@@ -31,6 +33,7 @@ mod labels;
 #[cfg(feature = "h5ad")]
 mod loom;
 mod mtx;
+mod name_kinds;
 mod names;
 mod read_ahead;
 mod table;
@@ -68,7 +71,7 @@ pub use tenx_h5::{TenxH5Options, read_10x_h5};
 /// | what | read by |
 /// |---|---|
 /// | a folder | [`read_10x_mtx`] |
-/// | a table: `.csv`, `.tsv`, `.txt`, optionally `.gz` | [`read_table`], cells × genes |
+/// | a table: `.csv`, `.tsv`, `.txt` or other text, optionally gzip | [`read_table`] |
 /// | AnnData, MuData (feature `h5ad`) | `read_h5ad`, the matrix `X` |
 /// | a 10x `.h5` matrix (feature `h5ad`) | `read_10x_h5` |
 /// | a Loom file (feature `h5ad`) | `read_loom` |

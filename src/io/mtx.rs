@@ -1,6 +1,7 @@
 //! 10x Genomics MTX folders: a MatrixMarket file of genes × cells with its name files.
 
 mod entries;
+mod names;
 mod sample;
 
 use std::path::{Path, PathBuf};
@@ -13,8 +14,9 @@ use super::names::named;
 use super::text::{Lines, budget_of};
 use crate::counts::CountMatrix;
 use crate::error::{Error, Result};
-use entries::read_entries;
-use sample::{CELL_FILES, GENE_FILES, MATRIX_FILES, SAVED_TOGETHER, Sample};
+use entries::{Sizes, read_entries, read_header};
+use names::NameLines;
+use sample::{Choice, SAVED_TOGETHER, Sample};
 
 /// Which column of the features file names the genes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,6 +46,7 @@ pub struct MtxOptions {
     gene_names: GeneNames,
     feature_types: FeatureTypes,
     prefix: Option<String>,
+    matrix: Option<String>,
 }
 
 impl MtxOptions {
@@ -75,11 +78,18 @@ impl MtxOptions {
         self
     }
 
-    /// Text before the file names, as "GSM123_" in `GSM123_matrix.mtx.gz` (default: what stands
-    /// before the name of the folder's only matrix file). Needed when a folder holds several
-    /// samples.
+    /// Text before the file names, as "GSM123_" in `GSM123_matrix.mtx.gz`, or after them, as "_a" or
+    /// "a" in `matrix_a.mtx` (default: that of the folder's only matrix file). Needed when a folder
+    /// holds several samples.
     pub fn with_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = Some(prefix.into());
+        self
+    }
+
+    /// The matrix by the name of its file, such as "spliced" for `spliced.mtx` (default: the only
+    /// one, or `matrix.mtx`). Needed when a sample has several, as those of STARsolo's Velocyto.
+    pub fn with_matrix(mut self, matrix: impl Into<String>) -> Self {
+        self.matrix = Some(matrix.into());
         self
     }
 
@@ -90,25 +100,33 @@ impl MtxOptions {
     pub fn read(&self, folder: impl AsRef<Path>) -> Result<CountMatrix> {
         let Opened {
             mut matrix,
-            mut genes,
-            mut cells,
+            genes,
+            symbols,
+            cells,
+            cells_first,
             ..
         } = self.open(folder.as_ref())?;
-        let (gene_names, types) = self.read_genes(&mut genes)?;
-        let cell_names = read_cells(&mut cells)?;
-        let budget = genes.budget();
+        let sizes = read_header(&mut matrix)?;
+        let mut genes = NameLines::read(genes)?;
+        let mut cells = NameLines::read(cells)?;
+        let cells_first = orientation(&matrix, sizes, &mut genes, &mut cells, cells_first)?;
+        let symbols = symbols.map(NameLines::read).transpose()?;
+        let symbols = symbols.map(|mut symbols| {
+            symbols.leave_header(genes.len() as u64);
+            symbols
+        });
+        let genes_path = genes.lines().path().to_path_buf();
+        let budget = matrix.budget();
+        let cell_names = cells.cells()?;
+        let (gene_names, types) = genes.genes(self.gene_names, &self.feature_types, symbols)?;
         budget
             .allow(FeatureTypes::memory(types.len()))
-            .map_err(|shortage| genes.refuse(shortage))?;
+            .map_err(|shortage| shortage.at(&genes_path, "the last line"))?;
         let kept = self
             .feature_types
             .select(types.iter().map(Option::as_deref), "MtxOptions")
-            .map_err(|reason| Error::format(genes.path(), None, reason))?;
-        let counts = read_entries(
-            &mut matrix,
-            (genes.path(), gene_names.len()),
-            (cells.path(), cell_names.len()),
-        )?;
+            .map_err(|reason| Error::format(&genes_path, None, reason))?;
+        let counts = read_entries(&mut matrix, sizes, cells_first)?;
         budget
             .allow_naming(cell_names.len(), &gene_names)
             .map_err(|shortage| matrix.refuse(shortage))?;
@@ -150,50 +168,84 @@ impl MtxOptions {
     }
 
     fn open_once(&self, folder: &Path) -> Result<Opened> {
-        let sample = Sample::locate(folder, self.prefix.as_deref())?;
-        let matrix = sample.find("matrix", MATRIX_FILES)?;
-        let genes = sample.find("features", GENE_FILES)?;
-        let cells = sample.find("barcodes", CELL_FILES)?;
+        let choice = Choice {
+            prefix: self.prefix.as_deref(),
+            matrix: self.matrix.as_deref(),
+        };
+        let Sample {
+            folder,
+            matrix,
+            genes,
+            symbols,
+            cells,
+            cells_first,
+        } = Sample::locate(folder, choice)?;
+        let symbols = symbols.filter(|_| self.gene_names == GeneNames::Symbols);
         let before = identities([&matrix, &genes, &cells]);
-        let budget = budget_of(&[&matrix, &genes, &cells])?;
+        let mut paths = vec![matrix.as_path(), &genes, &cells];
+        paths.extend(symbols.as_deref());
+        let budget = budget_of(&paths)?;
         let open = |path: &Path| Lines::open_within(path, Arc::clone(&budget));
         Ok(Opened {
             matrix: open(&matrix)?,
             genes: open(&genes)?,
+            symbols: symbols.as_deref().map(open).transpose()?,
             cells: open(&cells)?,
-            folder: sample.folder().to_path_buf(),
+            cells_first,
+            folder,
             before,
         })
     }
+}
 
-    /// Names and types of the features.
-    fn read_genes(&self, lines: &mut Lines) -> Result<(Vec<String>, Vec<Option<String>>)> {
-        let budget = lines.budget();
-        let mut genes = Vec::new();
-        let mut types = Vec::new();
-        while let Some(line) = lines.read()? {
-            let mut columns = line.split(|&byte| byte == b'\t');
-            let id = columns.next().unwrap_or_default();
-            let symbol = columns.next().unwrap_or(id);
-            let name = match self.gene_names {
-                GeneNames::Symbols => symbol,
-                GeneNames::Ids => id,
+/// Whether rows are cells, by the numbers of names; where these are equal, by the custom of the
+/// program that writes such files. Headers of the name files are left out.
+fn orientation(
+    matrix: &Lines,
+    sizes: Sizes,
+    genes: &mut NameLines,
+    cells: &mut NameLines,
+    by_custom: bool,
+) -> Result<bool> {
+    let fits = |cells_first: bool| {
+        let (of_cells, of_genes) = by_kind(sizes, cells_first);
+        cells.fits(of_cells) && genes.fits(of_genes)
+    };
+    let cells_first = match (fits(by_custom), fits(!by_custom)) {
+        (true, _) => by_custom,
+        (false, true) => !by_custom,
+        (false, false) => {
+            let (of_cells, of_genes) = by_kind(sizes, by_custom);
+            let [cells_are, genes_are] = if by_custom {
+                ["rows (cells)", "columns (genes)"]
+            } else {
+                ["columns (cells)", "rows (genes)"]
             };
-            if name.is_empty() {
-                return Err(lines.error(
-                    "the gene name is empty; expected an id and a symbol, separated by a tab",
-                ));
-            }
-            let kept = budget.name(name).and_then(|name| {
-                budget.push(&mut genes, name)?;
-                let feature_type = columns.next().map(|name| budget.name(name));
-                budget.push(&mut types, feature_type.transpose()?)
-            });
-            if let Err(shortage) = kept {
-                return Err(lines.refuse(shortage));
-            }
+            let (found, what, names) = if genes.fits(of_genes) {
+                (of_cells, cells_are, &*cells)
+            } else {
+                (of_genes, genes_are, &*genes)
+            };
+            return Err(matrix.error(format!(
+                "the matrix has {found} {what}, but {} names {}{}; the files must belong together",
+                names.lines().path().display(),
+                names.len(),
+                names.doubt(found)
+            )));
         }
-        Ok((genes, types))
+    };
+    let (of_cells, of_genes) = by_kind(sizes, cells_first);
+    cells.leave_header(of_cells);
+    genes.leave_header(of_genes);
+    Ok(cells_first)
+}
+
+/// Numbers of cells and of genes.
+fn by_kind(sizes: Sizes, cells_first: bool) -> (u64, u64) {
+    if cells_first {
+        (sizes.rows, sizes.columns)
+    } else {
+        (sizes.columns, sizes.rows)
     }
 }
 
@@ -201,7 +253,9 @@ impl MtxOptions {
 struct Opened {
     matrix: Lines,
     genes: Lines,
+    symbols: Option<Lines>,
     cells: Lines,
+    cells_first: bool,
     folder: PathBuf,
     before: [Option<Identity>; 3],
 }
@@ -228,15 +282,29 @@ fn identities<P: AsRef<Path>>(paths: [P; 3]) -> [Option<Identity>; 3] {
     })
 }
 
-/// Reads a 10x Genomics MTX folder into cells × genes, with barcodes and gene symbols.
+/// Reads a folder of a MatrixMarket file and its names into cells × genes, with barcodes and gene
+/// symbols.
 ///
-/// The folder holds `matrix.mtx` (genes × cells, MatrixMarket `coordinate`, `integer`, `real` or
-/// `pattern`, `general`), `features.tsv` (or `genes.tsv` of Cell Ranger 2) and `barcodes.tsv`, each
-/// plain or `.gz`. Only features of type "Gene Expression" are kept where types are given, and
-/// repeated symbols are made unique, both as scanpy's `read_10x_mtx` does; [`MtxOptions`] changes
-/// this. Names may have a prefix (`GSM123_matrix.mtx.gz`), and the files may lie one folder below, as
-/// in `filtered_gene_bc_matrices/hg19` of Cell Ranger 2; several samples or genomes are refused with
-/// their names.
+/// The folder holds a matrix (MatrixMarket `coordinate`, `integer`, `real` or `pattern`, `general`), a
+/// file that names the genes and one that names the cells, each plain or gzip whatever its ending:
+///
+/// | program | matrix | genes | cells |
+/// |---|---|---|---|
+/// | Cell Ranger, STARsolo | `matrix.mtx` | `features.tsv`, `genes.tsv` | `barcodes.tsv` |
+/// | STARsolo Velocyto | `spliced.mtx` and others: [`MtxOptions::with_matrix`] | `features.tsv` | `barcodes.tsv` |
+/// | Parse | `DGE.mtx`, `count_matrix.mtx` | `all_genes.csv` | `cell_metadata.csv` |
+/// | kallisto, bustools | `cells_x_genes.mtx` | `cells_x_genes.genes.txt`, `.genes.names.txt` | `cells_x_genes.barcodes.txt` |
+/// | alevin-fry | `quants_mat.mtx` | `quants_mat_cols.txt` | `quants_mat_rows.txt` |
+///
+/// Names of files may have a sample before or after them (`GSM123_matrix.mtx.gz`, `matrix_a.mtx`).
+/// Whether rows are genes or cells is known from the numbers of names. The files may lie below: in
+/// `outs/filtered_feature_bc_matrix` of a run, in `filtered_gene_bc_matrices/hg19`; several samples or
+/// genomes are refused with their names.
+///
+/// Features have an identifier, a symbol and a type, after row numbers or not, with a header or not,
+/// quoted or not; a symbol that is empty is replaced by the identifier. Only features of type "Gene
+/// Expression" are kept where types are given, and repeated symbols are made unique, both as scanpy's
+/// `read_10x_mtx` does; [`MtxOptions`] changes this.
 ///
 /// # Errors
 /// [`Error::Format`] with file and line when a file is missing, truncated, malformed or contradicts
@@ -334,24 +402,6 @@ pub fn write_10x_mtx(folder: impl AsRef<Path>, counts: &CountMatrix) -> Result<(
             }),
         ],
     )
-}
-
-fn read_cells(lines: &mut Lines) -> Result<Vec<String>> {
-    let budget = lines.budget();
-    let mut cells = Vec::new();
-    while let Some(line) = lines.read()? {
-        let name = line.split(|&byte| byte == b'\t').next().unwrap_or_default();
-        if name.is_empty() {
-            return Err(lines.error("the cell barcode is empty; expected one barcode a line"));
-        }
-        let kept = budget
-            .name(name)
-            .and_then(|name| budget.push(&mut cells, name));
-        if let Err(shortage) = kept {
-            return Err(lines.refuse(shortage));
-        }
-    }
-    Ok(cells)
 }
 
 #[cfg(test)]

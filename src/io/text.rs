@@ -1,23 +1,36 @@
 //! Text files by line: plain or gzip, with bounded memory.
 
-use std::borrow::Cow;
-use std::fs;
-use std::io::{self, BufRead, BufReader, Read};
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flate2::read::MultiGzDecoder;
-
-use super::atomic::is_gzip;
 use super::budget::{Budget, OF_COMPRESSED, OF_PLAIN_TEXT, Shortage};
-use super::input::open_file;
+use super::encoding::{as_utf8, is_binary};
+use super::input::{is_gzip, is_gzip_file, open_file, read_start, unpacked};
 use super::read_ahead::ReadAhead;
 use crate::error::{Error, Result};
 
-/// Real count tables shrink by well under 100; deflate reaches 1032 only for constant data.
-const MAX_EXPANSION: u64 = 200;
-/// Small files may expand by any factor up to this many bytes.
-const FREE_EXPANSION: u64 = 64 << 20;
+/// Other things than text that are given in its place, by their first bytes.
+const NO_TEXT: &[(&[u8], &str)] = &[
+    (
+        b"PK\x03\x04",
+        "it is a zip archive, as .xlsx files are; export the table as CSV, or unzip it",
+    ),
+    (b"BZh", "it is compressed by bzip2; decompress it (bunzip2)"),
+    (
+        b"\xfd7zXZ\0",
+        "it is compressed by xz; decompress it (unxz)",
+    ),
+    (
+        b"\x28\xb5\x2f\xfd",
+        "it is compressed by zstd; decompress it (unzstd)",
+    ),
+    (
+        b"\x89HDF\r\n\x1a\n",
+        "it is an HDF5 file, not a text; check which file is meant",
+    ),
+];
 
 /// Lines of a text file, without their line ends, counted from 1.
 pub(super) struct Lines {
@@ -64,7 +77,7 @@ pub(super) fn budget_of(paths: &[&Path]) -> Result<Arc<Budget>> {
         let bytes = fs::metadata(path)
             .map_err(|source| Error::io(path, source))?
             .len();
-        let per_byte = if is_gzip(path) {
+        let per_byte = if is_gzip_file(path)? {
             OF_COMPRESSED
         } else {
             OF_PLAIN_TEXT
@@ -75,7 +88,7 @@ pub(super) fn budget_of(paths: &[&Path]) -> Result<Arc<Budget>> {
 }
 
 impl Lines {
-    /// Opens a file, decompressing when the path ends in `.gz`.
+    /// Opens a file; gzip is known by its content, whatever the name.
     pub(super) fn open(path: &Path) -> Result<Self> {
         Self::open_within(path, budget_of(&[path])?)
     }
@@ -83,17 +96,23 @@ impl Lines {
     /// As [`open`](Self::open), as one of several files that share a budget.
     pub(super) fn open_within(path: &Path, budget: Arc<Budget>) -> Result<Self> {
         let (file, file_bytes) = open_file(path)?;
-        let gzip = is_gzip(path);
-        let reader: Box<dyn BufRead> = if gzip {
-            let limit = FREE_EXPANSION.max(file_bytes.saturating_mul(MAX_EXPANSION));
-            let bounded = Bounded {
-                inner: MultiGzDecoder::new(BufReader::with_capacity(1 << 16, file)),
-                left: limit,
-            };
-            Box::new(ReadAhead::new(bounded).map_err(|source| Error::io(path, source))?)
-        } else {
-            Box::new(BufReader::with_capacity(1 << 17, file))
-        };
+        let start = read_start(path, 8)?;
+        let gzip = is_gzip(&start);
+        if let Some((_, reason)) = NO_TEXT.iter().find(|(magic, _)| start.starts_with(magic)) {
+            return Err(Error::format(path, None, *reason));
+        }
+        let mut reader =
+            decoded(file, file_bytes, gzip).map_err(|source| failure(path, 1, gzip, source))?;
+        let text = reader
+            .fill_buf()
+            .map_err(|source| failure(path, 1, gzip, source))?;
+        if is_binary(text) {
+            return Err(Error::format(
+                path,
+                None,
+                "it is no text, it holds zero bytes; check which file is meant",
+            ));
+        }
         Ok(Self {
             path: path.to_path_buf(),
             reader,
@@ -115,6 +134,11 @@ impl Lines {
         Arc::clone(&self.budget)
     }
 
+    /// The number of the line last read.
+    pub(super) fn number(&self) -> usize {
+        self.number
+    }
+
     /// An error at the line last read.
     pub(super) fn error(&self, reason: impl Into<String>) -> Error {
         Error::format(&self.path, self.number, reason)
@@ -122,9 +146,14 @@ impl Lines {
 
     /// The refusal of the line last read.
     pub(super) fn refuse(&self, refusal: impl Into<Refusal>) -> Error {
+        self.refuse_at(self.number, refusal)
+    }
+
+    /// The refusal of an earlier line.
+    pub(super) fn refuse_at(&self, line: usize, refusal: impl Into<Refusal>) -> Error {
         match refusal.into() {
-            Refusal::Reason(reason) => self.error(reason),
-            Refusal::Shortage(shortage) => shortage.at(&self.path, format!("line {}", self.number)),
+            Refusal::Reason(reason) => Error::format(&self.path, line, reason),
+            Refusal::Shortage(shortage) => shortage.at(&self.path, format!("line {line}")),
         }
     }
 
@@ -199,38 +228,31 @@ impl Lines {
     }
 
     fn failure(&self, source: io::Error) -> Error {
-        match source.kind() {
-            io::ErrorKind::UnexpectedEof
-            | io::ErrorKind::InvalidData
-            | io::ErrorKind::InvalidInput => Error::format(
-                &self.path,
-                self.number,
-                format!("the compressed file is truncated or damaged: {source}; fetch it again"),
-            ),
-            _ => Error::io(&self.path, source),
-        }
+        failure(&self.path, self.number, self.gzip, source)
     }
 }
 
-/// Refuses to deliver more bytes than announced, against gzip bombs.
-struct Bounded<R> {
-    inner: R,
-    left: u64,
-}
-
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!(
-                    "it expands more than {MAX_EXPANSION}-fold (decompress it first if that is meant)"
-                ),
+fn failure(path: &Path, line: usize, gzip: bool, source: io::Error) -> Error {
+    match source.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+            let what = if gzip { "compressed file" } else { "text" };
+            Error::format(
+                path,
+                line,
+                format!("the {what} is truncated or damaged: {source}; fetch it again"),
             )
-        })?;
-        Ok(read)
+        }
+        _ => Error::io(path, source),
     }
+}
+
+/// The text of a file, unpacked.
+fn decoded(file: File, file_bytes: u64, gzip: bool) -> io::Result<Box<dyn BufRead>> {
+    as_utf8(if gzip {
+        Box::new(ReadAhead::new(unpacked(file, file_bytes))?)
+    } else {
+        Box::new(BufReader::with_capacity(1 << 17, file))
+    })
 }
 
 /// A non-negative integer of decimal digits only.
@@ -268,27 +290,6 @@ pub(super) fn shown(field: &[u8]) -> String {
     }
 }
 
-/// The names in the header of a delimited table; quoted fields may hold the separator, and a
-/// doubled quote stands for one (RFC 4180).
-pub(super) fn split_names(
-    line: &[u8],
-    separator: u8,
-    budget: &Budget,
-) -> std::result::Result<Vec<String>, Refusal> {
-    let most = 1 + line.iter().filter(|&&byte| byte == separator).count();
-    let mut names = budget.list(most)?;
-    let mut rest = Some(line);
-    while let Some(fields) = rest {
-        let (field, after) = next_field(fields, separator).ok_or(UNCLOSED)?;
-        names.push(budget.name(&field)?);
-        rest = after;
-    }
-    Ok(names)
-}
-
-/// The refusal of a line where [`next_field`] finds no end.
-pub(super) const UNCLOSED: &str = "a quoted field does not end where the field ends";
-
 /// Names for a message, the first of many.
 pub(super) fn listed<S: AsRef<str>>(names: &[S]) -> String {
     const MOST: usize = 20;
@@ -304,80 +305,14 @@ pub(super) fn listed<S: AsRef<str>>(names: &[S]) -> String {
     list
 }
 
-/// A field, and what follows its separator where there is one.
-pub(super) type Field<'a> = (Cow<'a, [u8]>, Option<&'a [u8]>);
-
-/// The first field and what follows its separator; `None` when a quoted field does not end on the
-/// line.
-pub(super) fn next_field(line: &[u8], separator: u8) -> Option<Field<'_>> {
-    let Some(mut rest) = line.strip_prefix(b"\"") else {
-        let (field, after) = next_plain_field(line, separator);
-        return Some((field.into(), after));
-    };
-    let mut field = Vec::new();
-    loop {
-        let quote = rest.iter().position(|&byte| byte == b'"')?;
-        field.extend_from_slice(&rest[..quote]);
-        rest = &rest[quote + 1..];
-        match rest.first() {
-            None => return Some((field.into(), None)),
-            Some(&byte) if byte == separator => return Some((field.into(), Some(&rest[1..]))),
-            Some(b'"') => {
-                field.push(b'"');
-                rest = &rest[1..];
-            }
-            Some(_) => return None,
-        }
-    }
-}
-
-/// The first field of a line without quotes and what follows its separator.
-pub(super) fn next_plain_field(line: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
-    match line.iter().position(|&byte| byte == separator) {
-        Some(end) => (&line[..end], Some(&line[end + 1..])),
-        None => (line, None),
-    }
-}
-
-/// Which separator a file uses: that of its extension, unless its first line lacks it and has
-/// another.
-pub(super) fn separator_of(path: &Path, first_line: &[u8]) -> u8 {
-    let count = |byte: u8| first_line.iter().filter(|&&b| b == byte).count();
-    let name = path.to_string_lossy().to_ascii_lowercase();
-    let stem = name.strip_suffix(".gz").unwrap_or(&name);
-    let by_extension = match stem.rsplit('.').next() {
-        Some("csv") => Some(b','),
-        Some("tsv") => Some(b'\t'),
-        _ => None,
-    };
-    match by_extension {
-        Some(separator) if count(separator) > 0 => separator,
-        _ => [b'\t', b',', b';', b' ']
-            .into_iter()
-            .find(|&separator| count(separator) > 0)
-            .or(by_extension)
-            .unwrap_or(b'\t'),
-    }
-}
-
 /// Text of a name; names in other encodings than UTF-8 are kept readable.
 pub(super) fn name_of(field: &[u8]) -> String {
     String::from_utf8_lossy(field).into_owned()
 }
 
-/// A field for a delimited file, quoted when it must be.
-pub(super) fn quoted(field: &str, separator: char) -> Cow<'_, str> {
-    if field.contains([separator, '"', '\n', '\r']) {
-        format!("\"{}\"", field.replace('"', "\"\"")).into()
-    } else {
-        field.into()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
     use std::io::Write;
 
     #[test]
@@ -405,16 +340,6 @@ mod tests {
             assert_eq!(parse_value(text.as_bytes()), None, "{text}");
         }
         assert_eq!(parse_index(b"18446744073709551616"), None);
-    }
-
-    #[test]
-    fn separators_follow_the_extension_unless_absent() {
-        let path = |name: &str| PathBuf::from(name);
-        assert_eq!(separator_of(&path("a.csv"), b"x,y\tz"), b',');
-        assert_eq!(separator_of(&path("a.csv.gz"), b"x;y"), b';');
-        assert_eq!(separator_of(&path("a.tsv"), b"x\ty,z"), b'\t');
-        assert_eq!(separator_of(&path("a.txt"), b"x y"), b' ');
-        assert_eq!(separator_of(&path("a.csv"), b"x"), b',');
     }
 
     #[test]
@@ -480,19 +405,38 @@ mod tests {
         assert_eq!(listed(&["a", "b"]), "a, b");
     }
 
-    proptest! {
-        #[test]
-        fn quoting_round_trips(fields in prop::collection::vec("[a-c,;\"\t ]{0,6}", 1..6)) {
-            for separator in [',', '\t', ';'] {
-                let line = fields
-                    .iter()
-                    .map(|field| quoted(field, separator).into_owned())
-                    .collect::<Vec<_>>()
-                    .join(&separator.to_string());
-                let budget = Budget::new([(0, 0)]);
-                let found = split_names(line.as_bytes(), separator as u8, &budget).unwrap();
-                prop_assert_eq!(&found, &fields);
-            }
+    #[test]
+    fn gzip_is_known_by_content_and_not_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(b"a\nb\n").unwrap();
+        let packed = encoder.finish().unwrap();
+        for (name, bytes) in [("plain.csv", &packed[..]), ("text.csv.gz", b"a\nb\n")] {
+            let path = folder.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            let mut lines = Lines::open(&path).unwrap();
+            assert_eq!(lines.read().unwrap(), Some(&b"a"[..]), "{name}");
+            assert_eq!(lines.read().unwrap(), Some(&b"b"[..]), "{name}");
+            assert_eq!(lines.read().unwrap(), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("counts.csv");
+        for (bytes, expected) in [
+            (&b"PK\x03\x04rest"[..], "a zip archive, as .xlsx"),
+            (b"BZh91AY", "compressed by bzip2"),
+            (b"\xfd7zXZ\0..", "compressed by xz"),
+            (b"\x28\xb5\x2f\xfd..", "compressed by zstd"),
+            (b"\x89HDF\r\n\x1a\n..", "an HDF5 file"),
+            (b"a,b\n\0\0\0\0,1\n", "holds zero bytes"),
+        ] {
+            fs::write(&path, bytes).unwrap();
+            let message = Lines::open(&path).err().unwrap().to_string();
+            assert!(message.contains(expected), "{message}");
+            assert!(message.contains("counts.csv"), "{message}");
         }
     }
 }

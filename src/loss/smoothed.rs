@@ -5,7 +5,9 @@ use burn::tensor::Tensor;
 use super::target::Target;
 use crate::description::Description;
 use crate::error::{ParameterError, Result};
-use crate::graph::{EmbeddedCells, NeighborAverage, NeighborSearch};
+use crate::graph::{
+    EmbeddedCells, NeighborAverage, NeighborSearch, fewer_neighbors, neighbors_among,
+};
 use crate::tensors::{array_to_tensor, tensor_to_array};
 
 /// A [`Target`] made of soft assignments averaged over the nearest-neighbour graph of the embedding:
@@ -25,7 +27,8 @@ pub struct SmoothedTarget<T> {
 
 impl<T> SmoothedTarget<T> {
     /// `target` smoothed over the given number of nearest neighbours, the cell itself excluded; 0
-    /// leaves the target as it is.
+    /// leaves the target as it is. Where there are not that many other cells, a third of the cells
+    /// are taken, and a [warning](Target::warning) says so.
     pub fn new(target: T, neighbors: usize) -> Self {
         Self {
             target,
@@ -49,7 +52,7 @@ impl<T: Target> Target for SmoothedTarget<T> {
         }
         let device = q.device();
         let q = tensor_to_array(q);
-        let neighbors = cells.neighbors(self.neighbors)?;
+        let neighbors = cells.neighbors(neighbors_among(count, self.neighbors))?;
         let smoothed = neighbors.average_over(q.view(), self.average);
         self.target
             .target(array_to_tensor(smoothed.view(), &device), cells)
@@ -61,6 +64,11 @@ impl<T: Target> Target for SmoothedTarget<T> {
                 "the neighbours over which the target was averaged were found approximately, as those \
                  of {cells} cells are (`graph::NeighborSearch`)"
             ));
+        }
+        if self.neighbors > 0
+            && let Some(fewer) = fewer_neighbors("the average of the target", cells, self.neighbors)
+        {
+            return Some(fewer);
         }
         self.target.warning(cells)
     }
@@ -111,6 +119,17 @@ mod tests {
         for (found, expected) in found.iter().zip(values(plain.forward(averages))) {
             assert!((found - expected).abs() < 1e-6, "{found} {expected}");
         }
+        assert_eq!(smoothed.warning(4), None);
+        let wide = SmoothedTarget::new(plain, 15);
+        let warning = wide.warning(4).expect("a warning");
+        assert!(
+            warning.contains("1 neighbours of each cell instead of 15"),
+            "{warning}"
+        );
+        assert_eq!(
+            values(wide.target(q(), &cells).expect("a target")),
+            values(smoothed.target(q(), &cells).expect("a target"))
+        );
         let unsmoothed = values(plain.forward(q()));
         let target = SmoothedTarget::new(plain, 0);
         assert_eq!(

@@ -11,7 +11,7 @@ use super::smoothed::{SmoothedKMeansConfig, smoothed_kmeans};
 use super::stable::{StableGraphConfig, stable_communities};
 use crate::error::{ParameterError, Result};
 use crate::graph::points::{check_embedding, means};
-use crate::graph::{GraphConfig, cell_graph};
+use crate::graph::{GraphConfig, cell_graph, fewer_neighbors};
 use crate::random::{Purpose, stream, subsample};
 
 /// Where initial centroids come from.
@@ -56,19 +56,28 @@ impl CentroidStart {
         }
     }
 
-    /// What a careful reader should know of this start with so many cells, if anything.
-    pub(crate) fn warning(&self, cells: usize) -> Option<String> {
-        let limit = match self {
-            Self::SmoothedKMeans(config) => config.max_cells,
-            Self::Graph(config) => config.max_cells,
-            Self::StableGraph(config) => config.graph.max_cells,
+    /// What should be known of a start in data of `cells` cells: neighbourhoods that are smaller than
+    /// asked for, because there are not that many cells, or centroids found among some of many.
+    pub fn warning(&self, cells: usize) -> Option<String> {
+        let (limit, what, neighbors) = match self {
+            Self::SmoothedKMeans(config) => {
+                let used = config.rounds > 0 || config.modularity.is_some();
+                let neighbors = if used { config.neighbors } else { 0 };
+                (config.max_cells, "the average of the start", neighbors)
+            }
+            Self::Graph(config) => (config.max_cells, "the cell graph", config.neighbors),
+            Self::StableGraph(config) => {
+                let graph = &config.graph;
+                (graph.max_cells, "the cell graph", graph.neighbors)
+            }
             Self::KMeans(_) | Self::Given(_) | Self::Labels(_) => return None,
         };
-        (cells > limit).then(|| {
-            format!(
+        if cells > limit {
+            return Some(format!(
                 "initial centroids were found among a random subsample of {limit} of the {cells} cells"
-            )
-        })
+            ));
+        }
+        fewer_neighbors(what, cells, neighbors)
     }
 
     /// Checks a start for a latent space of `width` dimensions.
@@ -98,8 +107,8 @@ impl CentroidStart {
 /// Initial centroids for the rows of `embedding` `[cells, dimensions]`.
 ///
 /// With a graph start, clusters are numbered by size, largest first (rare groups that were split
-/// off last), and a centroid is the mean of its community. Given centroids and labels keep their
-/// numbers.
+/// off last), and a centroid is the mean of its community; cells that are all alike are one cluster.
+/// Given centroids and labels keep their numbers.
 ///
 /// ```
 /// use celldec::graph::GraphConfig;
@@ -143,6 +152,9 @@ pub fn initial_centroids(
         }
         CentroidStart::Graph(config) => {
             config.validate(embedding.nrows())?;
+            if are_alike(embedding) {
+                return Ok(one_cluster(embedding, config.resolution));
+            }
             among_some(embedding, config.max_cells, seed, |embedding| {
                 let graph = cell_graph(embedding, config)?;
                 let labels = several_communities(&graph, config, seed)?;
@@ -156,6 +168,11 @@ pub fn initial_centroids(
         }
         CentroidStart::StableGraph(config) => {
             config.validate(embedding.nrows())?;
+            if are_alike(embedding) {
+                let resolutions = config.resolutions.iter().copied();
+                let lowest = resolutions.fold(f64::INFINITY, f64::min);
+                return Ok(one_cluster(embedding, lowest));
+            }
             among_some(embedding, config.graph.max_cells, seed, |embedding| {
                 let found = stable_communities(embedding, config, seed)?;
                 Ok(found.with_centroids_in(embedding))
@@ -164,6 +181,30 @@ pub fn initial_centroids(
         CentroidStart::Given(given) => given.find(embedding),
         CentroidStart::Labels(labels) => from_labels(embedding, labels),
     }
+}
+
+/// Whether cells differ by no more than rounding: their nearest neighbours are then accidents, and
+/// the communities of these as well.
+fn are_alike(embedding: ArrayView2<f32>) -> bool {
+    const ROUNDING: f32 = 1e-5;
+    let scale = embedding
+        .iter()
+        .fold(0.0f32, |scale, value| scale.max(value.abs()));
+    embedding.columns().into_iter().all(|column| {
+        let first = column[0];
+        column
+            .iter()
+            .all(|value| (value - first).abs() <= ROUNDING * scale)
+    })
+}
+
+fn one_cluster(embedding: ArrayView2<f32>, resolution: f64) -> InitialCentroids {
+    let found = Communities {
+        labels: vec![0; embedding.nrows()],
+        resolution,
+        candidates: Vec::new(),
+    };
+    found.with_centroids_in(embedding)
 }
 
 fn from_smoothed(
@@ -338,12 +379,46 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_must_be_in_the_graph() {
+    fn few_cells_have_fewer_neighbours() {
+        for cells in [3, 6, 10] {
+            let (points, truth) = blobs(2, cells, 8.0);
+            for start in [
+                CentroidStart::Graph(GraphConfig::new(0.5).with_neighbors(40)),
+                CentroidStart::StableGraph(StableGraphConfig::new()),
+            ] {
+                let found = initial_centroids(points.view(), &start, 0).unwrap();
+                assert!(agrees(&found.labels, &truth), "{cells} {start:?}");
+                let warning = start.warning(2 * cells).unwrap();
+                assert!(warning.contains("there are only"), "{warning}");
+                assert_eq!(start.warning(100), None);
+            }
+        }
+    }
+
+    #[test]
+    fn cells_that_are_alike_are_one_cluster() {
+        for start in [
+            CentroidStart::Graph(GraphConfig::default()),
+            CentroidStart::StableGraph(StableGraphConfig::new()),
+        ] {
+            for cells in [2, 80, 300] {
+                let points = ndarray::Array2::from_shape_fn((cells, 4), |(cell, column)| {
+                    // As rounding in products of different shapes leaves them.
+                    column as f32 * (1.0 + 1e-7 * (cell % 3) as f32)
+                });
+                let found = initial_centroids(points.view(), &start, 0).unwrap();
+                assert_eq!(found.labels, vec![0; cells]);
+                assert_eq!(found.centroids.dim(), (1, 4));
+            }
+        }
+    }
+
+    #[test]
+    fn graphs_need_neighbours_and_cells() {
         let (points, _) = blobs(2, 10, 5.0);
         for config in [
             GraphConfig::default().with_neighbors(0),
-            GraphConfig::default().with_neighbors(20),
-            GraphConfig::default().with_max_cells(9),
+            GraphConfig::default().with_max_cells(1),
         ] {
             assert!(matches!(
                 initial_centroids(points.view(), &CentroidStart::Graph(config), 0),

@@ -49,6 +49,8 @@ struct Stored {
     centroids: Array2<f32>,
     labels: Vec<usize>,
     resolution: Option<f64>,
+    #[serde(default)]
+    candidates: Vec<ResolutionCandidate>,
 }
 
 impl TryFrom<Stored> for InitialCentroids {
@@ -59,6 +61,7 @@ impl TryFrom<Stored> for InitialCentroids {
             centroids,
             labels,
             resolution,
+            candidates,
         } = stored;
         let (clusters, dimensions) = centroids.dim();
         if clusters > 0 && dimensions == 0 {
@@ -77,6 +80,7 @@ impl TryFrom<Stored> for InitialCentroids {
             centroids,
             labels,
             resolution,
+            candidates,
         })
     }
 }

@@ -7,6 +7,7 @@ use super::kmeans::{KMeans, KMeansConfig};
 use crate::error::{ParameterError, Result};
 use crate::graph::{
     NeighborAverage, NeighborSearch, Neighbors, check_resolution, connectivities, modularity,
+    neighbors_among,
 };
 use crate::parallel::try_map;
 use crate::selection::argmax;
@@ -31,8 +32,8 @@ pub struct SmoothedKMeansConfig {
     /// The share of k-means' results after each average, least inertia first, among which modularity
     /// decides: above 0 and at most 1. Default 0.25; without effect if inertia alone decides.
     pub shortlist: f64,
-    /// Nearest neighbours that a cell is averaged with, itself excluded. Default 15; with fewer
-    /// cells, all others.
+    /// Nearest neighbours that a cell is averaged with, itself excluded. Default 15; where there are
+    /// not that many other cells, a third of the cells.
     pub neighbors: usize,
     /// How many averages there are, each over the one before; with 0, k-means labels the embedding
     /// itself. Default 2.
@@ -140,7 +141,8 @@ pub(super) fn smoothed_kmeans(
 ) -> Result<KMeans> {
     let cells = embedding.nrows();
     config.validate(cells)?;
-    let neighbors = NeighborSearch::default().find(embedding, config.neighbors.min(cells - 1))?;
+    let neighbors = neighbors_among(cells, config.neighbors);
+    let neighbors = NeighborSearch::default().find(embedding, neighbors)?;
     let average = |points: Array2<f32>| neighbors.average_over(points.view(), config.average);
     let Some(resolution) = config.modularity else {
         let smoothed = (0..config.rounds).fold(embedding.to_owned(), |points, _| average(points));
@@ -272,13 +274,15 @@ mod tests {
     }
 
     #[test]
-    fn few_cells_are_averaged_with_all_others() {
-        let (points, _) = blobs(2, 3, 5.0);
+    fn few_cells_keep_their_groups() {
+        let (points, truth) = blobs(2, 3, 5.0);
         let start = CentroidStart::SmoothedKMeans(SmoothedKMeansConfig::new(2).with_rounds(0));
         assert!(initial_centroids(points.view(), &start, 0).is_ok());
         let start = CentroidStart::SmoothedKMeans(SmoothedKMeansConfig::new(2));
         let found = initial_centroids(points.view(), &start, 0).unwrap();
         assert!(found.centroids.iter().all(|value| value.is_finite()));
+        let agreement = crate::metrics::adjusted_rand_index(&truth, &found.labels).unwrap();
+        assert_eq!(agreement, 1.0);
         let start = CentroidStart::SmoothedKMeans(SmoothedKMeansConfig::new(2).with_neighbors(0));
         assert!(initial_centroids(points.view(), &start, 0).is_err());
     }

@@ -120,7 +120,7 @@ impl StableGraphConfig {
         if let Some(rare) = &self.rare {
             rare.validate()?;
         }
-        self.graph_for(cells).validate(cells)?;
+        self.graph.validate(cells)?;
         if self.resolutions.is_empty() {
             return Err(ParameterError::Resolutions { value: Vec::new() }.into());
         }
@@ -164,12 +164,6 @@ impl StableGraphConfig {
         }
         Ok(())
     }
-
-    /// The graph for data of `cells` cells, which may be fewer than neighbours are asked for.
-    pub(super) fn graph_for(&self, cells: usize) -> GraphConfig {
-        let neighbors = self.graph.neighbors.min(cells.saturating_sub(1));
-        self.graph.clone().with_neighbors(neighbors)
-    }
 }
 
 /// The communities of an embedding's cell graph, at least two, at the resolution that is chosen.
@@ -180,7 +174,7 @@ pub(super) fn stable_communities(
 ) -> Result<Communities> {
     let cells = embedding.nrows();
     config.validate(cells)?;
-    let settings = config.graph_for(cells);
+    let settings = config.graph.among(cells);
     let (graph, candidates) = if cells > config.max_cells {
         let mut random = stream(seed, Purpose::Subsample, 0, 1);
         let chosen = subsample(&mut random, cells, config.max_cells);

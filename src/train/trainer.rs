@@ -386,7 +386,7 @@ impl<H: ReconstructionHead> Trainer<H> {
             let stop_reason = outcome.stop_reason;
             let fit = Fit::from_parts(model, outcome.evaluation, initial, stop_reason, history)?;
             let cells = batches.cells().cells();
-            let warnings = [plan.target.warning(cells), start.warning(cells)];
+            let warnings = [start.warning(cells), plan.target.warning(cells)];
             let warnings = warnings.into_iter().flatten();
             Ok(warnings.fold(fit, |fit, warning| fit.with_warning(warning)))
         };

@@ -6,6 +6,7 @@ mod h5ad;
 mod info;
 mod map;
 mod mistakes;
+mod small;
 
 use std::fs;
 use std::path::{Path, PathBuf};

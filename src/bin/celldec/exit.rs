@@ -25,6 +25,44 @@ pub fn message(error: &Error) -> String {
         Error::Io { path, cause } if cause.kind() == ErrorKind::NotFound => {
             format!("{}: not found; check the path", path.display())
         }
-        _ => wording::in_options(error.to_string()),
+        _ => shortened(wording::in_options(error.to_string())),
+    }
+}
+
+/// As much of a message as people read; its beginning says what is wrong, and its end what to do.
+fn shortened(message: String) -> String {
+    const LINES: usize = 10;
+    const CHARACTERS: usize = 1500;
+    let message = match message.lines().count() {
+        0..=LINES => message,
+        _ => message.lines().take(LINES).collect::<Vec<_>>().join("\n"),
+    };
+    let characters: Vec<char> = message.chars().collect();
+    if characters.len() <= CHARACTERS {
+        return message;
+    }
+    let (start, end) = (CHARACTERS * 2 / 3, characters.len() - CHARACTERS / 3);
+    let text = |part: &[char]| part.iter().collect::<String>();
+    format!(
+        "{} … {}",
+        text(&characters[..start]),
+        text(&characters[end..])
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_messages_keep_both_ends() {
+        let names: Vec<String> = (0..40_000).map(|gene| format!("gene{gene}")).collect();
+        let reason = format!("missing are {}; check them", names.join(", "));
+        let message = message(&Error::format("a.csv", 3, reason));
+        assert!(message.len() < 1600, "{}", message.len());
+        assert!(message.starts_with("a.csv, line 3: missing are gene0, "));
+        assert!(message.ends_with("gene39999; check them"));
+        assert_eq!(shortened("short".into()), "short");
+        assert_eq!(shortened("line\n".repeat(50)).lines().count(), 10);
     }
 }

@@ -16,6 +16,7 @@ use crate::known::KnownTypes;
 use crate::output::drawings::{Drawer, Types, project};
 use crate::output::{Destination, Output, OutputArguments, annotated, tables};
 use crate::refusal::conflict;
+use crate::wording::listed;
 
 /// Missing genes named on the screen.
 const NAMED: usize = 5;
@@ -87,7 +88,7 @@ fn with_model<H: ReconstructionHead>(
     let file = arguments.cells.file()?;
     let destination = Destination::new(&file, &arguments.output, &arguments.writing)?;
     let genes = model.preprocessing().gene_names();
-    let input = input::read(&arguments.cells, &file, Purpose::Map, Some(genes))?;
+    let input = input::read(&arguments.cells, &file, Purpose::Map, genes)?;
     let key = arguments.writing.key.as_deref();
     let keys = ResultKeys::new(key.unwrap_or(&model.info().method));
     annotated::check(&destination, &input, [&keys])?;
@@ -209,7 +210,7 @@ fn prepare<H: ReconstructionHead>(
     if !unknown.is_empty() {
         console.say(format_args!(
             "note: the model does not know the batches {}; they are scaled by all of its cells",
-            unknown.join(", ")
+            listed(&unknown)
         ));
     }
     input.counts.transform(preprocessing, Some(&batches))

@@ -7,6 +7,17 @@ pub fn in_options(message: String) -> String {
         .fold(message, |text, (from, to)| text.replace(from, to))
 }
 
+/// Names for a message: the first of many.
+pub fn listed<S: AsRef<str>>(names: &[S]) -> String {
+    const MOST: usize = 20;
+    let first: Vec<&str> = names.iter().take(MOST).map(AsRef::as_ref).collect();
+    let mut list = first.join(", ");
+    if names.len() > MOST {
+        list += &format!(" and {} more", names.len() - MOST);
+    }
+    list
+}
+
 /// Advice of the library, and the same in options of this program.
 const IN_OPTIONS: &[(&str, &str)] = &[
     (
@@ -42,11 +53,30 @@ const IN_OPTIONS: &[(&str, &str)] = &[
         "--feature-type all",
     ),
     ("`MtxOptions::with_prefix`", "--prefix"),
+    ("`MtxOptions::with_matrix`", "--matrix"),
+    ("`TableOptions::with_transposed(true)`", "--transposed"),
+    (
+        "`TableOptions::with_transposed(false)`",
+        "--transposed=false",
+    ),
+    ("`TableOptions::with_header(true)`", "--header"),
+    ("`TableOptions::with_header(false)`", "--header=false"),
+    ("`TableOptions::with_row_names(true)`", "--row-names"),
+    ("`TableOptions::with_row_names(false)`", "--row-names=false"),
     ("`H5adResults::with_overwrite(true)`", "--overwrite"),
     ("choose another name,", "choose another with --key,"),
     (
         "or read it into memory with `H5adOptions::read`",
         "or leave --on-disk out",
+    ),
+    (" (`SmoothedTarget::with_max_cells`)", ""),
+    (
+        "(use `projection::pca` for fewer)",
+        "(--projection pca draws fewer)",
+    ),
+    (
+        "drop them with `with_min_counts_per_cell(1.0)`",
+        "remove them from the file",
     ),
     (
         "project with `view::projection::pca` instead",

@@ -1,14 +1,24 @@
 //! The entries of a MatrixMarket file.
 
-use std::path::Path;
-
 use crate::counts::CountMatrix;
 use crate::error::Result;
 use crate::io::budget::{Budget, Shortage, bytes_of};
 use crate::io::text::{Lines, name_of, parse_index, parse_value, shown};
 
+/// The numbers in a header.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sizes {
+    pub rows: u64,
+    pub columns: u64,
+    stored: u64,
+    /// Whether entries have no values.
+    pattern: bool,
+}
+
 /// Entries as the file lists them.
 struct Entries {
+    /// Whether rows are cells.
+    cells_first: bool,
     cells: Vec<u32>,
     genes: Vec<u32>,
     values: Vec<f32>,
@@ -16,8 +26,13 @@ struct Entries {
 
 impl Entries {
     /// Room for so many entries.
-    fn with_capacity(entries: usize, budget: &Budget) -> std::result::Result<Self, Shortage> {
+    fn with_capacity(
+        entries: usize,
+        cells_first: bool,
+        budget: &Budget,
+    ) -> std::result::Result<Self, Shortage> {
         Ok(Self {
+            cells_first,
             cells: budget.list(entries)?,
             genes: budget.list(entries)?,
             values: budget.list(entries)?,
@@ -27,11 +42,16 @@ impl Entries {
     #[inline]
     fn push(
         &mut self,
-        cell: u32,
-        gene: u32,
+        row: u32,
+        column: u32,
         value: f32,
         budget: &Budget,
     ) -> std::result::Result<(), Shortage> {
+        let (cell, gene) = if self.cells_first {
+            (row, column)
+        } else {
+            (column, row)
+        };
         budget.push(&mut self.cells, cell)?;
         budget.push(&mut self.genes, gene)?;
         budget.push(&mut self.values, value)
@@ -71,42 +91,49 @@ impl Entries {
     }
 }
 
-/// Reads the entries of a genes × cells MatrixMarket file; dimensions must be those of the name
-/// files, so that nothing is reserved on the word of a header alone.
+/// Reads what comes before the entries.
+pub(super) fn read_header(lines: &mut Lines) -> Result<Sizes> {
+    let pattern = read_banner(lines)?;
+    let (rows, columns, stored) = read_sizes(lines)?;
+    Ok(Sizes {
+        rows,
+        columns,
+        stored,
+        pattern,
+    })
+}
+
+/// Reads the entries after a header whose sizes are those of the name files, so that nothing is
+/// reserved on the word of a header alone.
 ///
 /// The outer error is one of the file, the inner one of the counts in it.
 pub(super) fn read_entries(
     lines: &mut Lines,
-    (gene_path, genes): (&Path, usize),
-    (cell_path, cells): (&Path, usize),
+    sizes: Sizes,
+    cells_first: bool,
 ) -> Result<Result<CountMatrix>> {
-    let pattern = read_banner(lines)?;
-    let (rows, columns, stored) = read_sizes(lines)?;
-    for (what, found, names_path, names) in [
-        ("rows (genes)", rows, gene_path, genes),
-        ("columns (cells)", columns, cell_path, cells),
-    ] {
-        if found != names as u64 {
-            let transposed = if rows == cells as u64 && columns == genes as u64 {
-                "; the matrix seems to be cells × genes, but 10x files are genes × cells: transpose it"
-            } else {
-                "; the files must belong together"
-            };
-            return Err(lines.error(format!(
-                "the matrix has {found} {what}, but {} names {names}{transposed}",
-                names_path.display()
-            )));
-        }
-    }
+    let Sizes {
+        rows,
+        columns,
+        stored,
+        pattern,
+    } = sizes;
     if u32::try_from(rows.max(columns)).is_err() {
         return Err(lines.error("more than 2^32 rows or columns are not supported"));
     }
+    // Both are numbers of names that are in memory.
+    let (rows_there, columns_there) = (rows as usize, columns as usize);
+    let (cells, genes) = if cells_first {
+        (rows_there, columns_there)
+    } else {
+        (columns_there, rows_there)
+    };
     let reserved = usize::try_from(stored)
         .unwrap_or(usize::MAX)
         .min(lines.plausible_lines(if pattern { 4 } else { 6 }));
     let budget = lines.budget();
-    let mut entries =
-        Entries::with_capacity(reserved, &budget).map_err(|shortage| lines.refuse(shortage))?;
+    let mut entries = Entries::with_capacity(reserved, cells_first, &budget)
+        .map_err(|shortage| lines.refuse(shortage))?;
     let mut read = 0u64;
     loop {
         let taken = take_plain_entries(
@@ -126,7 +153,7 @@ pub(super) fn read_entries(
             continue;
         }
         let entry = parse_entry(line, pattern, rows, columns);
-        let (gene, cell, value) = match entry {
+        let (row, column, value) = match entry {
             Ok(entry) => entry,
             Err(reason) => return Err(lines.error(reason)),
         };
@@ -137,7 +164,7 @@ pub(super) fn read_entries(
         }
         read += 1;
         entries
-            .push(cell, gene, value, &budget)
+            .push(row, column, value, &budget)
             .map_err(|shortage| lines.refuse(shortage))?;
     }
     if read < stored {
@@ -170,7 +197,10 @@ fn read_banner(lines: &mut Lines) -> Result<bool> {
     };
     let supported = object == "matrix"
         && format == "coordinate"
-        && matches!(field, "integer" | "real" | "pattern")
+        && matches!(
+            field,
+            "integer" | "unsigned-integer" | "real" | "double" | "pattern"
+        )
         && symmetry == "general";
     if !supported {
         return Err(lines.error(format!(
@@ -197,7 +227,7 @@ fn read_sizes(lines: &mut Lines) -> Result<(u64, u64, u64)> {
             }
         };
         return sizes.ok_or_else(|| {
-            lines.error("expected the size line: numbers of genes, of cells and of entries")
+            lines.error("expected the size line: numbers of rows, of columns and of entries")
         });
     }
 }
@@ -243,7 +273,7 @@ fn take_plain_entries(
             break;
         }
         // The caller has checked that rows and columns fit.
-        entries.push((column - 1) as u32, (row - 1) as u32, value as f32, budget)?;
+        entries.push((row - 1) as u32, (column - 1) as u32, value as f32, budget)?;
         rest = after;
         taken += 1;
     }
@@ -276,9 +306,9 @@ fn parse_entry(
 ) -> std::result::Result<(u32, u32, f32), String> {
     let malformed = || {
         let expected = if pattern {
-            "gene and cell number"
+            "numbers of row and column"
         } else {
-            "gene number, cell number and count"
+            "numbers of row and column, and a count"
         };
         format!("malformed entry \"{}\"; expected {expected}", shown(line))
     };
@@ -295,7 +325,7 @@ fn parse_entry(
     }
     if row == 0 || row > rows || column == 0 || column > columns {
         return Err(format!(
-            "the entry names gene {row} and cell {column}, outside 1..={rows} and 1..={columns} \
+            "the entry names row {row} and column {column}, outside 1..={rows} and 1..={columns} \
              (numbers start at 1)"
         ));
     }

@@ -164,10 +164,9 @@ fn malformed_files_are_refused_with_file_and_line() {
         ),
         (format!("{HEADER}4 2 0\n"), "genes.tsv names 3"),
         (format!("{HEADER}3 5 0\n"), "barcodes.tsv names 2"),
-        (format!("{HEADER}2 3 0\n"), "transpose"),
         (
             format!("{HEADER}3 2 1\n0 1 1\n"),
-            "line 3: the entry names gene 0",
+            "line 3: the entry names row 0",
         ),
         (format!("{HEADER}3 2 1\n1 3 1\n"), "outside 1..=3 and 1..=2"),
         (
@@ -252,6 +251,238 @@ fn missing_files_are_named() {
         .unwrap_err()
         .to_string();
     assert!(message.contains("GSM1_matrix.mtx.gz"), "{message}");
+}
+
+/// Reads a matrix of three genes and two cells whose files are called, and look, as told.
+fn read_files(files: &[(&str, &str)], options: &MtxOptions) -> Result<CountMatrix> {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    options.read(folder.path())
+}
+
+#[test]
+fn features_of_many_forms_are_read() {
+    let matrix = format!("{HEADER}3 2 2\n1 1 5\n3 2 7\n");
+    let barcodes = "AAA-1\nCCC-1\n";
+    for (name, features, symbols, ids) in [
+        ("genes.tsv", "A\nB\nC\n", ["A", "B", "C"], ["A", "B", "C"]),
+        (
+            "features.tsv",
+            "E1\tA\tGene Expression\nE2\tB\tGene Expression\nE3\tC\tGene Expression\n\n \n",
+            ["A", "B", "C"],
+            ["E1", "E2", "E3"],
+        ),
+        // Cell Ranger ARC: where the genes lie.
+        (
+            "features.tsv",
+            "E1\tA\tGene Expression\tchr1\t1\t9\t+\nE2\tB\tGene Expression\tchr1\t1\t9\t+\n\
+             E3\tC\tGene Expression\tchr1\t1\t9\t+\n",
+            ["A", "B", "C"],
+            ["E1", "E2", "E3"],
+        ),
+        // A third column that is no type, or empty.
+        (
+            "genes.tsv",
+            "E1\tA\t1\nE2\tB\t2\nE3\tC\t3\n",
+            ["A", "B", "C"],
+            ["E1", "E2", "E3"],
+        ),
+        (
+            "features.tsv",
+            "E1\tA\t\nE2\tB\t\nE3\tC\t\n",
+            ["A", "B", "C"],
+            ["E1", "E2", "E3"],
+        ),
+        // Symbols that are missing, by which the identifiers stand in.
+        (
+            "features.tsv",
+            "E1\tA\nE2\t\nE3\tC\n",
+            ["A", "E2", "C"],
+            ["E1", "E2", "E3"],
+        ),
+        // Quotes, row numbers, headers.
+        (
+            "features.tsv",
+            "\"E1\"\t\"A\"\n\"E2\"\t\"B\"\n\"E3\"\t\"C\"\n",
+            ["A", "B", "C"],
+            ["E1", "E2", "E3"],
+        ),
+        (
+            "genes.tsv",
+            "1\tE1\tA\n2\tE2\tB\n3\tE3\tC\n",
+            ["A", "B", "C"],
+            ["E1", "E2", "E3"],
+        ),
+        (
+            "features.tsv",
+            "gene_id\tgene_symbol\tfeature_type\nE1\tA\tGene Expression\nE2\tB\tGene Expression\n\
+             E3\tC\tGene Expression\n",
+            ["A", "B", "C"],
+            ["E1", "E2", "E3"],
+        ),
+        (
+            "genes.csv",
+            "\"\",\"gene_name\",\"gene_id\"\n\"1\",\"A\",\"E1\"\n\"2\",\"B\",\"E2\"\n\
+             \"3\",\"C\",\"E3\"\n",
+            ["A", "B", "C"],
+            ["E1", "E2", "E3"],
+        ),
+        (
+            "genes.csv",
+            "\"\",\"x\"\n\"1\",\"A\"\n\"2\",\"B\"\n\"3\",\"C\"\n",
+            ["A", "B", "C"],
+            ["A", "B", "C"],
+        ),
+        // Blanks between an identifier and a symbol, not within names.
+        (
+            "genes.tsv",
+            "ENSG00000000001 A\nENSG00000000002 B\nENSG00000000003 C\n",
+            ["A", "B", "C"],
+            ["ENSG00000000001", "ENSG00000000002", "ENSG00000000003"],
+        ),
+        (
+            "genes.tsv",
+            "gene a\ngene b\ngene c\n",
+            ["gene a", "gene b", "gene c"],
+            ["gene a", "gene b", "gene c"],
+        ),
+    ] {
+        let files = [
+            ("matrix.mtx", matrix.as_str()),
+            (name, features),
+            ("barcodes.tsv", barcodes),
+        ];
+        let counts = read_files(&files, &MtxOptions::new()).unwrap();
+        assert_eq!(counts.gene_names(), symbols, "{features:?}");
+        assert_eq!(counts.row(1), (&[2u32][..], &[7.0f32][..]), "{features:?}");
+        let options = MtxOptions::new().with_gene_names(GeneNames::Ids);
+        let counts = read_files(&files, &options).unwrap();
+        assert_eq!(counts.gene_names(), ids, "{features:?}");
+    }
+}
+
+#[test]
+fn barcodes_of_many_forms_are_read() {
+    let matrix = format!("{HEADER}3 2 2\n1 1 5\n3 2 7\n");
+    for barcodes in [
+        "AAA-1\nCCC-1\n\n\n",
+        "\"AAA-1\"\n\"CCC-1\"\n",
+        "barcode\nAAA-1\nCCC-1\n",
+        "x\nAAA-1\nCCC-1\n",
+        "\"x\"\n\"1\"\t\"AAA-1\"\n\"2\"\t\"CCC-1\"\n",
+        "1\tAAA-1\n2\tCCC-1\n",
+        "AAA-1\tsample 1\nCCC-1\tsample 1\n",
+    ] {
+        let files = [
+            ("matrix.mtx", matrix.as_str()),
+            ("genes.tsv", "A\nB\nC\n"),
+            ("barcodes.tsv", barcodes),
+        ];
+        let counts = read_files(&files, &MtxOptions::new()).unwrap();
+        assert_eq!(counts.cell_names(), ["AAA-1", "CCC-1"], "{barcodes:?}");
+    }
+}
+
+#[test]
+fn a_line_too_many_that_is_no_header_is_named() {
+    let matrix = format!("{HEADER}3 2 0\n");
+    let files = [
+        ("matrix.mtx", matrix.as_str()),
+        ("genes.tsv", "A\nB\nC\n"),
+        ("barcodes.tsv", "first\nAAA-1\nCCC-1\n"),
+    ];
+    let message = read_files(&files, &MtxOptions::new())
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("barcodes.tsv names 3"), "{message}");
+    assert!(
+        message.contains("is its line 1, \"first\", a header?"),
+        "{message}"
+    );
+}
+
+#[test]
+fn matrices_of_cells_by_genes_are_read() {
+    let expected = ndarray::array![[5.0, 0.0, 0.0], [0.0, 0.0, 7.0]];
+    let matrix = format!("{HEADER}2 3 2\n1 1 5\n2 3 7\n");
+    let parse = [
+        ("DGE.mtx", matrix.as_str()),
+        (
+            "all_genes.csv",
+            "gene_id,gene_name,genome\nE1,A,hg38\nE2,B,hg38\nE3,,hg38\n",
+        ),
+        (
+            "cell_metadata.csv",
+            "bc_wells,sample\n01_01_01,x\n01_01_02,x\n",
+        ),
+    ];
+    let counts = read_files(&parse, &MtxOptions::new()).unwrap();
+    assert_eq!(counts.to_dense(), expected);
+    assert_eq!(counts.gene_names(), ["A", "B", "E3"]);
+    assert_eq!(counts.cell_names(), ["01_01_01", "01_01_02"]);
+    let kallisto = [
+        ("cells_x_genes.mtx", matrix.as_str()),
+        ("cells_x_genes.genes.txt", "E1\nE2\nE3\n"),
+        ("cells_x_genes.genes.names.txt", "A\n\nC\n"),
+        ("cells_x_genes.barcodes.txt", "AAA\nCCC\n"),
+    ];
+    let counts = read_files(&kallisto, &MtxOptions::new()).unwrap();
+    assert_eq!(counts.to_dense(), expected);
+    assert_eq!(counts.gene_names(), ["A", "E2", "C"]);
+    let ids = MtxOptions::new().with_gene_names(GeneNames::Ids);
+    assert_eq!(
+        read_files(&kallisto, &ids).unwrap().gene_names(),
+        ["E1", "E2", "E3"]
+    );
+    // As many genes as cells: the program that writes such names decides.
+    let square = format!("{HEADER}2 2 1\n1 2 5\n");
+    for (files, row) in [
+        (
+            [
+                ("cells_x_genes.mtx", square.as_str()),
+                ("cells_x_genes.genes.txt", "E1\nE2\n"),
+                ("cells_x_genes.barcodes.txt", "AAA\nCCC\n"),
+            ],
+            0,
+        ),
+        (
+            [
+                ("matrix.mtx", square.as_str()),
+                ("genes.tsv", "E1\nE2\n"),
+                ("barcodes.tsv", "AAA\nCCC\n"),
+            ],
+            1,
+        ),
+    ] {
+        let counts = read_files(&files, &MtxOptions::new()).unwrap();
+        assert_eq!(counts.row(row).1, [5.0], "{files:?}");
+    }
+}
+
+#[test]
+fn one_of_several_matrices_is_chosen() {
+    let matrix = |value: u32| format!("{HEADER}3 2 1\n1 1 {value}\n");
+    let (spliced, unspliced) = (matrix(5), matrix(7));
+    let files = [
+        ("spliced.mtx", spliced.as_str()),
+        ("unspliced.mtx", unspliced.as_str()),
+        ("features.tsv", "A\nB\nC\n"),
+        ("barcodes.tsv", "AAA\nCCC\n"),
+    ];
+    let message = read_files(&files, &MtxOptions::new())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.contains("`MtxOptions::with_matrix`: spliced, unspliced"),
+        "{message}"
+    );
+    let options = MtxOptions::new().with_matrix("unspliced");
+    assert_eq!(read_files(&files, &options).unwrap().values(), [7.0]);
+    let options = MtxOptions::new().with_matrix("velocity");
+    let message = read_files(&files, &options).unwrap_err().to_string();
+    assert!(message.contains("expected velocity.mtx.gz"), "{message}");
 }
 
 #[test]

@@ -30,10 +30,11 @@ pub enum Preset {
 ///
 /// INPUT holds raw counts (not normalised, not log-transformed):
 ///
-///   a 10x folder     with matrix.mtx, features.tsv and barcodes.tsv, plain or .gz
+///   a folder         of a matrix (.mtx) with its features and barcodes: of Cell Ranger,
+///                    STARsolo, Parse, kallisto|bustools, alevin-fry, or of a whole run
 ///   a 10x .h5 file   filtered_feature_bc_matrix.h5 of Cell Ranger
 ///   an .h5ad file    AnnData, as scanpy writes it
-///   a table          .csv, .tsv or .txt, plain or .gz: one line for every cell
+///   a table          .csv, .tsv or other text: a line for every cell, or for every gene
 ///
 /// Results go to the folder --output: the cluster of every cell with its confidence, the embedding,
 /// marker genes, pictures, a report to read (report.html), an .h5ad file to go on with in Python,

@@ -6,6 +6,7 @@ use celldec::prelude::*;
 
 use crate::console::Console;
 use crate::known::KnownTypes;
+use crate::wording;
 
 /// Prints clusters, how training ended and, when types are known, the agreement with them.
 pub fn print_fit<H: ReconstructionHead>(
@@ -54,6 +55,7 @@ pub fn print_fit<H: ReconstructionHead>(
         status.pretraining_epochs, status.self_training_epochs
     ));
     for warning in &status.warnings {
+        let warning = wording::in_options(warning.clone());
         console.say(format_args!("  warning       {warning}"));
     }
     if let Some(types) = types {

@@ -10,6 +10,7 @@ use celldec::prelude::*;
 
 use crate::input::h5ad;
 use crate::refusal::naming_column;
+use crate::wording::listed;
 
 /// A label, possibly empty, for each of some cells.
 pub struct Labels {
@@ -146,7 +147,7 @@ fn read_h5ad(path: &Path, column: Option<&str>) -> Result<Vec<(String, String)>>
             format!(
                 "name a column of obs as {}:COLUMN, one of: {}",
                 path.display(),
-                columns.join(", ")
+                listed(&columns)
             )
         };
         return Err(Error::format(path, None, reason));

@@ -1,5 +1,6 @@
 //! A value for every cell: known types, batches.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use celldec::io::CellAnnotations;
@@ -54,6 +55,13 @@ impl Column<'_> {
                 values: column.labels(),
             }));
         };
+        if let Some(name) = repeated(counts.cell_names()) {
+            return Err(conflict(format!(
+                "{} finds cells by name, but the input has several of the name \"{name}\"; make the \
+                 names of its cells unique",
+                self.file_option
+            )));
+        }
         let values = celldec::io::read_labels(file, self.column)
             .map_err(|error| naming_column(error, &format!("with {}", self.column_option)))?;
         let example = values.first().map(|(cell, _)| cell.clone());
@@ -72,6 +80,15 @@ impl Column<'_> {
         }
         Ok(Some(CellColumn { name, values }))
     }
+}
+
+/// A name that occurs more than once.
+fn repeated(names: &[String]) -> Option<&str> {
+    let mut seen = HashSet::with_capacity(names.len());
+    names
+        .iter()
+        .map(String::as_str)
+        .find(|name| !seen.insert(*name))
 }
 
 fn distinct(values: &[Option<String>]) -> Vec<&str> {

@@ -41,7 +41,7 @@ pub struct CellArguments {
         help_heading = "Counts"
     )]
     pub batch_column: Option<String>,
-    /// A CSV file with the batch of each cell (first column: barcodes).
+    /// A table with the batch of each cell (first column: barcodes).
     #[arg(long, value_name = "FILE", help_heading = "Counts")]
     pub batches: Option<PathBuf>,
 
@@ -56,7 +56,7 @@ pub struct CellArguments {
         help_heading = "Comparison"
     )]
     pub label_column: Option<String>,
-    /// A CSV file with known cell types (first column: barcodes).
+    /// A table with known cell types (first column: barcodes).
     #[arg(long, value_name = "FILE", help_heading = "Comparison")]
     pub labels: Option<PathBuf>,
 }
@@ -86,14 +86,13 @@ pub enum Purpose {
     Map,
 }
 
-/// Reads counts and what is known about their cells.
-///
-/// `genes` are those of a model that the counts are for.
+/// Reads counts and what is known about their cells; `known_genes` are those that the counts should
+/// be of.
 pub fn read(
     arguments: &CellArguments,
     file: &CountFile<'_>,
     purpose: Purpose,
-    genes: Option<&[String]>,
+    known_genes: &[String],
 ) -> Result<Input> {
     let types = Column {
         file: arguments.labels.as_deref(),
@@ -115,7 +114,7 @@ pub fn read(
         .iter()
         .filter_map(|column| column.in_annotations())
         .collect();
-    let (counts, annotations) = read_counts(file, arguments.on_disk, &wanted, genes)
+    let (counts, annotations) = read_counts(file, arguments.on_disk, &wanted, known_genes)
         .map_err(|error| file.explain(error))?;
     let types = types.read(&counts, &annotations)?;
     if let Some(types) = &types {
@@ -138,10 +137,11 @@ fn read_counts(
     file: &CountFile<'_>,
     on_disk: bool,
     wanted: &[&str],
-    genes: Option<&[String]>,
+    known_genes: &[String],
 ) -> Result<(Counts, CellAnnotations)> {
     if !file.is_annotated() {
-        return Ok((Counts::Memory(file.read()?), CellAnnotations::default()));
+        let counts = file.read(known_genes)?;
+        return Ok((Counts::Memory(counts), CellAnnotations::default()));
     }
     if file.format != CountFormat::H5ad {
         let data = file.read_annotated()?;
@@ -155,7 +155,7 @@ fn read_counts(
         return Ok((Counts::Memory(data.counts), data.cell_annotations));
     }
     let options = file
-        .h5ad_options(genes)
+        .h5ad_options(known_genes)
         .with_annotations(wanted.iter().copied());
     if on_disk {
         let source = options.open(file.path)?;

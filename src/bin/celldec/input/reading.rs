@@ -35,12 +35,39 @@ pub struct ReadArguments {
     /// Name genes by identifiers such as Ensembl's instead of symbols (10x).
     #[arg(long)]
     pub gene_ids: bool,
-    /// What file names start with in a 10x folder of several samples.
+    /// What file names start with, or end in, in a 10x folder of several samples.
     #[arg(long, value_name = "TEXT")]
     pub prefix: Option<String>,
-    /// The table has a line for every gene and a column for every cell.
-    #[arg(long)]
-    pub transposed: bool,
+    /// Which matrix of a folder of several, such as spliced.
+    #[arg(long, value_name = "NAME")]
+    pub matrix: Option<String>,
+    /// The table has a line for every gene; =false: for every cell [default: found out from names].
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub transposed: Option<bool>,
+    /// The first line of the table names its columns; =false: it does not [default: found out].
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub header: Option<bool>,
+    /// Lines of the table start with a name; =false: they do not [default: found out].
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub row_names: Option<bool>,
 }
 
 impl ReadArguments {
@@ -53,7 +80,10 @@ impl ReadArguments {
             || self.feature_type.is_some()
             || self.gene_ids
             || self.prefix.is_some()
-            || self.transposed
+            || self.matrix.is_some()
+            || self.transposed.is_some()
+            || self.header.is_some()
+            || self.row_names.is_some()
     }
 }
 
@@ -85,7 +115,14 @@ impl<'a> CountFile<'a> {
         )?;
         file.refuse("--gene-ids", options.gene_ids, &[mtx, tenx])?;
         file.refuse("--prefix", options.prefix.is_some(), &[mtx])?;
-        file.refuse("--transposed", options.transposed, &[CountFormat::Table])?;
+        file.refuse("--matrix", options.matrix.is_some(), &[mtx])?;
+        for (option, value) in [
+            ("--transposed", options.transposed),
+            ("--header", options.header),
+            ("--row-names", options.row_names),
+        ] {
+            file.refuse(option, value.is_some(), &[CountFormat::Table])?;
+        }
         Ok(file)
     }
 
@@ -114,12 +151,12 @@ impl<'a> CountFile<'a> {
 
     /// What to read of an .h5ad file; genes are named as most of `genes` are, unless an option says
     /// how.
-    pub fn h5ad_options(&self, genes: Option<&[String]>) -> H5adOptions {
+    pub fn h5ad_options(&self, known_genes: &[String]) -> H5adOptions {
         let options = H5adOptions::new().with_matrix(self.matrix());
-        match (&self.options.gene_column, genes) {
-            (Some(column), _) => options.with_gene_names(column),
-            (None, Some(genes)) => options.with_gene_names_like(genes),
-            (None, None) => options,
+        match &self.options.gene_column {
+            Some(column) => options.with_gene_names(column),
+            None if known_genes.is_empty() => options,
+            None => options.with_gene_names_like(known_genes),
         }
     }
 
@@ -187,13 +224,16 @@ impl<'a> CountFile<'a> {
         }
     }
 
-    /// Reads the counts into memory.
-    pub fn read(&self) -> Result<CountMatrix> {
+    /// Reads the counts into memory; `known_genes` are those that they should be of.
+    pub fn read(&self, known_genes: &[String]) -> Result<CountMatrix> {
         match self.format {
             CountFormat::TenxMtx => {
                 let mut options = MtxOptions::new().with_gene_names(self.gene_names());
                 if let Some(prefix) = &self.options.prefix {
                     options = options.with_prefix(prefix);
+                }
+                if let Some(matrix) = &self.options.matrix {
+                    options = options.with_matrix(matrix);
                 }
                 match self.options.feature_type.as_deref() {
                     None => options,
@@ -215,14 +255,28 @@ impl<'a> CountFile<'a> {
                 .read(self.path)
             }
             CountFormat::H5ad => {
-                let options = self.h5ad_options(None).with_annotations::<String>([]);
+                let options = self
+                    .h5ad_options(known_genes)
+                    .with_annotations::<String>([]);
                 Ok(options.read(self.path)?.counts)
             }
             CountFormat::Loom | CountFormat::LabelledH5 => Ok(self.read_annotated()?.counts),
-            _ => TableOptions::new()
-                .with_transposed(self.options.transposed)
-                .read(self.path),
+            _ => self.table_options(known_genes).read(self.path),
         }
+    }
+
+    fn table_options(&self, known_genes: &[String]) -> TableOptions {
+        let mut options = TableOptions::new().with_known_genes(known_genes);
+        if let Some(transposed) = self.options.transposed {
+            options = options.with_transposed(transposed);
+        }
+        if let Some(header) = self.options.header {
+            options = options.with_header(header);
+        }
+        if let Some(row_names) = self.options.row_names {
+            options = options.with_row_names(row_names);
+        }
+        options
     }
 
     fn gene_names(&self) -> GeneNames {

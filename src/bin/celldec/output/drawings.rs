@@ -10,6 +10,7 @@ use ndarray::ArrayView2;
 
 use super::{Output, OutputArguments, PictureFormat, ProjectionMethod};
 use crate::console::Console;
+use crate::exit;
 use crate::input::Input;
 
 /// A known type of every cell, empty where it is not known, and the name of the types.
@@ -59,7 +60,10 @@ pub fn project(
         };
         drawn.push(match projection {
             Err(error @ (Error::Projection { .. } | Error::Parameter(_))) => {
-                console.warn(format_args!("note: {error}; drawing principal components"));
+                let problem = exit::message(&error);
+                console.warn(format_args!(
+                    "note: {problem}; drawing principal components"
+                ));
                 pca(embedding)?
             }
             other => other?,

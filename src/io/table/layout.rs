@@ -1,0 +1,295 @@
+//! What the first lines of a table say about its columns.
+
+use std::path::Path;
+
+use crate::io::budget::Budget;
+use crate::io::delimited::{Head, Separator, UNCLOSED};
+use crate::io::name_kinds::{Heading, Kind, form, is_cell_name, is_gene_name, is_number};
+use crate::io::text::{Refusal, shown};
+
+/// What the fields of a line are.
+#[derive(Debug)]
+pub(super) struct Layout {
+    pub separator: Separator,
+    /// The heading above the names of lines, where there is one.
+    pub heading: Option<String>,
+    /// Names of the columns of counts.
+    pub columns: Vec<String>,
+    /// Whether lines start with a name.
+    pub names: Names,
+    /// Fields between the name and the counts: something else that is known of genes.
+    pub annotations: usize,
+    /// Which of the name and the annotations names the line.
+    pub name_at: usize,
+    /// Whether the first line is a header.
+    pub has_header: bool,
+}
+
+/// Whether lines start with a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Names {
+    First,
+    /// The first field is a number, which may be a name or a count.
+    Unclear,
+    Absent,
+}
+
+/// What the caller says of the table.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Told {
+    pub header: Option<bool>,
+    pub row_names: Option<bool>,
+}
+
+impl Layout {
+    /// From the first two lines.
+    pub fn of(
+        path: &Path,
+        head: &Head,
+        first: &[u8],
+        told: Told,
+        budget: &Budget,
+    ) -> Result<Self, Refused> {
+        let separator = head.separator;
+        let in_header = |refusal: Refusal| Refused::In(head.header_line, refusal);
+        let mut header = separator
+            .split_names(&head.header, budget)
+            .map_err(in_header)?;
+        let row = fields(separator, first).ok_or(Refused::In(head.first_line, UNCLOSED.into()))?;
+        let mut width = row.len();
+        // A separator at the end of a line ends its last field and starts none.
+        let header_ends_empty = header.last().is_some_and(String::is_empty) && header.len() > 1;
+        if row.last().is_some_and(Vec::is_empty) && width > 1 {
+            if header.len() == width && header_ends_empty {
+                header.pop();
+                width -= 1;
+            } else if header.len() + 1 == width {
+                width -= 1;
+            }
+        } else if header.len() == width + 1 && header_ends_empty {
+            header.pop();
+        }
+        if header.len() == 1 && width == 1 {
+            return Err(Refused::Table(format!(
+                "no separator divides its lines, such as \"{}\"; expected fields separated by \
+                 tabs, commas, semicolons or blanks",
+                shown(head.header.as_slice())
+            )));
+        }
+        let has_header = match told.header {
+            Some(told) => told,
+            None => is_header(&header, &row, width).ok_or_else(|| {
+                Refused::In(
+                    head.header_line,
+                    Refusal::Reason(format!(
+                        "is this line a header or the first counts? It holds numbers, from \"{}\" \
+                         to \"{}\"; say it with `TableOptions::with_header(true)` or \
+                         `TableOptions::with_header(false)`",
+                        shown(header.get(1).unwrap_or(&header[0]).as_bytes()),
+                        shown(header[header.len() - 1].as_bytes()),
+                    )),
+                )
+            })?,
+        };
+        let headed = has_header && header.len() == width;
+        let names = row_names(told, has_header, headed, &header, &row, width);
+        let heading = (headed && names != Names::Absent).then(|| header[0].clone());
+        let mut columns = if has_header {
+            // Without a heading above the names, all of the header's fields are columns.
+            if headed && names != Names::Absent {
+                header.remove(0);
+            }
+            header
+        } else {
+            let columns = width - usize::from(names != Names::Absent);
+            numbers(columns, budget).map_err(in_header)?
+        };
+        let (annotations, name_at) = match names {
+            Names::Absent => (0, 0),
+            _ if !has_header => (0, 0),
+            _ => annotations(heading.as_deref(), &columns),
+        };
+        columns.drain(..annotations);
+        if columns.is_empty() {
+            return Err(Refused::Table(
+                "it has names but no columns of counts; expected one line for every cell, with a \
+                 count for every gene"
+                    .into(),
+            ));
+        }
+        if has_header
+            && let Some(name) = columns
+                .iter()
+                .find(|name| Heading::of(name) == Some(Heading::AboutCells))
+        {
+            return Err(Refused::In(
+                head.header_line,
+                Refusal::Reason(format!(
+                    "the column \"{}\" is something known of cells and no gene; leave such columns \
+                     out, or keep them in a file of labels",
+                    shown(name.as_bytes())
+                )),
+            ));
+        }
+        if !has_header {
+            tracing::warn!(
+                path = %path.display(),
+                "the table has no header: its columns are numbered from 0"
+            );
+        }
+        Ok(Self {
+            separator,
+            heading,
+            columns,
+            names,
+            annotations,
+            name_at,
+            has_header,
+        })
+    }
+
+    /// What lines are, by their heading and by what is known besides.
+    pub fn kind_of_lines(&self) -> Option<Kind> {
+        if self.annotations > 0 {
+            return Some(Kind::Genes);
+        }
+        match Heading::of(self.heading.as_deref()?)? {
+            Heading::Genes | Heading::Symbols => Some(Kind::Genes),
+            Heading::Cells => Some(Kind::Cells),
+            _ => None,
+        }
+    }
+}
+
+/// Why the first lines are refused.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// One line.
+    In(usize, Refusal),
+    /// The table as a whole.
+    Table(String),
+}
+
+fn fields(separator: Separator, line: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut fields = Vec::new();
+    let mut rest = Some(separator.trimmed(line));
+    while let Some(line) = rest {
+        let (field, after) = separator.next_field(line)?;
+        fields.push(field.into_owned());
+        rest = after;
+    }
+    Some(fields)
+}
+
+fn numbers(columns: usize, budget: &Budget) -> Result<Vec<String>, Refusal> {
+    let mut names = budget.list(columns)?;
+    for column in 0..columns {
+        names.push(budget.name(column.to_string().as_bytes())?);
+    }
+    Ok(names)
+}
+
+/// Whether the first line is a header; `None` where that cannot be known.
+fn is_header(header: &[String], row: &[Vec<u8>], width: usize) -> Option<bool> {
+    // Lines of counts are of one length: a shorter one before them names their columns.
+    if header.len() < width {
+        return Some(true);
+    }
+    let first = header[0].as_str();
+    let headed = Heading::of(first).is_some();
+    let rest = &header[1.min(header.len() - 1)..];
+    let numeric = rest
+        .iter()
+        .filter(|name| is_number(name.as_bytes()))
+        .count();
+    // Some genes have numbers for names, and some counts are missing, but neither are most.
+    if numeric * 2 < rest.len() {
+        return Some(true);
+    }
+    if numeric < rest.len() {
+        return headed.then_some(true);
+    }
+    let numbered = |from: usize, names: &[String]| {
+        (from..)
+            .zip(names)
+            .all(|(number, name)| *name == number.to_string())
+    };
+    if headed && (numbered(0, rest) || numbered(1, rest)) {
+        return Some(true);
+    }
+    if is_number(first.as_bytes())
+        && header.len() > 2
+        && (numbered(0, header) || numbered(1, header))
+    {
+        return Some(true);
+    }
+    let mut sorted: Vec<&str> = rest.iter().map(String::as_str).collect();
+    sorted.sort_unstable();
+    if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Some(false);
+    }
+    if headed {
+        return Some(true);
+    }
+    let second = row
+        .first()
+        .map(|name| String::from_utf8_lossy(name).into_owned());
+    let alike = second.is_some_and(|second| form(&second) == form(first));
+    if is_cell_name(first) || is_gene_name(first) || (alike && !is_number(first.as_bytes())) {
+        return Some(false);
+    }
+    None
+}
+
+/// Whether lines start with names.
+fn row_names(
+    told: Told,
+    has_header: bool,
+    headed: bool,
+    header: &[String],
+    row: &[Vec<u8>],
+    width: usize,
+) -> Names {
+    match told.row_names {
+        Some(true) => return Names::First,
+        Some(false) => return Names::Absent,
+        None => {}
+    }
+    // R writes no heading above the names.
+    if has_header && header.len() + 1 == width {
+        return Names::First;
+    }
+    if !row.first().is_some_and(|first| is_number(first)) {
+        return Names::First;
+    }
+    if !headed {
+        return Names::Unclear;
+    }
+    match Heading::of(&header[0]) {
+        Some(heading) if heading.is_of_names() => Names::First,
+        _ => Names::Unclear,
+    }
+}
+
+/// How many columns after the name are no counts but something known of genes, and which of them, or
+/// the name itself, holds symbols.
+fn annotations(heading: Option<&str>, columns: &[String]) -> (usize, usize) {
+    let of = |text: &str| {
+        Heading::of(text).filter(|heading| {
+            matches!(
+                heading,
+                Heading::Genes | Heading::Symbols | Heading::AboutGenes
+            )
+        })
+    };
+    let found: Vec<Heading> = columns.iter().map_while(|name| of(name)).collect();
+    let all_named = heading.is_some_and(|heading| of(heading) == Some(Heading::Symbols));
+    let symbols = found
+        .iter()
+        .position(|heading| *heading == Heading::Symbols);
+    let name_at = match symbols {
+        Some(position) if !all_named => position + 1,
+        _ => 0,
+    };
+    (found.len(), name_at)
+}

@@ -1,0 +1,333 @@
+use super::*;
+use ndarray::{Array2, array};
+use proptest::prelude::*;
+
+fn read(name: &str, text: &str, options: &TableOptions) -> Result<CountMatrix> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    options.read(path)
+}
+
+#[test]
+fn headers_with_and_without_a_corner_are_read() {
+    let expected = array![[0.0, 2.0], [1.5, 0.0]];
+    for (name, text) in [
+        ("a.csv", "\u{feff}cell,g1,g2\nc1,0,2\nc2,1.5,0\n"),
+        (
+            "a.csv",
+            "\"\",\"g1\",\"g2\"\r\n\"c1\",\"0\",\"2\"\r\n\"c2\",1.5,0.0\r\n",
+        ),
+        ("a.tsv", "g1\tg2\nc1\t0\t2\nc2\t1.5\t0\n"),
+        ("a.csv", "cell;g1;g2\nc1;0;2\nc2;1.5;0"),
+        ("a.txt", "g1 g2\nc1 0 2\nc2 1.5 0\n\n"),
+    ] {
+        let counts = read(name, text, &TableOptions::new()).unwrap();
+        assert_eq!(counts.to_dense(), expected, "{text:?}");
+        assert_eq!(counts.cell_names(), ["c1", "c2"], "{text:?}");
+        assert_eq!(counts.gene_names(), ["g1", "g2"], "{text:?}");
+    }
+}
+
+#[test]
+fn malformed_tables_are_refused_with_file_and_line() {
+    for (text, expected) in [
+        ("", "counts.csv, line 1: expected a header"),
+        ("\n\n#only\n", "line 4: expected a header"),
+        ("cell,g1\n", "the table has no rows"),
+        (
+            "cell,g1,g2\nc1,1,2\nc2,1\n",
+            "line 3: found a name and 1 values",
+        ),
+        (
+            "cell,g1,g2\nc1,1,2\nc2,1,2,3\n",
+            "line 3: found a name and 3",
+        ),
+        ("cell,g1,g2\nc1,1,2,3,4\n", "line 2: found a name and 4"),
+        (
+            "cell,g1,g2\nc1,1,NA\n",
+            "line 2: \"NA\" in the column of \"g2\"",
+        ),
+        (
+            "cell,g1,g2\nc1,,1\n",
+            "line 2: \"\" in the column of \"g1\"",
+        ),
+        ("cell,g1\n\"c1,1\n", "line 2: a quoted field"),
+        (
+            "cell,g1,g2\nc1,\"1,234\",2\n",
+            "line 2: \"1,234\" in the column of \"g1\" has separators of thousands",
+        ),
+        (
+            "cell;g1;g2\nc1;1,5;2\n",
+            "line 2: \"1,5\" in the column of \"g1\" has a comma; write numbers with a decimal point",
+        ),
+        (
+            "cell,nCount_RNA,g1\nc1,3,3\n",
+            "line 1: the column \"nCount_RNA\"",
+        ),
+        (
+            "cell\nc1\n",
+            "no separator divides its lines, such as \"cell\"",
+        ),
+        (
+            "gene_id,gene_name\nENSG1,A\n",
+            "names but no columns of counts",
+        ),
+        (
+            ",x1,x2\ny1,1,2\ny2,3,4\n",
+            "are its lines cells or genes? Its 2 lines",
+        ),
+        (
+            ",x1,x2\ny1,1,2\ny2,3,4\n",
+            "`TableOptions::with_transposed(true)`",
+        ),
+        (
+            "ab,3,1,7\ncd,4,0,2\n",
+            "line 1: is this line a header or the first counts?",
+        ),
+        ("c1,5,NA\nc2,4,1\n", "line 1: is this line a header"),
+        (
+            "ab,g1,g2\n7,1,2\n5,3,4\n",
+            "line 2: are the numbers in its first column names",
+        ),
+        ("cell,g1,g2\nc1,1,-2\n", "cell 0 (\"c1\"), gene 1 (\"g2\")"),
+        ("cell,g1,g2\nc1,inf,2\n", "cell 0 (\"c1\"), gene 0 (\"g1\")"),
+    ] {
+        let message = read("counts.csv", text, &TableOptions::new())
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains(expected), "{text:?}: {message}");
+    }
+}
+
+#[test]
+fn repeated_gene_names_become_unique_in_both_orientations() {
+    let counts = read("a.csv", "cell,g,g\nx,1,2\n", &TableOptions::new()).unwrap();
+    assert_eq!(counts.gene_names(), ["g", "g-1"]);
+    let transposed = TableOptions::new().with_transposed(true);
+    let counts = read("a.csv", "c,x\ng,1\ng,2\n", &transposed).unwrap();
+    assert_eq!(counts.gene_names(), ["g", "g-1"]);
+    assert_eq!(counts.row(0), (&[0u32, 1][..], &[1.0f32, 2.0][..]));
+}
+
+#[test]
+fn lengths_are_checked_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.csv");
+    let names = ["a".to_string()];
+    let two = ["b".to_string(), "c".to_string()];
+    let matrix = array![[1.0f32]];
+    assert!(matches!(
+        write_matrix_csv(&path, &two, &names, matrix.view()),
+        Err(Error::LengthMismatch { .. })
+    ));
+    assert!(matches!(
+        write_columns_csv(&path, &[("x", &names), ("y", &two)]),
+        Err(Error::LengthMismatch { .. })
+    ));
+    assert!(!path.exists());
+}
+
+fn table() -> impl Strategy<Value = (Array2<f32>, Vec<String>, Vec<String>)> {
+    (1usize..6, 1usize..6).prop_flat_map(|(rows, columns)| {
+        let value = prop_oneof![
+            3 => Just(0.0f32),
+            2 => (1u32..100_000_000).prop_map(|v| v as f32),
+            1 => (1u32..0x7f80_0000).prop_map(f32::from_bits),
+        ];
+        let names = |count: usize| {
+            prop::collection::vec("[a-z,\"\t ;]{0,3}", count).prop_map(|names| {
+                names
+                    .into_iter()
+                    .enumerate()
+                    .map(|(position, name)| format!("{position}{name}"))
+                    .collect::<Vec<_>>()
+            })
+        };
+        (
+            prop::collection::vec(value, rows * columns)
+                .prop_map(move |values| Array2::from_shape_vec((rows, columns), values).unwrap()),
+            names(rows),
+            names(columns),
+        )
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn writing_and_reading_gives_the_same_matrix(
+        (dense, rows, columns) in table(),
+        name in prop::sample::select(vec!["a.csv", "a.tsv", "a.csv.gz", "a.tsv.gz"]),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        write_matrix_csv(&path, &rows, &columns, dense.view()).unwrap();
+        let told = TableOptions::new().with_header(true).with_row_names(true);
+        let counts = told.clone().with_transposed(false).read(&path).unwrap();
+        prop_assert_eq!(counts.to_dense(), dense.clone());
+        prop_assert_eq!(counts.cell_names(), &rows[..]);
+        prop_assert_eq!(counts.gene_names(), &columns[..]);
+        let transposed = told.with_transposed(true).read(&path).unwrap();
+        prop_assert_eq!(transposed.to_dense(), dense.t());
+        prop_assert_eq!(transposed.cell_names(), &columns[..]);
+    }
+}
+
+/// Two cells and three genes as every table below has them.
+fn expected() -> (Array2<f32>, [&'static str; 2], [&'static str; 3]) {
+    (
+        array![[8.0, 0.0, 3.0], [0.0, 11.0, 1.0]],
+        ["ACGTACGTACGT-1", "TTGTACGTACGT-1"],
+        ["GAPDH", "CD3E", "LYZ"],
+    )
+}
+
+#[test]
+fn tables_of_many_programs_are_read_whichever_way_they_lie() {
+    let (dense, cells, genes) = expected();
+    for (name, text) in [
+        (
+            "cells.csv",
+            "cell,GAPDH,CD3E,LYZ\nACGTACGTACGT-1,8,0,3\nTTGTACGTACGT-1,0,11,1\n",
+        ),
+        (
+            "genes.csv",
+            ",ACGTACGTACGT-1,TTGTACGTACGT-1\nGAPDH,8,0\nCD3E,0,11\nLYZ,3,1\n",
+        ),
+        // Drop-seq, with and without its first line.
+        (
+            "dge.txt",
+            "#DGE\tVERSION:1.1\tEXPRESSION_FORMAT:raw\nGENE\tACGTACGTACGT-1\tTTGTACGTACGT-1\n\
+             GAPDH\t8\t0\nCD3E\t0\t11\nLYZ\t3\t1\n",
+        ),
+        // R: write.table, quoted, a header of one field less.
+        (
+            "r.txt",
+            "\"GAPDH\" \"CD3E\" \"LYZ\"\n\"ACGTACGTACGT-1\" 8 0 3\n\"TTGTACGTACGT-1\" 0 11 1\n",
+        ),
+        // Aligned for reading.
+        (
+            "aligned.txt",
+            "                GAPDH CD3E  LYZ\nACGTACGTACGT-1      8    0    3\n\
+             TTGTACGTACGT-1      0   11    1\n",
+        ),
+        // An identifier and a symbol.
+        (
+            "both.tsv",
+            "gene_id\tgene_name\tACGTACGTACGT-1\tTTGTACGTACGT-1\nENSG00000111640\tGAPDH\t8\t0\n\
+             ENSG00000198851\tCD3E\t0\t11\nLYZ\t\t3\t1\n",
+        ),
+        // featureCounts.
+        (
+            "feature_counts.txt",
+            "# Program:featureCounts v2.0.1; Command:\"featureCounts\" \"-a\" \"x.gtf\"\n\
+             Geneid\tChr\tStart\tEnd\tStrand\tLength\tACGTACGTACGT-1\tTTGTACGTACGT-1\n\
+             GAPDH\tchr12;chr12\t1;5\t3;9\t+;+\t8\t8\t0\nCD3E\tchr11\t1\t9\t+\t9\t0\t11\n\
+             LYZ\tchr12\t1\t9\t-\t9\t3\t1\n",
+        ),
+        // Separators at ends of lines, blank and empty lines, blanks around numbers.
+        (
+            "trailing.csv",
+            "cell,GAPDH,CD3E,LYZ,\nACGTACGTACGT-1,8,0,3,\nTTGTACGTACGT-1, 0, 11 ,1,\n,,,,\n\n  \n",
+        ),
+        (
+            "trailing_lines.csv",
+            "cell,GAPDH,CD3E,LYZ\nACGTACGTACGT-1,8,0,3,\nTTGTACGTACGT-1,0,11,1,\n",
+        ),
+        (
+            "mac.csv",
+            "cell,GAPDH,CD3E,LYZ\rACGTACGTACGT-1,8,0,3\rTTGTACGTACGT-1,0,11,1\r",
+        ),
+    ] {
+        let counts = read(name, text, &TableOptions::new()).unwrap();
+        assert_eq!(counts.gene_names(), genes, "{name}");
+        assert_eq!(counts.cell_names(), cells, "{name}");
+        assert_eq!(counts.to_dense(), dense, "{name}");
+    }
+}
+
+#[test]
+fn no_cell_and_no_gene_is_lost_without_header_or_names() {
+    let (dense, cells, genes) = expected();
+    let numbered = ["0", "1", "2"];
+    for (text, cells, genes) in [
+        (
+            "ACGTACGTACGT-1,8,0,3\nTTGTACGTACGT-1,0,11,1\n",
+            &cells[..],
+            &numbered[..],
+        ),
+        ("GAPDH,CD3E,LYZ\n8,0,3\n0,11,1\n", &numbered[..2], &genes),
+        // A BD Rhapsody table: numbers that are names.
+        (
+            "##v1\n##v2\nCell_Index,GAPDH,CD3E,LYZ\n734,8,0,3\n98,0,11,1\n",
+            &["734", "98"],
+            &genes,
+        ),
+        // pandas: numbered lines without a heading.
+        (
+            ",GAPDH,CD3E,LYZ\n0,8,0,3\n1,0,11,1\n",
+            &numbered[..2],
+            &genes,
+        ),
+    ] {
+        let counts = read("a.csv", text, &TableOptions::new()).unwrap();
+        assert_eq!(counts.cell_names(), cells, "{text:?}");
+        assert_eq!(counts.gene_names(), genes, "{text:?}");
+        assert_eq!(counts.to_dense(), dense, "{text:?}");
+    }
+    // Numbers alone, in which nothing says what is what.
+    let told = TableOptions::new()
+        .with_header(false)
+        .with_row_names(false)
+        .with_transposed(false);
+    let counts = read("a.csv", "8,0,3\n0,11,1\n", &told).unwrap();
+    assert_eq!(counts.to_dense(), dense);
+    assert_eq!(counts.gene_names(), numbered);
+}
+
+#[test]
+fn what_the_caller_says_counts_more_than_names() {
+    let text = "cell,GAPDH,LYZ\nACGTACGTACGT-1,8,3\nTTGTACGTACGT-1,0,1\n";
+    let told = TableOptions::new().with_transposed(true);
+    assert_eq!(
+        read("a.csv", text, &told).unwrap().cell_names(),
+        ["GAPDH", "LYZ"]
+    );
+    // Genes of a model tell where names do not.
+    let text = "\tx1\tx2\ny1\t1\t2\n";
+    let of_lines = TableOptions::new().with_known_genes(["y1", "y2"]);
+    assert_eq!(read("a.tsv", text, &of_lines).unwrap().gene_names(), ["y1"]);
+    let of_columns = TableOptions::new().with_known_genes(["x1", "x2"]);
+    assert_eq!(
+        read("a.tsv", text, &of_columns).unwrap().cell_names(),
+        ["y1"]
+    );
+    let semicolons = TableOptions::new().with_separator(b';');
+    let counts = read("a.csv", "cell;g,1;g,2\nc1;1;2\n", &semicolons).unwrap();
+    assert_eq!(counts.gene_names(), ["g,1", "g,2"]);
+}
+
+#[test]
+fn encodings_do_not_matter() {
+    let text = "cell,GAPDH,LYZ\nZelle_1ß,8,3\n";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("counts.csv");
+    let utf16 = |to_bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+        format!("\u{feff}{text}")
+            .encode_utf16()
+            .flat_map(to_bytes)
+            .collect()
+    };
+    for bytes in [
+        text.as_bytes().to_vec(),
+        format!("\u{feff}{text}").into_bytes(),
+        utf16(u16::to_le_bytes),
+        utf16(u16::to_be_bytes),
+    ] {
+        std::fs::write(&path, &bytes).unwrap();
+        let counts = read_table(&path).unwrap();
+        assert_eq!(counts.cell_names(), ["Zelle_1ß"]);
+        assert_eq!(counts.values(), [8.0, 3.0]);
+    }
+}
