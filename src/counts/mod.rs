@@ -1,6 +1,7 @@
 //! Raw counts: the matrix that everything starts from, sources that need not fit in memory, and
 //! simulated counts.
 
+mod joined;
 mod matrix;
 mod moments;
 mod rows;
@@ -13,6 +14,7 @@ pub(crate) use moments::MomentSums;
 pub(crate) use source::check_range;
 pub(crate) use source::{RowParts, read_cells, visit_cells, visit_cells_ahead};
 
+pub use joined::{GeneJoin, JoinedSource};
 pub use matrix::CountMatrix;
 pub use moments::GeneMoments;
 pub use rows::CountRows;

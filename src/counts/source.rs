@@ -328,8 +328,15 @@ impl RowParts {
         (&self.indices[range.clone()], &self.values[range])
     }
 
-    fn into_rows(self, genes: usize) -> CountRows<'static> {
+    /// The rows, of so many genes.
+    pub(super) fn into_rows(self, genes: usize) -> CountRows<'static> {
         CountRows::new(genes, self.offsets, self.indices, self.values)
+    }
+
+    /// The rows as a matrix of so many genes.
+    pub(super) fn into_matrix(self, genes: usize) -> Result<CountMatrix> {
+        let cells = self.offsets.len() - 1;
+        CountMatrix::from_csr(cells, genes, self.offsets, self.indices, self.values)
     }
 }
 
