@@ -28,19 +28,12 @@ const SIGNATURES: [&[u8; 4]; 11] = [
 const LONGEST: usize = 2048;
 
 impl Checksums {
-    /// Changes a file in place, or cuts it off; mostly makes its checksums right again.
-    pub fn change(&mut self, random: &mut Random, name: u64, data: &mut Vec<u8>) {
+    /// Changes a file in place, or cuts it off; mostly makes its checksums right again. `name` is that
+    /// of the file before.
+    pub fn change(&mut self, random: &mut Random, name: u64, data: &mut Vec<u8>, times: usize) {
         let summed = self.0.entry(name).or_insert_with(|| checksums(data));
-        match random.below(60) {
-            0 => data.truncate(random.below(data.len() + 1)),
-            1 => data.extend((0..random.length(600)).map(|_| random.next() as u8)),
-            2 => bytes::change(random, data, &[], 1 << 20),
-            _ if !summed.is_empty() && random.one_in(2) => {
-                // Structure rather than data.
-                let part = *random.pick(summed);
-                bytes::change_in_place(random, &mut data[part.start + 4..part.start + part.length]);
-            }
-            _ => bytes::change_in_place(random, data),
+        for _ in 0..times {
+            change_once(random, summed, data);
         }
         if !random.one_in(20) {
             for part in summed {
@@ -51,6 +44,22 @@ impl Checksums {
                 }
             }
         }
+    }
+}
+
+fn change_once(random: &mut Random, summed: &[Summed], data: &mut Vec<u8>) {
+    match random.below(60) {
+        0 => data.truncate(random.below(data.len() + 1)),
+        1 => data.extend((0..random.length(600)).map(|_| random.next() as u8)),
+        2 => bytes::change(random, data, &[], 1 << 20),
+        _ if !summed.is_empty() && random.one_in(2) => {
+            // Structure rather than data.
+            let part = *random.pick(summed);
+            let end = (part.start + part.length).min(data.len());
+            let start = (part.start + 4).min(end);
+            bytes::change_in_place(random, &mut data[start..end]);
+        }
+        _ => bytes::change_in_place(random, data),
     }
 }
 
@@ -545,7 +554,7 @@ mod tests {
         let mut right = 0;
         for _ in 0..200 {
             let mut data = sound.clone();
-            checksums.change(&mut random, 7, &mut data);
+            checksums.change(&mut random, 7, &mut data, 2);
             let holds = |part: &Summed| {
                 let end = part.start + part.length;
                 data.get(end..end + 4)

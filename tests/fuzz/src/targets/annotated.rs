@@ -100,10 +100,10 @@ impl Target for Bytes {
         fixtures()
     }
 
-    fn change(&mut self, random: &mut Random, input: &mut Input, _: &Input) {
+    fn change(&mut self, random: &mut Random, input: &mut Input, _: &Input, times: usize) {
         let name = input.choice();
         for (_, data) in &mut input.files {
-            self.0.change(random, name, data);
+            self.0.change(random, name, data, times);
         }
     }
 
@@ -124,7 +124,7 @@ impl Target for Content {
         fixtures()
     }
 
-    fn change(&mut self, random: &mut Random, input: &mut Input, _: &Input) {
+    fn change(&mut self, random: &mut Random, input: &mut Input, _: &Input, _: usize) {
         if let Some(data) = hdf5::annotated(random) {
             *input = Input::file(FILE, data);
         }
@@ -148,7 +148,7 @@ impl Target for Results {
         fixtures()
     }
 
-    fn change(&mut self, random: &mut Random, input: &mut Input, _: &Input) {
+    fn change(&mut self, random: &mut Random, input: &mut Input, _: &Input, times: usize) {
         if random.one_in(2)
             && let Some(data) = hdf5::annotated(random)
         {
@@ -157,7 +157,7 @@ impl Target for Results {
         }
         let name = input.choice();
         for (_, data) in &mut input.files {
-            self.0.change(random, name, data);
+            self.0.change(random, name, data, times);
         }
     }
 

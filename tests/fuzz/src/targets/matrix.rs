@@ -45,24 +45,26 @@ impl Target for Matrix {
         ]
     }
 
-    fn change(&mut self, random: &mut Random, input: &mut Input, _: &Input) {
+    fn change(&mut self, random: &mut Random, input: &mut Input, _: &Input, times: usize) {
         for (_, data) in &mut input.files {
-            match random.below(4) {
-                0 => {
-                    let words = data.len() / 8;
-                    let at = 8 * random.below(words);
-                    let number = *random.pick(&bytes::INTERESTING);
-                    if let Some(word) = data.get_mut(at..at + 8) {
-                        word.copy_from_slice(&number.to_le_bytes());
+            for _ in 0..times {
+                match random.below(4) {
+                    0 => {
+                        let words = data.len() / 8;
+                        let at = 8 * random.below(words);
+                        let number = *random.pick(&bytes::INTERESTING);
+                        if let Some(word) = data.get_mut(at..at + 8) {
+                            word.copy_from_slice(&number.to_le_bytes());
+                        }
                     }
+                    1 => {
+                        let words = data.len() / 8;
+                        let at = 8 * random.below(words + 1);
+                        let value = *random.pick(&[0.5, -1.0, f64::NAN, 1e300, 16_777_217.0, 0.0]);
+                        data.splice(at..at, value.to_bits().to_le_bytes());
+                    }
+                    _ => bytes::change(random, data, &[], 4096),
                 }
-                1 => {
-                    let words = data.len() / 8;
-                    let at = 8 * random.below(words + 1);
-                    let value = *random.pick(&[0.5, -1.0, f64::NAN, 1e300, 16_777_217.0, 0.0]);
-                    data.splice(at..at, value.to_bits().to_le_bytes());
-                }
-                _ => bytes::change(random, data, &[], 4096),
             }
         }
     }

@@ -29,8 +29,8 @@ pub trait Target {
     /// Small inputs, of which most are sound.
     fn seeds(&self) -> Vec<Input>;
 
-    /// Makes another input of one; `other` is one to take parts of.
-    fn change(&mut self, random: &mut Random, input: &mut Input, other: &Input);
+    /// Changes an input `times` times; `other` is one to take parts of.
+    fn change(&mut self, random: &mut Random, input: &mut Input, other: &Input, times: usize);
 
     /// Reads what lies in a folder and says what came out: "read", or the error.
     ///

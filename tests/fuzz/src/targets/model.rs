@@ -61,10 +61,12 @@ impl Target for Model {
         seeds
     }
 
-    fn change(&mut self, random: &mut Random, input: &mut Input, other: &Input) {
+    fn change(&mut self, random: &mut Random, input: &mut Input, other: &Input, times: usize) {
         let donor = other.files.first().map_or(&[][..], |(_, data)| data);
         for (_, data) in &mut input.files {
-            tensor_file::change(random, data, donor, MOST);
+            for _ in 0..times {
+                tensor_file::change(random, data, donor, MOST);
+            }
         }
     }
 

@@ -100,13 +100,15 @@ impl Target for Mtx {
         ]
     }
 
-    fn change(&mut self, random: &mut Random, input: &mut Input, other: &Input) {
+    fn change(&mut self, random: &mut Random, input: &mut Input, other: &Input, times: usize) {
         let donor = other.files.iter().find(|(name, _)| self.is_part(name));
         let donor = donor.map(|(_, data)| data.clone()).unwrap_or_default();
         for (name, data) in &mut input.files {
             if self.is_part(name) {
                 gzip::change(random, name, data, |random, data| {
-                    text::change(random, data, &donor, MOST);
+                    for _ in 0..times {
+                        text::change(random, data, &donor, MOST);
+                    }
                 });
             }
         }

@@ -131,10 +131,12 @@ impl Target for Settings {
         seeds
     }
 
-    fn change(&mut self, random: &mut Random, input: &mut Input, other: &Input) {
+    fn change(&mut self, random: &mut Random, input: &mut Input, other: &Input, times: usize) {
         let donor = other.files.first().map_or(&[][..], |(_, data)| data);
         for (_, data) in &mut input.files {
-            json::change(random, data, donor, MOST);
+            for _ in 0..times {
+                json::change(random, data, donor, MOST);
+            }
         }
     }
 

@@ -19,11 +19,13 @@ pub(super) fn only_file(folder: &Path) -> PathBuf {
     names.into_iter().next().unwrap_or_default()
 }
 
-fn change_text(random: &mut Random, input: &mut Input, other: &Input) {
+fn change_text(random: &mut Random, input: &mut Input, other: &Input, times: usize) {
     let donor = other.files.first().map_or(&[][..], |(_, data)| data);
     for (name, data) in &mut input.files {
         gzip::change(random, name, data, |random, data| {
-            text::change(random, data, donor, MOST);
+            for _ in 0..times {
+                text::change(random, data, donor, MOST);
+            }
         });
     }
 }
@@ -49,8 +51,8 @@ impl Target for Table {
         ]
     }
 
-    fn change(&mut self, random: &mut Random, input: &mut Input, other: &Input) {
-        change_text(random, input, other);
+    fn change(&mut self, random: &mut Random, input: &mut Input, other: &Input, times: usize) {
+        change_text(random, input, other, times);
     }
 
     fn run(&self, folder: &Path) -> String {
@@ -86,8 +88,8 @@ impl Target for Labels {
         ]
     }
 
-    fn change(&mut self, random: &mut Random, input: &mut Input, other: &Input) {
-        change_text(random, input, other);
+    fn change(&mut self, random: &mut Random, input: &mut Input, other: &Input, times: usize) {
+        change_text(random, input, other, times);
     }
 
     fn run(&self, folder: &Path) -> String {

@@ -58,10 +58,10 @@ impl Target for Bytes {
         fixtures()
     }
 
-    fn change(&mut self, random: &mut Random, input: &mut Input, _: &Input) {
+    fn change(&mut self, random: &mut Random, input: &mut Input, _: &Input, times: usize) {
         let name = input.choice();
         for (_, data) in &mut input.files {
-            self.0.change(random, name, data);
+            self.0.change(random, name, data, times);
         }
     }
 
@@ -82,7 +82,7 @@ impl Target for Content {
         fixtures()
     }
 
-    fn change(&mut self, random: &mut Random, input: &mut Input, _: &Input) {
+    fn change(&mut self, random: &mut Random, input: &mut Input, _: &Input, _: usize) {
         if let Some(data) = hdf5::tenx(random) {
             *input = Input::file(FILE, data);
         }

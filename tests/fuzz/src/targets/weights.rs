@@ -28,10 +28,12 @@ impl Target for Weights {
         .to_vec()
     }
 
-    fn change(&mut self, random: &mut Random, input: &mut Input, other: &Input) {
+    fn change(&mut self, random: &mut Random, input: &mut Input, other: &Input, times: usize) {
         let donor = other.files.first().map_or(&[][..], |(_, data)| data);
         for (_, data) in &mut input.files {
-            zip::change(random, data, donor, MOST);
+            for _ in 0..times {
+                zip::change(random, data, donor, MOST);
+            }
         }
     }
 

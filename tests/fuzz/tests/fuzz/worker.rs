@@ -112,9 +112,8 @@ pub fn run(options: &Options, worker: usize) {
             } else {
                 let mut input = random.pick(&corpus).clone();
                 let other = random.pick(&corpus).clone();
-                for _ in 0..1 + random.length(6) {
-                    target.change(&mut random, &mut input, &other);
-                }
+                let times = 1 + random.length(6);
+                target.change(&mut random, &mut input, &other, times);
                 input
             };
             let result = execute(&*target, &input, folder);
