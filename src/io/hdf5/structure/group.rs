@@ -16,6 +16,8 @@ const TREE_OF_ATTRIBUTES: u8 = 8;
 pub(in crate::io) struct Changes {
     /// Links to objects, in place of those of the same names.
     pub links: Vec<(String, u64)>,
+    /// Names of links that go.
+    pub removed: Vec<String>,
     /// An attribute, in place of the one of the same name.
     pub attribute: Option<Message>,
 }
@@ -91,19 +93,24 @@ impl Group {
         }
         if let Some(message) = self.header.find(kind::SYMBOL_TABLE) {
             let table = SymbolTable::read(image, &message.body)?;
-            table.store(image, &changes.links)?;
+            table.store(image, &changes.links, &changes.removed)?;
             return if has_attribute {
                 self.header.store(image)
             } else {
                 Ok(())
             };
         }
-        self.put_links(image, &changes.links)?;
+        self.put_links(image, &changes.links, &changes.removed)?;
         self.header.store(image)
     }
 
     /// Links become messages of the header, however many there are.
-    fn put_links(&mut self, image: &Image, new: &[(String, u64)]) -> Result<(), Problem> {
+    fn put_links(
+        &mut self,
+        image: &Image,
+        new: &[(String, u64)],
+        removed: &[String],
+    ) -> Result<(), Problem> {
         let bodies = self.link_messages(image)?;
         let messages = &mut self.header.messages;
         messages.retain(|message| message.kind != kind::LINK);
@@ -115,7 +122,8 @@ impl Group {
         let mut links = Vec::with_capacity(bodies.len() + new.len());
         for body in bodies {
             let link = Link::parse(&body)?;
-            if !new.iter().any(|(name, _)| *name == link.name) {
+            let is_new = new.iter().any(|(name, _)| *name == link.name);
+            if !is_new && !removed.contains(&link.name) {
                 links.push(Message::new(kind::LINK, body));
             }
         }
