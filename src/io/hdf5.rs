@@ -148,7 +148,7 @@ impl Store {
     }
 
     /// A path from the root of the file.
-    fn from_root(&self, at: &str) -> String {
+    fn whole_path(&self, at: &str) -> String {
         let path = format!("{}{at}", self.root);
         match path.strip_suffix('/') {
             Some(path) if !path.is_empty() => path.to_string(),
@@ -189,7 +189,7 @@ impl Store {
 
     /// An error at an HDF5 path.
     pub(super) fn error(&self, at: &str, reason: impl std::fmt::Display) -> Error {
-        let at = self.from_root(at);
+        let at = self.whole_path(at);
         Error::format(&self.path, None, format!("at {at}: {reason}"))
     }
 
@@ -246,7 +246,7 @@ impl Store {
             None,
             format!(
                 "unsupported encoding `{encoding}` at {}",
-                self.from_root(at)
+                self.whole_path(at)
             ),
         )
     }
@@ -281,7 +281,7 @@ impl Store {
 
     /// As [`find`](Self::find), with datasets as they are stored.
     pub(super) fn stored(&self, at: &str) -> Result<Option<Node>> {
-        let path = self.from_root(at);
+        let path = self.whole_path(at);
         let directly = self.find_directly(at, &path);
         if let Ok(Some(_)) = directly {
             return directly;

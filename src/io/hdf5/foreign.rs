@@ -56,7 +56,7 @@ fn changed(
 ) -> Result<Dataset> {
     let mut image = store.image()?;
     let problem = |problem| store.problem(at, problem);
-    let Found::Object { path, address } = follow(&image, &store.from_root(at)).map_err(problem)?
+    let Found::Object { path, address } = follow(&image, &store.whole_path(at)).map_err(problem)?
     else {
         return Err(store.error(at, "missing; the file is not complete"));
     };

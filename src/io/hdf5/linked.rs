@@ -12,7 +12,7 @@ impl Store {
     pub(super) fn linked(&self, at: &str) -> Result<Option<String>> {
         let image = self.image()?;
         let found =
-            follow(&image, &self.from_root(at)).map_err(|problem| self.problem(at, problem))?;
+            follow(&image, &self.whole_path(at)).map_err(|problem| self.problem(at, problem))?;
         match found {
             Found::Object { path, .. } => Ok(Some(path)),
             Found::Nothing => Ok(None),
@@ -32,7 +32,7 @@ impl Store {
     pub(in crate::io) fn members(&self, at: &str) -> Result<Vec<String>> {
         let image = self.image()?;
         let problem = |problem| self.problem(at, problem);
-        let group_at = self.from_root(at);
+        let group_at = self.whole_path(at);
         let address = match follow(&image, &group_at).map_err(problem)? {
             Found::Object { address, .. } => address,
             _ => return Err(self.error(at, "missing; the file is not complete")),

@@ -32,7 +32,8 @@ pub enum Preset {
 ///
 ///   a 10x folder     with matrix.mtx, features.tsv and barcodes.tsv, plain or .gz
 ///   a 10x .h5 file   filtered_feature_bc_matrix.h5 of Cell Ranger
-///   an .h5ad file    AnnData, as scanpy writes it
+///   an .h5ad file    AnnData of any version, also .h5mu (MuData) and .h5ad.gz
+///   a .loom file     of loompy or velocyto
 ///   a table          .csv, .tsv or .txt, plain or .gz: one line for every cell
 ///
 /// Results go to the folder --output: the cluster of every cell with its confidence, the embedding,

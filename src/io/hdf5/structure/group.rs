@@ -68,7 +68,7 @@ impl Group {
             && let Some((heap, tree)) = Many::of_links(&info.body)?.places()
         {
             let links = dense::read(image, heap, tree, TREE_OF_LINKS, 4)?;
-            return Ok(links.into_iter().map(|(body, _)| body).collect());
+            return Ok(links.into_iter().map(|link| link.bytes).collect());
         }
         let messages = self.header.messages.iter();
         Ok(messages
@@ -175,7 +175,11 @@ impl Group {
             return Ok(());
         };
         let mut attributes = Vec::new();
-        for (body, record) in dense::read(image, heap, tree, TREE_OF_ATTRIBUTES, 0)? {
+        for dense::Object {
+            bytes: body,
+            record,
+        } in dense::read(image, heap, tree, TREE_OF_ATTRIBUTES, 0)?
+        {
             // After the identifier: flags of the message, its number.
             let mut fields = Fields::new(record.get(8..).unwrap_or_default());
             let (flags, order) = (fields.byte()?, fields.number(4)?);
