@@ -387,7 +387,7 @@ fn results_that_do_not_fit_are_refused_and_nothing_is_written() {
         assert!(message.contains(expected), "{message}");
         assert!(names_in(folder.path()).is_empty(), "{expected}");
     }
-    for input in ["legacy.h5ad", "absent.h5ad"] {
+    for input in ["../tenx/version_3.h5", "absent.h5ad"] {
         assert!(with(of(&[0; 5])).write(fixture(input), &output).is_err());
     }
 }

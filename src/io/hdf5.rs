@@ -148,7 +148,7 @@ impl Store {
     }
 
     /// A path from the root of the file.
-    fn from_root(&self, at: &str) -> String {
+    fn whole_path(&self, at: &str) -> String {
         let path = format!("{}{at}", self.root);
         match path.strip_suffix('/') {
             Some(path) if !path.is_empty() => path.to_string(),
@@ -189,7 +189,7 @@ impl Store {
 
     /// An error at an HDF5 path.
     pub(super) fn error(&self, at: &str, reason: impl std::fmt::Display) -> Error {
-        let at = self.from_root(at);
+        let at = self.whole_path(at);
         Error::format(&self.path, None, format!("at {at}: {reason}"))
     }
 
@@ -246,7 +246,7 @@ impl Store {
             None,
             format!(
                 "unsupported encoding `{encoding}` at {}",
-                self.from_root(at)
+                self.whole_path(at)
             ),
         )
     }
@@ -281,12 +281,16 @@ impl Store {
 
     /// As [`find`](Self::find), with datasets as they are stored.
     pub(super) fn stored(&self, at: &str) -> Result<Option<Node>> {
-        if let Some(node) = self.find_directly(at, &self.from_root(at))? {
-            return Ok(Some(node));
+        let path = self.whole_path(at);
+        let directly = self.find_directly(at, &path);
+        if let Ok(Some(_)) = directly {
+            return directly;
         }
-        match self.linked(at)? {
-            Some(path) => self.find_directly(at, &path),
-            None => Ok(None),
+        // What passes over links may find nothing, or stumble over one.
+        match self.linked(at) {
+            Ok(Some(target)) if target != path => self.find_directly(at, &target),
+            Ok(_) => directly,
+            Err(error) => directly.and(Err(error)),
         }
     }
 
@@ -295,6 +299,8 @@ impl Store {
             Ok(group) => Ok(Some(Node::Group(group))),
             Err(hdf5_pure::Error::NotAGroup(_)) => match self.file.dataset(path) {
                 Ok(dataset) => Ok(Some(Node::Dataset(dataset))),
+                // A path through a dataset, or a type with a name.
+                Err(hdf5_pure::Error::NotAGroup(_) | hdf5_pure::Error::NotADataset(_)) => Ok(None),
                 Err(error) => Err(self.damaged(at, error)),
             },
             Err(hdf5_pure::Error::Format(FormatError::PathNotFound(_))) => Ok(None),
@@ -302,30 +308,15 @@ impl Store {
         }
     }
 
-    /// The group at the path.
-    fn group(&self, at: &str) -> Result<Group> {
-        match self.node(at)? {
-            Node::Group(group) => Ok(group),
-            Node::Dataset(_) => Err(self.error(at, "is a dataset, expected a group")),
-        }
-    }
-
-    /// The names of the groups within a group.
+    /// The names of the groups within a group, sorted.
     pub(super) fn groups(&self, at: &str) -> Result<Vec<String>> {
-        self.group(at)?
-            .groups()
-            .map_err(|error| self.damaged(at, error))
-    }
-
-    /// The names of everything within a group, sorted.
-    pub(super) fn members(&self, at: &str) -> Result<Vec<String>> {
-        let damaged = |error| self.damaged(at, error);
-        let group = self.group(at)?;
-        let mut names = group.groups().map_err(damaged)?;
-        names.extend(group.datasets().map_err(damaged)?);
-        names.extend(self.link_names(at)?);
-        names.sort_unstable();
-        Ok(names)
+        let mut groups = Vec::new();
+        for name in self.members(at)? {
+            if self.is_group(&format!("{}/{name}", at.trim_end_matches('/')))? {
+                groups.push(name);
+            }
+        }
+        Ok(groups)
     }
 
     /// What is at the path.

@@ -1,4 +1,5 @@
-//! Files in and out: 10x MTX folders and `.h5` matrices, delimited tables, AnnData `.h5ad`.
+//! Files in and out: 10x MTX folders and `.h5` matrices, delimited tables, AnnData `.h5ad`, MuData
+//! `.h5mu` and Loom.
 //!
 //! Every reader returns a valid [`CountMatrix`] (cells × genes) with names, or an
 //! [`crate::Error`] that names the file, the line (or the HDF5 path) and what to do. Readers

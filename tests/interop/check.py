@@ -210,14 +210,18 @@ def check_layouts(before, after):
 
 
 def check_records(before, after):
-    """A frame of records became a group that anndata reads as the same."""
+    """Frames of records became groups that anndata reads as the same."""
     with h5py.File(before) as file:
         if isinstance(file["obs"], h5py.Group):
             return
     one, other = ad.read_h5ad(before), ad.read_h5ad(after)
     assert len(other.obs["found"]) == one.n_obs
     del other.obs["found"], other.obs["found_confidence"]
+    del other.uns["found"]
     pd.testing.assert_frame_equal(one.obs, other.obs, check_dtype=False)
+    pd.testing.assert_frame_equal(one.var, other.var, check_dtype=False)
+    assert set(one.uns) == set(other.uns), f"{before}: {set(one.uns)} and {set(other.uns)}"
+    assert (one.X != other.X).nnz == 0
     for name, matrix in one.obsm.items():
         np.testing.assert_allclose(matrix, other.obsm[name], rtol=1e-6)
 

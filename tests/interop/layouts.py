@@ -243,7 +243,8 @@ def tree(file, group=None, path="", found=None, seen=None):
             tree(file, item, at, found, seen)
         elif isinstance(item, h5py.Dataset):
             properties = item.id.get_create_plist()
-            filters = [properties.get_filter(n) for n in range(properties.get_nfilters())]
+            # Filters may say of themselves what follows from the type, such as its size.
+            filters = [properties.get_filter(n)[0] for n in range(properties.get_nfilters())]
             attributes = {name: plain(value, file) for name, value in item.attrs.items()}
             layout = (item.chunks, item.maxshape, filters)
             value = plain(item[()], file)
@@ -263,10 +264,17 @@ def changes(before, after):
         old, new = tree(one), tree(other)
     rest = {at: item for at, item in new.items() if not at.startswith(NEW)}
     if is_record:
-        # The frame becomes a group, as do matrices of cells.
-        converted = ("/obs", "/obsm")
-        old = {at: item for at, item in old.items() if not at.startswith(converted)}
-        rest = {at: item for at, item in rest.items() if not at.startswith(converted)}
+        # Frames become groups with their categories, as do matrices of cells.
+        converted = ("/obs", "/obsm", "/var")
+
+        def kept(items):
+            return {
+                at: item
+                for at, item in items.items()
+                if not at.startswith(converted) and not at.endswith("_categories")
+            }
+
+        old, rest = kept(old), kept(rest)
     for item in (old, rest):
         if "/obs" in item:
             item["/obs"][1].pop("column-order", None)

@@ -100,6 +100,7 @@ impl H5adResults {
         let placed = self.place(&host)?;
         rehearse_all(&host, &placed)?;
         let replaced = replaced(&host, &placed)?;
+        let removed = host.categories_used()?;
         replace_atomically(output, |temporary| {
             let is_repacked = !replaced.drop_paths().is_empty()
                 && can_be_laid_out(&host)?
@@ -107,7 +108,7 @@ impl H5adResults {
             if !is_repacked {
                 copy(&host.store, temporary, output)?;
             }
-            extend(temporary, output, host.store.root(), |root| {
+            extend(temporary, output, host.store.root(), &removed, |root| {
                 fill(root, &host, &placed)
             })
         })
@@ -312,11 +313,10 @@ fn is_readable_anew(host: &Host, group_at: &str, depth: usize) -> Result<bool> {
             None => false,
             Some(Node::Group(_)) => is_readable_anew(host, &at, depth - 1)?,
             Some(Node::Dataset(dataset)) => {
-                let chunks = dataset
+                let longest = dataset
                     .chunk_shape()
-                    .map_err(|error| store.damaged(&at, error))?;
-                let longest = chunks.iter().flatten().max();
-                longest.is_none_or(|longest| !UNREADABLE.contains(longest))
+                    .map(|chunks| chunks.into_iter().flatten().max());
+                longest.is_ok_and(|longest| !longest.is_some_and(|it| UNREADABLE.contains(&it)))
             }
         };
         if !is_readable {

@@ -31,11 +31,13 @@ struct Added {
 
 /// Adds what `fill` writes to a copy of a file. Members of its groups become members of the groups
 /// of the same names, in place of members of the same names; groups that the file has not got, or
-/// has as datasets, come whole. All of them lie in the group `within`; empty for the root.
+/// has as datasets, come whole. Some members of `uns` go. All of them lie in the group `within`;
+/// empty for the root.
 pub(super) fn extend(
     temporary: &Temporary,
     output: &Path,
     within: &str,
+    removed: &[String],
     fill: impl FnOnce(&Part<'_>) -> Result<()>,
 ) -> Result<()> {
     let failed = |problem| refused(output, problem);
@@ -59,7 +61,7 @@ pub(super) fn extend(
     let added = added(&image).map_err(failed)?;
     put(&copy, &superblock).map_err(io_failed)?;
     let mut image = Image::new(Arc::clone(&copy)).map_err(failed)?;
-    attach(&mut image, within, &added).map_err(failed)?;
+    attach(&mut image, within, &added, removed).map_err(failed)?;
     image.store(&copy).map_err(io_failed)?;
     verify(temporary, output, within, &added)
 }
@@ -90,7 +92,7 @@ pub(super) fn rehearse(
             }),
         })
         .collect();
-    attach(&mut image, within, &added).map_err(failed)
+    attach(&mut image, within, &added, &[]).map_err(failed)
 }
 
 fn refused(path: &Path, problem: Problem) -> Error {
@@ -154,7 +156,12 @@ fn objects(image: &Image, group: &Group) -> Result<Vec<(String, u64)>, Problem> 
 }
 
 /// Links the groups of a file to what was written.
-fn attach(image: &mut Image, within: &str, added: &[Added]) -> Result<(), Problem> {
+fn attach(
+    image: &mut Image,
+    within: &str,
+    added: &[Added],
+    removed: &[String],
+) -> Result<(), Problem> {
     let mut whole = Vec::new();
     for new in added {
         let there = match follow(image, &format!("{within}/{}", new.name))? {
@@ -172,6 +179,10 @@ fn attach(image: &mut Image, within: &str, added: &[Added]) -> Result<(), Proble
                 image,
                 Changes {
                     links: new.members.clone(),
+                    removed: match new.name.as_str() {
+                        "uns" => removed.to_vec(),
+                        _ => Vec::new(),
+                    },
                     attribute: new.columns.clone(),
                 },
             )?,
@@ -189,36 +200,39 @@ fn attach(image: &mut Image, within: &str, added: &[Added]) -> Result<(), Proble
         image,
         Changes {
             links: whole,
-            attribute: None,
+            ..Changes::default()
         },
     )
 }
 
 /// A file that cannot be read afterwards must not take the place of one that can.
 fn verify(temporary: &Temporary, output: &Path, within: &str, added: &[Added]) -> Result<()> {
-    let failed = |error: hdf5_pure::Error| {
+    let lost = |reason: String| {
         Error::format(
             output,
             None,
             format!(
-                "the results were not found after they were added ({error}); please report this"
+                "the results were not found after they were added ({reason}); please report this"
             ),
         )
     };
+    let failed = |error: hdf5_pure::Error| lost(error.to_string());
+    let copy = File::open(temporary.path()).map_err(|source| Error::io(output, source))?;
+    let image = Image::new(Arc::new(copy)).map_err(|problem| lost(problem.to_string()))?;
     let file = hdf5_pure::File::open_streaming(temporary.path()).map_err(failed)?;
     for new in added {
-        let group = file
-            .group(&format!("{within}/{}", new.name))
-            .map_err(failed)?;
+        let at = format!("{within}/{}", new.name);
+        let found = follow(&image, &at).map_err(|problem| lost(problem.to_string()))?;
+        let Found::Object { path, .. } = found else {
+            return Err(lost(format!("{at} is missing")));
+        };
         for (name, _) in &new.members {
-            match group.dataset(name) {
-                Err(hdf5_pure::Error::NotADataset(_)) => {
-                    group.group(name).map_err(failed)?;
-                }
-                found => {
-                    found.map_err(failed)?;
-                }
+            let path = format!("{path}/{name}");
+            match file.dataset(&path) {
+                Err(hdf5_pure::Error::NotADataset(_)) => file.group(&path).map(|_| ()),
+                found => found.map(|_| ()),
             }
+            .map_err(failed)?;
         }
     }
     Ok(())

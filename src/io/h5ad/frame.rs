@@ -13,14 +13,14 @@ use crate::io::text::listed;
 const OLD_CATEGORIES: &str = "__categories";
 
 /// A frame as it is stored.
-enum Frame {
+pub(super) enum Frame {
     Group(Attributes),
     /// As anndata wrote it before 0.7.
     Records(Records),
 }
 
 impl Frame {
-    fn open(store: &Store, at: &str) -> Result<Self> {
+    pub fn open(store: &Store, at: &str) -> Result<Self> {
         let node = store.node(at)?;
         if let Node::Dataset(dataset) = &node {
             return Records::read(store, at, dataset).map(Self::Records);
@@ -33,8 +33,13 @@ impl Frame {
         }
     }
 
+    /// Whether it is a dataset of rows and no group of columns.
+    pub fn is_records(&self) -> bool {
+        matches!(self, Self::Records(_))
+    }
+
     /// The name of the column of row names.
-    fn index(&self) -> &str {
+    pub fn index(&self) -> &str {
         match self {
             Self::Group(attributes) => attributes.text("_index").unwrap_or("_index"),
             Self::Records(records) => records.names().next().unwrap_or_default(),
@@ -42,7 +47,7 @@ impl Frame {
     }
 
     /// The names of the other columns, in order.
-    fn columns(&self, store: &Store, at: &str) -> Result<Vec<String>> {
+    pub fn columns(&self, store: &Store, at: &str) -> Result<Vec<String>> {
         match self {
             Self::Group(attributes) => column_names(store, at, attributes),
             Self::Records(records) => Ok(records.names().skip(1).map(str::to_string).collect()),
@@ -50,7 +55,7 @@ impl Frame {
     }
 
     /// A column; `rows` is its length where that is known.
-    fn column(
+    pub fn column(
         &self,
         store: &Store,
         at: &str,
@@ -150,30 +155,6 @@ pub(super) fn read_columns(
     Ok(CellAnnotations::new(columns))
 }
 
-/// The layout of a frame.
-pub(super) struct Layout {
-    /// The name of the column of row names.
-    pub index: String,
-    /// Those of the other columns, in order.
-    pub columns: Vec<String>,
-    /// The rows, where the frame is a dataset of them and no group.
-    pub records: Option<Records>,
-}
-
-impl Layout {
-    pub fn of(store: &Store, frame_at: &str) -> Result<Self> {
-        let frame = Frame::open(store, frame_at)?;
-        Ok(Self {
-            index: frame.index().to_string(),
-            columns: frame.columns(store, frame_at)?,
-            records: match frame {
-                Frame::Group(_) => None,
-                Frame::Records(records) => Some(records),
-            },
-        })
-    }
-}
-
 fn column_names(store: &Store, frame_at: &str, attributes: &Attributes) -> Result<Vec<String>> {
     if let Some(names) = attributes.texts("column-order") {
         return Ok(names.to_vec());
@@ -230,7 +211,12 @@ fn check_rows(store: &Store, at: &str, column: &Annotation, rows: Option<usize>)
     }
 }
 
-/// Before anndata 0.7, the categories of a column of codes lay in `uns`.
+/// Where the categories of a column of codes lay before anndata 0.7.
+pub(super) fn old_categories(name: &str) -> String {
+    format!("{name}_categories")
+}
+
+/// A column with its categories, where it is one of codes.
 fn with_old_categories(
     store: &Store,
     frame_at: &str,
@@ -240,7 +226,7 @@ fn with_old_categories(
     let Annotation::Integers(codes) = column else {
         return Ok(column);
     };
-    let categories_at = format!("/uns/{name}_categories");
+    let categories_at = format!("/uns/{}", old_categories(name));
     let Some(Node::Dataset(dataset)) = store.find(&categories_at)? else {
         return Ok(Annotation::Integers(codes));
     };
@@ -250,6 +236,11 @@ fn with_old_categories(
         let categories = read_plain(store, &categories_at, &dataset)?;
         texts(store, &categories_at, categories)?
     };
+    // Categories of a column of the same name in another frame are none of this one.
+    let known = -1..categories.len() as i64;
+    if !codes.iter().flatten().all(|code| known.contains(code)) {
+        return Ok(Annotation::Integers(codes));
+    }
     let at = format!("{frame_at}/{name}");
     let memory = store.budget().take_list::<Option<u32>>(codes.len());
     store.within(&at, memory)?;

@@ -4,7 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use super::frame;
 use crate::error::Result;
+use crate::io::budget::bytes_of;
 use crate::io::hdf5::Store;
+use crate::io::text::listed;
 
 /// Where names of genes lie besides the index of `var`, in the order in which they are tried.
 const COLUMNS: [&str; 16] = [
@@ -40,26 +42,56 @@ pub(super) enum GeneNaming {
     Like(Vec<String>),
 }
 
+/// The frame of the genes of X, where names of those of `raw` may lie, too.
+const OF_X: &str = "/var";
+
 /// The names of the genes of a frame.
 pub(super) fn read(store: &Store, frame_at: &str, naming: &GeneNaming) -> Result<Vec<String>> {
-    let index = || frame::read_index(store, frame_at);
+    let index = frame::read_index(store, frame_at)?;
     match naming {
-        GeneNaming::Index => index(),
+        GeneNaming::Index => Ok(index),
         GeneNaming::Column(column) => {
-            let names = frame::read_other_names(store, frame_at, column)?;
+            let names = by_column(store, frame_at, column, &index)?;
             names.ok_or_else(|| {
-                let there = frame::names_of_columns(store, frame_at).unwrap_or_default();
+                let columns = |at| frame::names_of_columns(store, at).unwrap_or_default();
+                let mut there = columns(frame_at);
+                there.extend(columns(OF_X));
+                there.sort_unstable();
+                there.dedup();
+                let there = listed(&there);
                 store.error(
                     frame_at,
-                    format!(
-                        "no column \"{column}\"; there are: {}",
-                        crate::io::text::listed(&there)
-                    ),
+                    format!("no column \"{column}\"; there are: {there}"),
                 )
             })
         }
-        GeneNaming::Like(wanted) => most_alike(store, frame_at, index()?, wanted),
+        GeneNaming::Like(wanted) => most_alike(store, frame_at, index, wanted),
     }
+}
+
+/// The names in a column of a frame, or in that of the genes of X where those are the same genes.
+fn by_column(
+    store: &Store,
+    frame_at: &str,
+    column: &str,
+    index: &[String],
+) -> Result<Option<Vec<String>>> {
+    let names = frame::read_other_names(store, frame_at, column)?;
+    if names.is_some() || frame_at == OF_X || !store.exists(OF_X)? {
+        return Ok(names);
+    }
+    let Some(names) = frame::read_other_names(store, OF_X, column)? else {
+        return Ok(None);
+    };
+    let names_of: HashMap<String, String> = frame::read_index(store, OF_X)?
+        .into_iter()
+        .zip(names)
+        .collect();
+    let text: usize = names_of.values().map(String::len).sum();
+    let memory = bytes_of::<(String, u64)>(2 * index.len()) + text as u64;
+    store.within(OF_X, store.budget().take(memory))?;
+    let name = |gene: &String| names_of.get(gene).unwrap_or(gene).clone();
+    Ok(Some(index.iter().map(name).collect()))
 }
 
 fn most_alike(
@@ -69,17 +101,13 @@ fn most_alike(
     wanted: &[String],
 ) -> Result<Vec<String>> {
     let wanted = Wanted::new(wanted);
-    let mut best = wanted.matched(index);
+    let mut best = wanted.matched(index.clone());
     if wanted.is_enough(best.found) {
         return Ok(best.names);
     }
-    let there = frame::names_of_columns(store, frame_at)?;
     for column in COLUMNS {
-        if !there.iter().any(|name| name == column) {
-            continue;
-        }
         // A column that cannot be read as names is none.
-        let Ok(Some(names)) = frame::read_other_names(store, frame_at, column) else {
+        let Ok(Some(names)) = by_column(store, frame_at, column, &index) else {
             continue;
         };
         let matched = wanted.matched(names);

@@ -6,11 +6,12 @@ use std::path::Path;
 use ndarray::Array2;
 
 use super::encode::{Part, text};
-use super::frame::{self, Layout};
+use super::frame::{self, Frame, old_categories};
 use super::modality;
 use super::records::Records;
 use super::results::{CellResults, ResultKeys};
 use crate::error::{Error, Result};
+use crate::io::annotations::Annotation;
 use crate::io::hdf5::{Node, Store};
 use crate::io::names::make_unique;
 
@@ -24,19 +25,17 @@ pub(super) struct Host {
     /// The name of the column of cell names.
     pub index: String,
     pub columns: Vec<String>,
-    /// The rows of `obs`, in a file of anndata before 0.7.
-    records: Option<Records>,
+    /// `obs` as it is stored.
+    frame: Frame,
 }
 
 impl Host {
     pub fn open(path: &Path) -> Result<Self> {
         let store = modality::open(path, Store::open_on_disk)?;
         let cells = frame::read_index(&store, "/obs")?;
-        let Layout {
-            index,
-            columns,
-            records,
-        } = Layout::of(&store, "/obs")?;
+        let frame = Frame::open(&store, "/obs")?;
+        let index = frame.index().to_string();
+        let columns = frame.columns(&store, "/obs")?;
         for parent in DICTIONARIES {
             let at = format!("/{parent}");
             if let Some(Node::Dataset(dataset)) = store.stored(&at)?
@@ -50,32 +49,64 @@ impl Host {
             cells,
             index,
             columns,
-            records,
+            frame,
         })
     }
 
-    /// A frame for new columns of `obs`. A frame that is a dataset gets no new columns, so its own
-    /// come along.
+    /// A frame for new columns of `obs`. Frames of records get no new columns: they are written
+    /// anew, with the categories that lay elsewhere.
     pub fn frame_in<'a>(&self, root: &Part<'a>) -> Result<Part<'a>> {
-        let frame = root.group("obs", "dataframe", "0.2.0")?;
-        let Some(records) = &self.records else {
-            return Ok(frame);
-        };
-        frame.set_attribute("_index", text(&self.index))?;
-        frame.texts(&self.index, &self.cells)?;
-        for column in &self.columns {
-            frame.annotation(column, &records.column(&self.store, column)?)?;
+        if !self.frame.is_records() {
+            return root.group("obs", "dataframe", "0.2.0");
         }
-        Ok(frame)
+        let var = Frame::open(&self.store, "/var")?;
+        if var.is_records() {
+            let columns = var.columns(&self.store, "/var")?;
+            let part = self.write_frame(root, "var", &var, &columns)?;
+            part.set_columns(&columns)?;
+        }
+        self.write_frame(root, "obs", &self.frame, &self.columns)
+    }
+
+    fn write_frame<'a>(
+        &self,
+        root: &Part<'a>,
+        name: &str,
+        frame: &Frame,
+        columns: &[String],
+    ) -> Result<Part<'a>> {
+        let at = format!("/{name}");
+        let part = root.group(name, "dataframe", "0.2.0")?;
+        part.set_attribute("_index", text(frame.index()))?;
+        part.texts(frame.index(), &frame::read_index(&self.store, &at)?)?;
+        for column in columns {
+            let annotation = frame.column(&self.store, &at, column, None)?;
+            part.annotation(column, &annotation)?;
+        }
+        Ok(part)
+    }
+
+    /// Members of `uns` that are categories of columns that [`frame_in`](Self::frame_in) writes anew.
+    pub fn categories_used(&self) -> Result<Vec<String>> {
+        let mut used = Vec::new();
+        for at in ["/obs", "/var"] {
+            if !self.frame.is_records() || !self.store.exists(at)? {
+                continue;
+            }
+            let frame = Frame::open(&self.store, at)?;
+            for column in frame.columns(&self.store, at)? {
+                let annotation = frame.column(&self.store, at, &column, None)?;
+                if frame.is_records() && matches!(annotation, Annotation::Categorical { .. }) {
+                    used.push(old_categories(&column));
+                }
+            }
+        }
+        Ok(used)
     }
 
     /// Refuses what could not come along.
     pub fn check_kept(&self) -> Result<()> {
-        if let Some(records) = &self.records {
-            for column in &self.columns {
-                records.column(&self.store, column)?;
-            }
-        }
+        self.categories_used()?;
         let Some(Node::Dataset(dataset)) = self.store.stored("/obsm")? else {
             return Ok(());
         };

@@ -149,6 +149,10 @@ impl H5adOptions {
         let Error::NegativeCount { value, .. } = error else {
             return error;
         };
+        // Whoever chose another matrix knows that there are several.
+        if self.matrix != H5adMatrix::X {
+            return error;
+        }
         // Where the parts cannot be listed, the error as it is says most.
         let counts = H5adContents::of(path)
             .ok()

@@ -5,10 +5,10 @@ use std::io::Read;
 use std::sync::Arc;
 
 use flate2::read::ZlibDecoder;
-use hdf5_pure::{Dataset, File, Filter};
+use hdf5_pure::{Dataset, File, Filter, FormatError};
 
 use super::positioned::{check_end, read_at, source_error};
-use super::structure::{Found, Header, Image, Message, follow, kind};
+use super::structure::{Found, Header, Image, Message, Problem, follow, kind};
 use super::{Store, bytes_of};
 use crate::error::{Error, Result};
 
@@ -16,31 +16,54 @@ const DEFLATE: u16 = 1;
 const SHUFFLE: u16 = 2;
 const CHECKSUM: u16 = 3;
 const ZSTD: u16 = 32015;
+/// The version of layouts that HDF5 2.0 writes in its newest format.
+const NEWEST_LAYOUT: u8 = 5;
 /// Filters of `hdf5-pure`: deflate, shuffle, checksum, scale-offset, LZF.
 const KNOWN: [u16; 5] = [DEFLATE, SHUFFLE, CHECKSUM, 6, 32000];
 
-/// The dataset with its chunks decompressed, where `hdf5-pure` cannot do that; `None` where it can.
+/// The dataset as `hdf5-pure` can read it, where it cannot read what is stored: with its chunks
+/// decompressed, or with a layout of an older version; `None` where it can.
 pub(super) fn decoded(store: &Store, at: &str, dataset: &Dataset) -> Result<Option<Dataset>> {
-    let filters = dataset.filter_pipeline();
+    let older = match dataset.layout() {
+        Err(hdf5_pure::Error::Format(FormatError::InvalidLayoutVersion(NEWEST_LAYOUT))) => {
+            Some(changed(store, at, |image, address| {
+                with_older_layout(image, address)
+            })?)
+        }
+        _ => None,
+    };
+    let filters = older.as_ref().unwrap_or(dataset).filter_pipeline();
     if filters.iter().all(|filter| KNOWN.contains(&filter.id)) {
-        return Ok(None);
+        return Ok(older);
     }
     for filter in &filters {
         if ![DEFLATE, SHUFFLE, CHECKSUM, ZSTD].contains(&filter.id) {
             return Err(refused(store, at, filter.id));
         }
     }
-    let bytes = decompress(store, at, dataset, &filters)?;
-    let image = store.image()?;
+    let bytes = decompress(store, at, older.as_ref().unwrap_or(dataset), &filters)?;
+    changed(store, at, |image, address| {
+        stored_plainly(image, address, bytes)
+    })
+    .map(Some)
+}
+
+/// A dataset of the file as it were with a change to its object header.
+fn changed(
+    store: &Store,
+    at: &str,
+    change: impl FnOnce(&mut Image, u64) -> Result<(), Problem>,
+) -> Result<Dataset> {
+    let mut image = store.image()?;
     let problem = |problem| store.problem(at, problem);
-    let Found::Object { path, address } = follow(&image, &store.from_root(at)).map_err(problem)?
+    let Found::Object { path, address } = follow(&image, &store.whole_path(at)).map_err(problem)?
     else {
         return Err(store.error(at, "missing; the file is not complete"));
     };
-    let image = stored_plainly(image, address, bytes).map_err(problem)?;
+    change(&mut image, address).map_err(problem)?;
+    image.finish();
     let file = File::from_source(image).map_err(|error| store.damaged(at, error))?;
     file.dataset(&path)
-        .map(Some)
         .map_err(|error| store.damaged(at, error))
 }
 
@@ -222,13 +245,9 @@ impl Grid<'_> {
     }
 }
 
-/// The file as if the dataset had neither chunks nor filters.
-fn stored_plainly(
-    mut image: Image,
-    address: u64,
-    bytes: Vec<u8>,
-) -> Result<Image, super::structure::Problem> {
-    let mut header = Header::read(&image, address)?;
+/// Lets the dataset have neither chunks nor filters.
+fn stored_plainly(image: &mut Image, address: u64, bytes: Vec<u8>) -> Result<(), Problem> {
+    let mut header = Header::read(image, address)?;
     let length = bytes.len() as u64;
     let data = image.append(bytes);
     // Version 3, contiguous.
@@ -239,9 +258,20 @@ fn stored_plainly(
         .messages
         .retain(|message| ![kind::FILTERS, kind::LAYOUT].contains(&message.kind));
     header.messages.push(Message::new(kind::LAYOUT, layout));
-    header.store(&mut image)?;
-    image.finish();
-    Ok(image)
+    header.store(image)
+}
+
+/// Lets the layout have the version before the newest, which has the same fields.
+fn with_older_layout(image: &mut Image, address: u64) -> Result<(), Problem> {
+    let mut header = Header::read(image, address)?;
+    for message in &mut header.messages {
+        if message.kind == kind::LAYOUT
+            && let Some(version) = message.body.first_mut()
+        {
+            *version = NEWEST_LAYOUT - 1;
+        }
+    }
+    header.store(image)
 }
 
 impl hdf5_pure::Source for Image {
@@ -262,9 +292,9 @@ impl Store {
     }
 
     /// An error of the structure at an HDF5 path.
-    pub(in crate::io) fn problem(&self, at: &str, problem: super::structure::Problem) -> Error {
+    pub(in crate::io) fn problem(&self, at: &str, problem: Problem) -> Error {
         match problem {
-            super::structure::Problem::Io(source) => Error::io(&self.path, source),
+            Problem::Io(source) => Error::io(&self.path, source),
             other => self.error(at, format!("the file is damaged or truncated: {other}")),
         }
     }

@@ -12,7 +12,7 @@ impl Store {
     pub(super) fn linked(&self, at: &str) -> Result<Option<String>> {
         let image = self.image()?;
         let found =
-            follow(&image, &self.from_root(at)).map_err(|problem| self.problem(at, problem))?;
+            follow(&image, &self.whole_path(at)).map_err(|problem| self.problem(at, problem))?;
         match found {
             Found::Object { path, .. } => Ok(Some(path)),
             Found::Nothing => Ok(None),
@@ -28,23 +28,23 @@ impl Store {
         }
     }
 
-    /// The names of those links of a group that are no plain ones, as far as they lead somewhere.
-    pub(super) fn link_names(&self, at: &str) -> Result<Vec<String>> {
+    /// The names of everything within a group, sorted; links that lead nowhere are left out.
+    pub(in crate::io) fn members(&self, at: &str) -> Result<Vec<String>> {
         let image = self.image()?;
         let problem = |problem| self.problem(at, problem);
-        let Found::Object { address, .. } = follow(&image, &self.from_root(at)).map_err(problem)?
-        else {
-            return Ok(Vec::new());
+        let group_at = self.whole_path(at);
+        let address = match follow(&image, &group_at).map_err(problem)? {
+            Found::Object { address, .. } => address,
+            _ => return Err(self.error(at, "missing; the file is not complete")),
         };
         let group = Group::at(&image, address).map_err(problem)?;
         let mut names = Vec::new();
         for link in group.links(&image).map_err(problem)? {
             let leads_somewhere = match &link.target {
-                Target::Object(_) | Target::Other(_) => false,
-                Target::External { .. } => true,
+                Target::Object(_) | Target::External { .. } => true,
+                Target::Other(_) => false,
                 Target::Soft(_) => {
-                    let group = self.from_root(at);
-                    let path = format!("{}/{}", group.trim_end_matches('/'), link.name);
+                    let path = format!("{}/{}", group_at.trim_end_matches('/'), link.name);
                     follow(&image, &path).map_err(problem)? != Found::Nothing
                 }
             };
@@ -52,6 +52,7 @@ impl Store {
                 names.push(link.name);
             }
         }
+        names.sort_unstable();
         Ok(names)
     }
 

@@ -33,7 +33,8 @@ pub enum Preset {
 ///   a folder         of a matrix (.mtx) with its features and barcodes: of Cell Ranger,
 ///                    STARsolo, Parse, kallisto|bustools, alevin-fry, or of a whole run
 ///   a 10x .h5 file   filtered_feature_bc_matrix.h5 of Cell Ranger
-///   an .h5ad file    AnnData, as scanpy writes it
+///   an .h5ad file    AnnData of any version, also .h5mu (MuData) and .h5ad.gz
+///   a .loom file     of loompy or velocyto
 ///   a table          .csv, .tsv or other text: a line for every cell, or for every gene
 ///
 /// Results go to the folder --output: the cluster of every cell with its confidence, the embedding,

@@ -7,7 +7,14 @@ use super::image::{Fields, Image, Problem};
 /// Trees and heaps that are deeper are damaged.
 const DEEPEST: u32 = 32;
 
-/// The objects of a heap that a tree of `kind` names, each with the other fields of its record.
+/// An object of a heap.
+pub(super) struct Object {
+    pub bytes: Vec<u8>,
+    /// The record of the tree that names it.
+    pub record: Vec<u8>,
+}
+
+/// The objects of a heap that a tree of `kind` names.
 ///
 /// `id_at` is where the identifier lies in a record.
 pub(super) fn read(
@@ -16,7 +23,7 @@ pub(super) fn read(
     tree: u64,
     kind: u8,
     id_at: usize,
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Problem> {
+) -> Result<Vec<Object>, Problem> {
     let heap = Heap::open(image, heap)?;
     let mut bytes_left = image.end();
     records(image, tree, kind)?
@@ -29,7 +36,10 @@ pub(super) fn read(
             bytes_left = bytes_left
                 .checked_sub(length)
                 .ok_or_else(|| Problem::new("a heap holds more than the file"))?;
-            Ok((image.read(at, length as usize)?, record))
+            Ok(Object {
+                bytes: image.read(at, length as usize)?,
+                record,
+            })
         })
         .collect()
 }

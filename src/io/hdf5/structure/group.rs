@@ -16,6 +16,8 @@ const TREE_OF_ATTRIBUTES: u8 = 8;
 pub(in crate::io) struct Changes {
     /// Links to objects, in place of those of the same names.
     pub links: Vec<(String, u64)>,
+    /// Names of links that go.
+    pub removed: Vec<String>,
     /// An attribute, in place of the one of the same name.
     pub attribute: Option<Message>,
 }
@@ -66,7 +68,7 @@ impl Group {
             && let Some((heap, tree)) = Many::of_links(&info.body)?.places()
         {
             let links = dense::read(image, heap, tree, TREE_OF_LINKS, 4)?;
-            return Ok(links.into_iter().map(|(body, _)| body).collect());
+            return Ok(links.into_iter().map(|link| link.bytes).collect());
         }
         let messages = self.header.messages.iter();
         Ok(messages
@@ -91,19 +93,24 @@ impl Group {
         }
         if let Some(message) = self.header.find(kind::SYMBOL_TABLE) {
             let table = SymbolTable::read(image, &message.body)?;
-            table.store(image, &changes.links)?;
+            table.store(image, &changes.links, &changes.removed)?;
             return if has_attribute {
                 self.header.store(image)
             } else {
                 Ok(())
             };
         }
-        self.put_links(image, &changes.links)?;
+        self.put_links(image, &changes.links, &changes.removed)?;
         self.header.store(image)
     }
 
     /// Links become messages of the header, however many there are.
-    fn put_links(&mut self, image: &Image, new: &[(String, u64)]) -> Result<(), Problem> {
+    fn put_links(
+        &mut self,
+        image: &Image,
+        new: &[(String, u64)],
+        removed: &[String],
+    ) -> Result<(), Problem> {
         let bodies = self.link_messages(image)?;
         let messages = &mut self.header.messages;
         messages.retain(|message| message.kind != kind::LINK);
@@ -115,7 +122,8 @@ impl Group {
         let mut links = Vec::with_capacity(bodies.len() + new.len());
         for body in bodies {
             let link = Link::parse(&body)?;
-            if !new.iter().any(|(name, _)| *name == link.name) {
+            let is_new = new.iter().any(|(name, _)| *name == link.name);
+            if !is_new && !removed.contains(&link.name) {
                 links.push(Message::new(kind::LINK, body));
             }
         }
@@ -167,7 +175,11 @@ impl Group {
             return Ok(());
         };
         let mut attributes = Vec::new();
-        for (body, record) in dense::read(image, heap, tree, TREE_OF_ATTRIBUTES, 0)? {
+        for dense::Object {
+            bytes: body,
+            record,
+        } in dense::read(image, heap, tree, TREE_OF_ATTRIBUTES, 0)?
+        {
             // After the identifier: flags of the message, its number.
             let mut fields = Fields::new(record.get(8..).unwrap_or_default());
             let (flags, order) = (fields.byte()?, fields.number(4)?);

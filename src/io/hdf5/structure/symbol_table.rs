@@ -118,11 +118,20 @@ impl SymbolTable {
             .collect()
     }
 
-    /// Puts links into the group, which take the place of those of the same names. Tree and heap
-    /// stay where they are, because the entry of this group in another one may say where that is.
-    pub fn store(mut self, image: &mut Image, links: &[(String, u64)]) -> Result<(), Problem> {
-        self.entries
-            .retain(|entry| !links.iter().any(|(name, _)| name.as_bytes() == entry.name));
+    /// Puts links into the group, which take the place of those of the same names, and takes others
+    /// out. Tree and heap stay where they are, because the entry of this group in another one may
+    /// say where that is.
+    pub fn store(
+        mut self,
+        image: &mut Image,
+        links: &[(String, u64)],
+        removed: &[String],
+    ) -> Result<(), Problem> {
+        self.entries.retain(|entry| {
+            let is_new = links.iter().any(|(name, _)| name.as_bytes() == entry.name);
+            let goes = removed.iter().any(|name| name.as_bytes() == entry.name);
+            !is_new && !goes
+        });
         for (name, object) in links {
             self.names.resize(self.names.len().next_multiple_of(8), 0);
             let offset = self.names.len() as u64;
