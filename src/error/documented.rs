@@ -6,7 +6,7 @@ use std::io::{Error as IoError, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::{ConstraintError, Error, ParameterError, Place};
-use crate::io::{MtxOptions, TableOptions, read_10x_mtx, read_labels, read_table};
+use crate::io::{MtxOptions, TableOptions, read_labels, read_table};
 
 /// Pairs of a variant and an example of it; a variant without an example does not compile.
 macro_rules! examples {
@@ -299,10 +299,6 @@ fn of_files() -> Vec<(String, String)> {
             ],
             &none,
         ),
-    );
-    add(
-        "a folder that is a file",
-        read_10x_mtx(folder.join("counts.csv")).unwrap_err(),
     );
     add(
         "a table that is a folder",

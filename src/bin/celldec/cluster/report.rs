@@ -28,7 +28,7 @@ pub fn draw<H: ReconstructionHead>(
     let projections = project(console, options, fit.embedding(), work.arguments.seed)?;
     let mut drawer = Drawer::new(console, options, folder);
     drawer.clustering(&work.cells, &projections, fit.clusters(), types.as_ref())?;
-    // Without epochs there is nothing to draw.
+    // Without training there are no curves.
     if options.wants(Output::Plots) && !fit.history().is_empty() {
         drawer.draw("training", training_curves(fit.history()))?;
     }

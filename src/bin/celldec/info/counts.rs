@@ -19,7 +19,7 @@ const NAMED: usize = 5;
 pub fn print(console: &Console, path: &Path, options: &ReadArguments) -> Result<()> {
     let file = CountFile::new(path, options)?;
     if file.format != CountFormat::H5ad {
-        let counts = file.read(&[])?;
+        let counts = file.read(None)?;
         console.answer(format_args!("{}: {}", path.display(), file.format_name()));
         console.answer(format_args!("  counts        {}", Summary::of(&counts)?));
         print_genes(console, counts.gene_names());

@@ -148,8 +148,8 @@ impl<'a> CountFile<'a> {
         }
     }
 
-    /// Reads the counts into memory; `known_genes` are those that they should be of.
-    pub fn read(&self, known_genes: &[String]) -> Result<CountMatrix> {
+    /// Reads the counts into memory; `genes` are those of a model that they are for.
+    pub fn read(&self, genes: Option<&[String]>) -> Result<CountMatrix> {
         match self.format {
             CountFormat::TenxMtx => {
                 let mut options = MtxOptions::new().with_gene_names(self.gene_names());
@@ -182,12 +182,12 @@ impl<'a> CountFile<'a> {
                 let options = self.h5ad_options().with_annotations::<String>([]);
                 Ok(options.read(self.path)?.counts)
             }
-            _ => self.table_options(known_genes).read(self.path),
+            _ => self.table_options(genes).read(self.path),
         }
     }
 
-    fn table_options(&self, known_genes: &[String]) -> TableOptions {
-        let mut options = TableOptions::new().with_known_genes(known_genes);
+    fn table_options(&self, genes: Option<&[String]>) -> TableOptions {
+        let mut options = TableOptions::new().with_known_genes(genes.unwrap_or_default());
         if let Some(transposed) = self.options.transposed {
             options = options.with_transposed(transposed);
         }
