@@ -6,7 +6,7 @@ use std::io::{Error as IoError, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::{ConstraintError, Error, ParameterError, Place};
-use crate::io::{MtxOptions, TableOptions, read_10x_mtx, read_labels, read_table};
+use crate::io::{MtxOptions, TableOptions, read_labels, read_table};
 
 /// Pairs of a variant and an example of it; a variant without an example does not compile.
 macro_rules! examples {
@@ -96,6 +96,13 @@ fn of_crate() -> Vec<(String, String)> {
             gene: gene.clone(),
             value: 1.37,
             count: 9000,
+        },
+        CountsElsewhere => Error::CountsElsewhere {
+            path: "cells.h5ad".into(),
+            used: "X".into(),
+            value: 1.37,
+            counts: "layers/counts".into(),
+            option: "--layer counts".into(),
         },
         EmptyCell => Error::EmptyCell { cell: cell.clone(), count: 3 },
         InvalidSparse => Error::InvalidSparse {
@@ -299,10 +306,6 @@ fn of_files() -> Vec<(String, String)> {
             ],
             &none,
         ),
-    );
-    add(
-        "a folder that is a file",
-        read_10x_mtx(folder.join("counts.csv")).unwrap_err(),
     );
     add(
         "a table that is a folder",

@@ -1,7 +1,7 @@
 //! What may be read from: files, not pipes or devices.
 
 use std::fs::{self, File, Metadata};
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
@@ -38,15 +38,16 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Up to so many bytes from the start of a file.
+/// Up to so many bytes from the start of an open file, which is then at its start again.
 ///
 /// # Errors
-/// As [`read_file`].
-pub(crate) fn read_start(path: &Path, bytes: u64) -> Result<Vec<u8>> {
-    let (file, _) = open_file(path)?;
+/// [`Error::Io`] when they cannot be read.
+pub(crate) fn read_start(path: &Path, file: &mut File, bytes: u64) -> Result<Vec<u8>> {
     let mut start = Vec::new();
-    file.take(bytes)
+    file.by_ref()
+        .take(bytes)
         .read_to_end(&mut start)
+        .and_then(|_| file.rewind())
         .map_err(|source| Error::io(path, source))?;
     Ok(start)
 }
@@ -54,9 +55,10 @@ pub(crate) fn read_start(path: &Path, bytes: u64) -> Result<Vec<u8>> {
 /// Whether a file is compressed by gzip, whatever its name.
 ///
 /// # Errors
-/// As [`read_start`].
+/// As [`open_file`] and [`read_start`].
 pub(crate) fn is_gzip_file(path: &Path) -> Result<bool> {
-    Ok(is_gzip(&read_start(path, 2)?))
+    let (mut file, _) = open_file(path)?;
+    Ok(is_gzip(&read_start(path, &mut file, 2)?))
 }
 
 /// Whether bytes start as those of gzip do.

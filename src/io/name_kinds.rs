@@ -328,7 +328,7 @@ pub(super) fn is_gene_identifier(name: &str) -> bool {
             && rest[..letters].ends_with(['G', 'T'])
             && digits(&rest[letters..], 8);
     }
-    for prefix in ["FBgn", "WBGene", "LINC", "LOC", "ERCC-"] {
+    for prefix in ["FBgn", "WBGene", "LINC", "LOC", "CG", "ERCC-"] {
         if let Some(rest) = after(prefix) {
             return digits(rest, 3);
         }

@@ -95,8 +95,8 @@ impl Lines {
 
     /// As [`open`](Self::open), as one of several files that share a budget.
     pub(super) fn open_within(path: &Path, budget: Arc<Budget>) -> Result<Self> {
-        let (file, file_bytes) = open_file(path)?;
-        let start = read_start(path, 8)?;
+        let (mut file, file_bytes) = open_file(path)?;
+        let start = read_start(path, &mut file, 8)?;
         let gzip = is_gzip(&start);
         if let Some((_, reason)) = NO_TEXT.iter().find(|(magic, _)| start.starts_with(magic)) {
             return Err(Error::format(path, None, *reason));

@@ -176,6 +176,7 @@ mod tests {
             centroids: array![[0.5], [1.5]],
             labels: vec![1, 0, 1],
             resolution: Some(0.5),
+            candidates: Vec::new(),
         };
         let text = serde_json::to_string(&initial).unwrap();
         assert_eq!(read(&text).expect(&text), initial);

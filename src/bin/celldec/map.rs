@@ -88,7 +88,7 @@ fn with_model<H: ReconstructionHead>(
     let file = arguments.cells.file()?;
     let destination = Destination::new(&file, &arguments.output, &arguments.writing)?;
     let genes = model.preprocessing().gene_names();
-    let input = input::read(&arguments.cells, &file, Purpose::Map, genes)?;
+    let input = input::read(&arguments.cells, &file, Purpose::Map, Some(genes))?;
     let key = arguments.writing.key.as_deref();
     let keys = ResultKeys::new(key.unwrap_or(&model.info().method));
     annotated::check(&destination, &input, [&keys])?;

@@ -349,6 +349,9 @@ fn stem<'a>(name: &'a str, endings: &[&str]) -> Option<&'a str> {
     })
 }
 
+/// Signs that divide names into words.
+const DIVIDING: [char; 3] = ['_', '.', '-'];
+
 /// Where a word stands in a name, between the ends of the name and signs that divide it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum At {
@@ -359,7 +362,6 @@ enum At {
 
 /// What stands before and after a word in a name.
 fn around<'a>(name: &'a str, word: &str, at: At) -> Option<(&'a str, &'a str)> {
-    const DIVIDING: [char; 3] = ['_', '.', '-'];
     let ends = |before: &str| before.is_empty() || before.ends_with(DIVIDING);
     let starts = |after: &str| after.is_empty() || after.starts_with(DIVIDING);
     let split = |position: usize| {
@@ -435,7 +437,7 @@ impl<'a> Matrix<'a> {
     }
 
     fn is_of(&self, prefix: &str) -> bool {
-        let bare = |text: &'a str| text.trim_matches(['_', '.', '-']);
+        let bare = |text: &'a str| text.trim_matches(DIVIDING);
         if prefix.is_empty() {
             return self.sample().is_empty();
         }
@@ -451,10 +453,15 @@ impl<'a> Matrix<'a> {
             return Some(0);
         }
         let (whole, divided) = file.before.split_at(file.before.len().saturating_sub(1));
-        if file.after.is_empty() && whole == self.stem && !divided.is_empty() {
+        let is_stem = whole == self.stem && !divided.is_empty();
+        if file.after.is_empty() && (is_stem || file.before == self.stem) {
             return Some(1);
         }
-        if file.after.is_empty() && !whole.is_empty() && self.stem.starts_with(whole) {
+        let begins = |rest: &str| rest.starts_with(DIVIDING);
+        if file.after.is_empty()
+            && !whole.is_empty()
+            && self.stem.strip_prefix(whole).is_some_and(begins)
+        {
             return Some(2);
         }
         // One for all matrices of the folder.
@@ -474,6 +481,18 @@ struct NameFile<'a> {
 
 impl<'a> NameFile<'a> {
     fn of(file: &'a str) -> Option<Self> {
+        // The Single Cell Expression Atlas calls them by the ending alone.
+        for (role, ending) in [(Role::Genes, ".mtx_rows"), (Role::Cells, ".mtx_cols")] {
+            if let Some(before) = stem(file, &[ending]) {
+                return Some(Self {
+                    file,
+                    role,
+                    before,
+                    after: "",
+                    rank: 0,
+                });
+            }
+        }
         let stem = stem(file, &[".tsv", ".csv", ".txt"])?;
         for at in [At::End, At::Start, At::Middle] {
             for (rank, &(role, word)) in NAME_FILES.iter().enumerate() {
@@ -675,6 +694,32 @@ mod tests {
                 ],
                 any,
                 ["matrix.mtx", "features.tsv", "barcodes.tsv"],
+            ),
+            (
+                &[
+                    "E-1.counts.mtx.gz",
+                    "E-1.counts.mtx_rows.gz",
+                    "E-1.counts.mtx_cols.gz",
+                ],
+                any,
+                [
+                    "E-1.counts.mtx.gz",
+                    "E-1.counts.mtx_rows.gz",
+                    "E-1.counts.mtx_cols.gz",
+                ],
+            ),
+            // Names that begin alike are those of different samples.
+            (
+                &[
+                    "GSM1_genes.tsv",
+                    "GSM1_barcodes.tsv",
+                    "GSM1_matrix.mtx",
+                    "GSM10_matrix.mtx",
+                    "GSM10_genes.tsv",
+                    "GSM10_barcodes.tsv",
+                ],
+                prefix("GSM10_"),
+                ["GSM10_matrix.mtx", "GSM10_genes.tsv", "GSM10_barcodes.tsv"],
             ),
             // What a Mac leaves.
             (

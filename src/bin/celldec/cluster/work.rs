@@ -48,7 +48,7 @@ impl<'a> Work<'a> {
         preprocess: &Preprocess,
     ) -> Result<Self> {
         let destination = Destination::new(file, &arguments.output, &arguments.writing)?;
-        let input = input::read(&arguments.cells, file, Purpose::Fit, &[])?;
+        let input = input::read(&arguments.cells, file, Purpose::Fit, None)?;
         let keys = keys::of(arguments);
         annotated::check(&destination, &input, keys.iter().flat_map(Keys::all))?;
         let cells = input

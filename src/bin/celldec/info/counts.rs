@@ -25,7 +25,7 @@ pub fn print(console: &Console, path: &Path, options: &ReadArguments) -> Result<
             let data = file.read_annotated()?;
             (data.counts, data.cell_annotations)
         } else {
-            (file.read(&[])?, CellAnnotations::default())
+            (file.read(None)?, CellAnnotations::default())
         };
         console.answer(format_args!("{}: {}", path.display(), file.format_name()));
         console.answer(format_args!("  counts        {}", Summary::of(&counts)?));

@@ -86,13 +86,14 @@ pub enum Purpose {
     Map,
 }
 
-/// Reads counts and what is known about their cells; `known_genes` are those that the counts should
-/// be of.
+/// Reads counts and what is known about their cells.
+///
+/// `genes` are those of a model that the counts are for.
 pub fn read(
     arguments: &CellArguments,
     file: &CountFile<'_>,
     purpose: Purpose,
-    known_genes: &[String],
+    genes: Option<&[String]>,
 ) -> Result<Input> {
     let types = Column {
         file: arguments.labels.as_deref(),
@@ -114,7 +115,7 @@ pub fn read(
         .iter()
         .filter_map(|column| column.in_annotations())
         .collect();
-    let (counts, annotations) = read_counts(file, arguments.on_disk, &wanted, known_genes)
+    let (counts, annotations) = read_counts(file, arguments.on_disk, &wanted, genes)
         .map_err(|error| file.explain(error))?;
     let types = types.read(&counts, &annotations)?;
     if let Some(types) = &types {
@@ -137,10 +138,10 @@ fn read_counts(
     file: &CountFile<'_>,
     on_disk: bool,
     wanted: &[&str],
-    known_genes: &[String],
+    genes: Option<&[String]>,
 ) -> Result<(Counts, CellAnnotations)> {
     if !file.is_annotated() {
-        let counts = file.read(known_genes)?;
+        let counts = file.read(genes)?;
         return Ok((Counts::Memory(counts), CellAnnotations::default()));
     }
     if file.format != CountFormat::H5ad {
@@ -155,7 +156,7 @@ fn read_counts(
         return Ok((Counts::Memory(data.counts), data.cell_annotations));
     }
     let options = file
-        .h5ad_options(known_genes)
+        .h5ad_options(genes)
         .with_annotations(wanted.iter().copied());
     if on_disk {
         let source = options.open(file.path)?;

@@ -151,12 +151,12 @@ impl<'a> CountFile<'a> {
 
     /// What to read of an .h5ad file; genes are named as most of `genes` are, unless an option says
     /// how.
-    pub fn h5ad_options(&self, known_genes: &[String]) -> H5adOptions {
+    pub fn h5ad_options(&self, genes: Option<&[String]>) -> H5adOptions {
         let options = H5adOptions::new().with_matrix(self.matrix());
-        match &self.options.gene_column {
-            Some(column) => options.with_gene_names(column),
-            None if known_genes.is_empty() => options,
-            None => options.with_gene_names_like(known_genes),
+        match (&self.options.gene_column, genes) {
+            (Some(column), _) => options.with_gene_names(column),
+            (None, Some(genes)) => options.with_gene_names_like(genes),
+            (None, None) => options,
         }
     }
 
@@ -224,8 +224,8 @@ impl<'a> CountFile<'a> {
         }
     }
 
-    /// Reads the counts into memory; `known_genes` are those that they should be of.
-    pub fn read(&self, known_genes: &[String]) -> Result<CountMatrix> {
+    /// Reads the counts into memory; `genes` are those of a model that they are for.
+    pub fn read(&self, genes: Option<&[String]>) -> Result<CountMatrix> {
         match self.format {
             CountFormat::TenxMtx => {
                 let mut options = MtxOptions::new().with_gene_names(self.gene_names());
@@ -255,18 +255,16 @@ impl<'a> CountFile<'a> {
                 .read(self.path)
             }
             CountFormat::H5ad => {
-                let options = self
-                    .h5ad_options(known_genes)
-                    .with_annotations::<String>([]);
+                let options = self.h5ad_options(genes).with_annotations::<String>([]);
                 Ok(options.read(self.path)?.counts)
             }
             CountFormat::Loom | CountFormat::LabelledH5 => Ok(self.read_annotated()?.counts),
-            _ => self.table_options(known_genes).read(self.path),
+            _ => self.table_options(genes).read(self.path),
         }
     }
 
-    fn table_options(&self, known_genes: &[String]) -> TableOptions {
-        let mut options = TableOptions::new().with_known_genes(known_genes);
+    fn table_options(&self, genes: Option<&[String]>) -> TableOptions {
+        let mut options = TableOptions::new().with_known_genes(genes.unwrap_or_default());
         if let Some(transposed) = self.options.transposed {
             options = options.with_transposed(transposed);
         }

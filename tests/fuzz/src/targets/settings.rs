@@ -69,6 +69,7 @@ impl Target for Settings {
             centroids: array![[0.0, 1.0], [2.0, 3.0]],
             labels: vec![0, 1, 1],
             resolution: Some(0.5),
+            candidates: Vec::new(),
         };
         let given = GivenCentroids::new(array![[0.0, 1.0], [9.0, 9.0]]).expect("two");
         let starts = [
