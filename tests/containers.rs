@@ -217,6 +217,15 @@ fn soft_links_are_followed_and_links_to_other_files_named() {
         read_h5ad(fixture("external.h5ad")),
         &["at /X", "other.h5ad", "write_h5ad"],
     );
+    for layer in ["virtual", "outside"] {
+        let options = H5adOptions::new().with_layer(layer);
+        let message = options
+            .read(fixture("external.h5ad"))
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains("write_h5ad"), "{message}");
+        assert!(!message.contains("damaged"), "{message}");
+    }
 }
 
 #[test]

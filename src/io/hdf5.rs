@@ -258,6 +258,17 @@ impl Store {
             hdf5_pure::Error::Format(FormatError::UnsupportedFilter(filter)) => {
                 foreign::refused(self, at, filter)
             }
+            hdf5_pure::Error::Format(
+                error @ (FormatError::UnsupportedVirtualLayout
+                | FormatError::UnsupportedExternalStorage),
+            ) => self.error(
+                at,
+                format!(
+                    "{error}; write all into one file in Python: import anndata; \
+                     anndata.read_h5ad(\"{}\").write_h5ad(\"whole.h5ad\")",
+                    self.path.display()
+                ),
+            ),
             other => self.error(at, format!("the file is damaged or truncated: {other}")),
         }
     }
@@ -357,7 +368,15 @@ impl Store {
     /// The length of a one-dimensional dataset, refused when the file cannot hold so many
     /// elements.
     pub(super) fn length(&self, at: &str, dataset: &Dataset) -> Result<usize> {
-        let [length] = self.shape(at, dataset)?;
+        let shape = dataset.shape().map_err(|error| self.damaged(at, error))?;
+        // A column of a single value in every row is a list.
+        let length = match shape[..] {
+            [length, 1] => usize::try_from(length).unwrap_or(usize::MAX),
+            _ => {
+                let [length] = self.shape(at, dataset)?;
+                length
+            }
+        };
         self.check_extent(at, dataset, &[length])?;
         Ok(length)
     }

@@ -49,7 +49,9 @@ pub fn read_labelled_h5(path: impl AsRef<Path>) -> Result<AnnotatedCounts> {
             continue;
         };
         let shape = dataset.shape().map_err(|error| store.damaged(&at, error))?;
-        if is_names || shape != [cells as u64] {
+        // Some lists lie as a column.
+        let is_list = matches!(shape[..], [length] | [length, 1] if length == cells as u64);
+        if is_names || !is_list {
             continue;
         }
         match read_plain(&store, &at, &dataset) {
