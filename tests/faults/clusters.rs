@@ -63,9 +63,13 @@ pub fn row_11_empty_clusters_keep_their_columns() {
 
 pub fn row_12_a_single_community_suggests_a_resolution_that_works() {
     let cells = simulated(60, 20, 5);
-    // Cells without groups.
-    let one = Array2::from_shape_fn((60, 4), |(cell, axis)| {
-        ((cell * 7919 + axis * 104_729 + cell * cell * 31) % 1009) as f32 / 1009.0
+    // Cells without groups, drawn evenly from a cube.
+    let mut state = 1u64;
+    let one = Array2::from_shape_simple_fn((60, 4), || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 40) as f32 / (1u64 << 24) as f32
     });
     for start in [
         CentroidStart::Graph(GraphConfig::new(0.01)),

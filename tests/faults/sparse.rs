@@ -98,7 +98,8 @@ pub fn row_26_columns_become_rows() {
 /// Far more cells than are in memory: the same block of cells again and again.
 #[derive(Debug)]
 struct Endless {
-    block: CountMatrix,
+    /// The block twice, so that every window of its length is one of the matrix.
+    twice: CountMatrix,
     cells: Vec<String>,
 }
 
@@ -108,16 +109,16 @@ impl CountSource for Endless {
     }
 
     fn gene_names(&self) -> &[String] {
-        self.block.gene_names()
+        self.twice.gene_names()
     }
 
     fn read_window(&self, cells: Range<usize>) -> Result<CountRows<'_>> {
-        let first = cells.start % self.block.cells();
-        self.block.read_window(first..first + cells.len())
+        let first = cells.start % self.block();
+        self.twice.read_window(first..first + cells.len())
     }
 
     fn block(&self) -> usize {
-        self.block.cells()
+        self.twice.cells() / 2
     }
 }
 
@@ -128,8 +129,9 @@ pub fn row_26_more_than_2_to_the_31_entries_are_learned_from() {
     let dense = Array2::from_shape_fn((block, genes), |(cell, gene)| {
         (1 + (cell * 7 + gene * 3) % 4) as f32
     });
+    let twice = ndarray::concatenate![ndarray::Axis(0), dense, dense];
     let source = Endless {
-        block: CountMatrix::from_dense(dense.view()).unwrap(),
+        twice: CountMatrix::from_dense(twice.view()).unwrap(),
         cells: (0..cells).map(|cell| cell.to_string()).collect(),
     };
     let entries = cells * genes;

@@ -54,8 +54,8 @@ fn change_value(random: &mut Random, value: &mut Value, donor: Value) {
                 4 => json!(1e308),
                 5 => json!(u64::MAX),
                 6 => json!(i64::MIN),
-                7 => json!(number as i64 - 1),
-                8 => json!(number as i64 + 1),
+                7 => json!((number as i64).saturating_sub(1)),
+                8 => json!((number as i64).saturating_add(1)),
                 _ => json!(f64::from_bits(random.next()).to_bits()),
             };
         }
