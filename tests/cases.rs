@@ -630,7 +630,7 @@ fn a_folder_of_cases_is_read() {
         "mtx_empty_symbol",
         &empty,
         &cells,
-        &empty.gene_names().to_vec(),
+        empty.gene_names(),
     );
     assert_eq!(read, 17);
 }

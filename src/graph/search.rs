@@ -314,8 +314,8 @@ mod tests {
         let points = groups(12_000, 32);
         let exact = nearest_neighbors(points.view(), 15).unwrap();
         // 24 lists; of a million cells the default searches 64 of 1954.
-        let mut last = 0.0f64;
-        for (lists, least) in [(1, 0.3), (6, 0.9), (12, 0.99)] {
+        let mut last = 0.0;
+        for (lists, least) in [(1, 0.3f64), (6, 0.9), (12, 0.99)] {
             let search = NeighborSearch::default()
                 .with_exact_up_to(0)
                 .with_lists(lists);

@@ -53,10 +53,10 @@ fn read(folder: &Path) -> Result<()> {
         3 => H5adOptions::new().with_embeddings(["X_pca"]),
         _ => H5adOptions::new(),
     };
-    if choice % 5 == 0 {
+    if choice.is_multiple_of(5) {
         CountFormat::of(&path)?;
     }
-    if choice % 2 == 0 {
+    if choice.is_multiple_of(2) {
         let AnnotatedCounts {
             counts,
             cell_annotations,

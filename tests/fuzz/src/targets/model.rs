@@ -75,7 +75,7 @@ impl Target for Model {
         let device = Device::default();
         let info = ModelInfo::read(&path);
         let desc = info.as_ref().is_ok_and(|info| info.method == "desc");
-        if desc || folder_choice(folder) % 16 == 0 {
+        if desc || folder_choice(folder).is_multiple_of(16) {
             let model = DescModel::load(&path, &device);
             if let Ok(model) = &model {
                 let assigned = model

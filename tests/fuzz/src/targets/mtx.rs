@@ -129,7 +129,7 @@ impl Target for Mtx {
         };
         if let Ok(counts) = &result {
             check(counts);
-            if choice % 64 == 0 && counts.cells() < 1000 && counts.genes() < 1000 {
+            if choice.is_multiple_of(64) && counts.cells() < 1000 && counts.genes() < 1000 {
                 let copy = folder.join("copy");
                 write_10x_mtx(&copy, counts).expect("a folder to write to");
                 let again = read_10x_mtx(&copy).expect("what was just written");
