@@ -5,7 +5,7 @@ use hdf5_pure::Dataset;
 use super::H5adMatrix;
 use crate::counts::CountMatrix;
 use crate::error::Result;
-use crate::io::hdf5::{Node, Store, check_numeric, read_sparse};
+use crate::io::hdf5::{Node, Store, check_numeric, read_sparse, shown_shape};
 
 /// Elements of a dense matrix held in memory at a time, unless a chunk has more.
 pub(super) const DENSE_WINDOW: usize = 1 << 20;
@@ -104,7 +104,10 @@ pub(super) fn check_shape(
     }
     Err(store.error(
         at,
-        format!("has the shape {shape:?}, but there are names of {cells} cells and {genes} genes"),
+        format!(
+            "has the shape {}, but there are names of {cells} cells and {genes} genes",
+            shown_shape(shape)
+        ),
     ))
 }
 
