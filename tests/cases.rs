@@ -626,11 +626,6 @@ fn a_folder_of_cases_is_read() {
         stand_in.len() == 1 && ids.contains(stand_in[0]),
         "{stand_in:?}"
     );
-    check(
-        "mtx_empty_symbol",
-        &empty,
-        &cells,
-        empty.gene_names(),
-    );
+    check("mtx_empty_symbol", &empty, &cells, empty.gene_names());
     assert_eq!(read, 17);
 }

@@ -560,3 +560,14 @@ fn converted<S, T: TryFrom<S>>(values: Vec<S>) -> Option<Vec<T>> {
         .map(|value| T::try_from(value).ok())
         .collect()
 }
+
+/// A shape for a message, the first axes of many: a file may claim any number.
+pub(super) fn shown_shape(shape: &[u64]) -> String {
+    const MOST: usize = 8;
+    match shape.get(..MOST) {
+        Some(first) if shape.len() > MOST => {
+            format!("{first:?} and {} more axes", shape.len() - MOST)
+        }
+        _ => format!("{shape:?}"),
+    }
+}

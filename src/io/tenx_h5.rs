@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::features::FeatureTypes;
-use super::hdf5::{Node, Store, read_sparse};
+use super::hdf5::{Node, Store, read_sparse, shown_shape};
 use super::mtx::GeneNames;
 use super::names::named;
 use super::text::listed;
@@ -241,7 +241,8 @@ fn read_matrix(store: &Store, group_at: &str, genes: Vec<String>) -> Result<Coun
         return Err(store.error(
             &shape_at,
             format!(
-                "the matrix has the shape {shape:?}, but there are names of {} genes and {} cells",
+                "the matrix has the shape {}, but there are names of {} genes and {} cells",
+                shown_shape(&shape),
                 genes.len(),
                 cells.len()
             ),

@@ -5,7 +5,7 @@ use hdf5_pure::Dataset;
 use super::H5adMatrix;
 use crate::counts::CountMatrix;
 use crate::error::Result;
-use crate::io::hdf5::{Attributes, Node, Store, check_numeric, read_sparse};
+use crate::io::hdf5::{Attributes, Node, Store, check_numeric, read_sparse, shown_shape};
 
 /// Elements of a dense matrix held in memory at a time, unless a chunk has more.
 pub(super) const DENSE_WINDOW: usize = 1 << 20;
@@ -132,7 +132,10 @@ pub(in crate::io) fn check_shape(
     }
     Err(store.error(
         at,
-        format!("has the shape {shape:?}, but there are names of {cells} cells and {genes} genes"),
+        format!(
+            "has the shape {}, but there are names of {cells} cells and {genes} genes",
+            shown_shape(shape)
+        ),
     ))
 }
 
