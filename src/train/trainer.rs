@@ -166,7 +166,7 @@ impl<H: ReconstructionHead> Trainer<H> {
     }
 
     /// Fits cells with an autoencoder that is pretrained on, from the weights that it has: one from
-    /// another fit, or [read from the original's weights](crate::model::read_scdcc_weights).
+    /// another fit, or read from the original's weights (`model::read_scdcc_weights`, feature `pytorch`).
     ///
     /// # Errors
     /// As [`fit`](Self::fit), and [`Error::LengthMismatch`](crate::Error::LengthMismatch) when the
