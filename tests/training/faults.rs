@@ -47,7 +47,7 @@ fn impossible_numbers_of_clusters_are_refused() {
         CentroidStart::KMeans(KMeansConfig::new(21)),
         CentroidStart::KMeans(KMeansConfig::new(1)),
         CentroidStart::Graph(GraphConfig::new(-1.0)),
-        CentroidStart::Graph(GraphConfig::new(1.0).with_neighbors(20)),
+        CentroidStart::Graph(GraphConfig::new(1.0).with_neighbors(0)),
     ] {
         refused(scdcc(3).with_start(start.clone()), &cells);
         refused(desc().with_start(start), &cells);
@@ -322,7 +322,12 @@ fn tiny_data_fits_or_is_refused() {
     parameter(trainer.fit(&single_cell).unwrap_err());
     let graph = desc().trainer(&cpu()).unwrap();
     parameter(graph.fit(&single_cell).unwrap_err());
-    parameter(graph.fit(&counts(2, 5)).unwrap_err());
+    // Neighbourhoods are as small as the data; two neighbours are one community.
+    let failure = graph.fit(&counts(2, 5)).unwrap_err();
+    assert!(
+        matches!(failure.error(), Error::SingleCommunity { .. }),
+        "{failure}"
+    );
 
     for (cells, genes) in [(2, 5), (2, 1), (8, 1), (3, 3)] {
         let cells = counts(cells, genes);
