@@ -22,7 +22,7 @@ const NAMED: usize = 5;
 /// use celldec::prelude::*;
 ///
 /// let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/pbmc68k_700_10x");
-/// let counts = celldec::io::read_10x_mtx(folder, &Default::default())?;
+/// let counts = celldec::io::read_10x_mtx(folder)?;
 /// let cells = Preprocess::scdcc().fit(&counts)?;
 /// let types = [("B", ["CD79A", "CD79B"]), ("monocyte", ["LYZ", "FCN1"])];
 /// let found = marker_types(&cells, &types)?;
