@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn approximate_neighbours_are_told() {
         let smoothed = SmoothedTarget::new(SharpenedTarget::new(), 15);
-        assert_eq!(smoothed.warning(50_000), None);
+        assert_eq!(smoothed.warning(200_000), None);
         let warning = smoothed.warning(1_000_000).expect("a warning");
         assert!(warning.contains("1000000 cells"), "{warning}");
         assert_eq!(

@@ -69,7 +69,9 @@ class Layout:
             data.raw = data
             for part in ("X", "obs", "var", "layers", "obsm", "raw"):
                 value = getattr(data, part)
-                value = dict(value) if part in ("layers", "obsm") else value
+                if part in ("layers", "obsm"):
+                    # Since anndata 0.13 X is the layer without a name.
+                    value = {name: values for name, values in value.items() if name is not None}
                 ad.io.write_elem(self.file, part, value, dataset_kwargs=self.options)
         else:
             for part, value in [("X", self.counts), ("obs", self.frame()), ("var", genes)]:
