@@ -43,6 +43,8 @@ mod cells;
 mod process;
 #[path = "shared/simulation.rs"]
 mod simulation;
+#[path = "shared/size.rs"]
+mod size;
 
 use std::error::Error;
 use std::time::Instant;
@@ -63,6 +65,7 @@ use ndarray::s;
 use cells::simulated_cells;
 use process::{peak_memory, processor_seconds, reset_peak};
 use simulation::{GROUPS, preprocessing, simulation};
+use size::size;
 
 /// Cells that a measurement of time goes through, in as many repetitions as that takes.
 const TIMED_CELLS: usize = 50_000;
@@ -107,17 +110,6 @@ fn main() -> Result<(), Box<dyn Error>> {
             self_training_epochs,
         } => memory(cells, pretraining_epochs, self_training_epochs),
         Figure::Time { cells } => time(&cells),
-    }
-}
-
-/// A number of cells as the end of a figure's name.
-fn size(cells: usize) -> String {
-    if cells >= 1_000_000 && cells.is_multiple_of(1_000_000) {
-        format!("{}m", cells / 1_000_000)
-    } else if cells >= 1000 && cells.is_multiple_of(1000) {
-        format!("{}k", cells / 1000)
-    } else {
-        cells.to_string()
     }
 }
 

@@ -20,6 +20,8 @@
 
 #[path = "shared/process.rs"]
 mod process;
+#[path = "shared/size.rs"]
+mod size;
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -38,6 +40,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use ndarray::{Array2, ArrayView1};
 
 use process::{peak_memory, processor_seconds, reset_peak};
+use size::size;
 
 const GENES: usize = 2000;
 const GROUPS: usize = 12;
@@ -87,17 +90,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         Figure::Neighbors { cells, lists } => cells
             .into_iter()
             .try_for_each(|cells| neighbors(cells, lists)),
-    }
-}
-
-/// A number of cells as the end of a figure's name.
-fn size(cells: usize) -> String {
-    if cells >= 1_000_000 && cells.is_multiple_of(1_000_000) {
-        format!("{}m", cells / 1_000_000)
-    } else if cells >= 1000 && cells.is_multiple_of(1000) {
-        format!("{}k", cells / 1000)
-    } else {
-        cells.to_string()
     }
 }
 
