@@ -14,12 +14,15 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hdf5_pure::{AttrValue, DType, Dataset, File, FormatError, Group, VlenStringReadOptions};
+use hdf5_pure::{
+    AttrValue, ChunkIndex, DType, Dataset, File, FormatError, Group, VlenStringReadOptions,
+};
 
 use super::budget::{Budget, Shortage, bytes_of};
 use crate::error::{Error, Result};
 use content::Content;
 use positioned::Positioned;
+use structure::check_pages;
 
 pub(super) use content::is_hdf5;
 pub(super) use half_precision::is_half;
@@ -309,7 +312,10 @@ impl Store {
         match self.file.group(path) {
             Ok(group) => Ok(Some(Node::Group(group))),
             Err(hdf5_pure::Error::NotAGroup(_)) => match self.file.dataset(path) {
-                Ok(dataset) => Ok(Some(Node::Dataset(dataset))),
+                Ok(dataset) => {
+                    self.check_chunk_index(at, path, &dataset)?;
+                    Ok(Some(Node::Dataset(dataset)))
+                }
                 // A path through a dataset, or a type with a name.
                 Err(hdf5_pure::Error::NotAGroup(_) | hdf5_pure::Error::NotADataset(_)) => Ok(None),
                 Err(error) => Err(self.damaged(at, error)),
@@ -317,6 +323,17 @@ impl Store {
             Err(hdf5_pure::Error::Format(FormatError::PathNotFound(_))) => Ok(None),
             Err(error) => Err(self.damaged(at, error)),
         }
+    }
+
+    fn check_chunk_index(&self, at: &str, path: &str, dataset: &Dataset) -> Result<()> {
+        // A layout of the newest version, which the HDF5 layer does not know, is read as an older one.
+        if !matches!(
+            dataset.chunk_index(),
+            Ok(Some(ChunkIndex::FixedArray)) | Err(_)
+        ) {
+            return Ok(());
+        }
+        check_pages(&self.image()?, path).map_err(|problem| self.problem(at, problem))
     }
 
     /// The names of the groups within a group, sorted.

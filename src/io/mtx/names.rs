@@ -29,6 +29,12 @@ impl NameLines {
         let (mut text, mut ends) = (Vec::new(), Vec::new());
         let mut named = (0, 0);
         while let Some(line) = lines.read()? {
+            // Some programs end lines at one and some do not, so they count names differently.
+            if line.contains(&b'\r') {
+                return Err(lines.error(
+                    "a carriage return within the line; give all lines one kind of line end",
+                ));
+            }
             let is_blank = line.iter().all(u8::is_ascii_whitespace);
             let kept = keep(line, &mut text, &mut ends, &budget);
             kept.map_err(|shortage| lines.refuse(shortage))?;
@@ -61,7 +67,11 @@ impl NameLines {
 
     /// Whether there are so many names, or one more line, which is a header.
     pub fn fits(&self, names: u64) -> bool {
-        self.ends.len() as u64 == names || (self.ends.len() as u64 == names + 1 && self.is_headed())
+        self.ends.len() as u64 == names || (self.has_one_more_than(names) && self.is_headed())
+    }
+
+    fn has_one_more_than(&self, names: u64) -> bool {
+        self.ends.len().checked_sub(1).map(|lines| lines as u64) == Some(names)
     }
 
     /// Takes the first line for a header when there is one more line than names.
@@ -71,7 +81,7 @@ impl NameLines {
 
     /// What a message says of a first line that may be a header.
     pub fn doubt(&self, names: u64) -> String {
-        if self.ends.len() as u64 == names + 1 {
+        if self.has_one_more_than(names) {
             format!(
                 " (is its line 1, \"{}\", a header? then remove it)",
                 shown(self.line(0))

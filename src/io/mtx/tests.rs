@@ -43,6 +43,26 @@ fn a_plain_cell_ranger_2_folder_is_read() {
 }
 
 #[test]
+fn a_carriage_return_within_a_line_of_names_is_refused() {
+    let folder = folder_with(format!("{HEADER}3 2 1\n1 1 2\n").as_bytes(), "matrix.mtx");
+    fs::write(folder.path().join("barcodes.tsv"), "AAA-1\rCCC-1\nGGG-1\n").unwrap();
+    let message = read_10x_mtx(folder.path()).unwrap_err().to_string();
+    assert!(
+        message.contains("line 1") && message.contains("carriage return"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_size_that_no_list_of_names_can_have_is_refused() {
+    let most = u64::MAX;
+    for size in [format!("{most} 2 1"), format!("3 {most} 1")] {
+        let message = refusal(&format!("{HEADER}{size}\n1 1 2\n"));
+        assert!(message.contains(&most.to_string()), "{message}");
+    }
+}
+
+#[test]
 fn entries_in_any_order_and_duplicates_are_read() {
     let sorted = read(&format!("{HEADER}3 2 3\n1 1 2\n3 1 5\n2 2 7\n")).unwrap();
     let shuffled = read(&format!("{HEADER}3 2 4\n2 2 3\n3 1 5\n1 1 2\n2 2 4\n")).unwrap();

@@ -8,6 +8,7 @@
 
 mod checksum;
 mod dense;
+mod fixed_array;
 mod group;
 mod header;
 mod heap;
@@ -17,6 +18,7 @@ mod path;
 mod superblock;
 mod symbol_table;
 
+pub(in crate::io) use fixed_array::check_pages;
 pub(in crate::io) use group::{Changes, Group};
 pub(in crate::io) use header::{Header, Message, kind};
 pub(in crate::io) use heap::HeapCollection;
