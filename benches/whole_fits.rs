@@ -14,7 +14,8 @@
 //! largest resident memory of the process from the raw counts on; and `fit_exponent`, that of the time
 //! over the number of cells, between the least and the greatest number.
 //!
-//! `neighbors`: 15 neighbours in the latent space of an encoder pretrained for two epochs:
+//! `neighbors`: 15 neighbours in the latent space of scDCC after so many steps of pretraining as 50 000
+//! cells have by default:
 //! `neighbors_seconds`, `neighbors_cpu_seconds` and `neighbors_recall_percent`, how many of the true
 //! ones are among those found, over 500 of the cells.
 
@@ -46,6 +47,8 @@ const GENES: usize = 2000;
 const GROUPS: usize = 12;
 /// Neighbours of a cell.
 const NEIGHBORS: usize = 15;
+/// Cells after whose default pretraining neighbours are looked for.
+const STEPS_OF: usize = 50_000;
 /// Cells whose neighbours are compared with the true ones.
 const COMPARED: usize = 500;
 
@@ -72,9 +75,12 @@ enum Figure {
         /// Numbers of cells.
         #[arg(long, value_delimiter = ',', default_values_t = [30_000, 100_000, 1_000_000])]
         cells: Vec<usize>,
-        /// Lists that are searched; the default of the library.
+        /// The share of the true neighbours to find; the default of the library.
         #[arg(long)]
-        lists: Option<usize>,
+        recall: Option<f64>,
+        /// Say what the search decides.
+        #[arg(long)]
+        verbose: bool,
     },
 }
 
@@ -87,9 +93,21 @@ enum Method {
 fn main() -> Result<(), Box<dyn Error>> {
     match Arguments::parse().figure {
         Figure::Fit { method, cells } => fits(method, &cells),
-        Figure::Neighbors { cells, lists } => cells
-            .into_iter()
-            .try_for_each(|cells| neighbors(cells, lists)),
+        Figure::Neighbors {
+            cells,
+            recall,
+            verbose,
+        } => {
+            if verbose {
+                tracing_subscriber::fmt()
+                    .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
+                    .with_writer(std::io::stderr)
+                    .init();
+            }
+            cells
+                .into_iter()
+                .try_for_each(|cells| neighbors(cells, recall))
+        }
     }
 }
 
@@ -154,12 +172,13 @@ fn fit<H: ReconstructionHead>(
     Ok(seconds)
 }
 
-fn neighbors(count: usize, lists: Option<usize>) -> Result<(), Box<dyn Error>> {
+fn neighbors(count: usize, recall: Option<f64>) -> Result<(), Box<dyn Error>> {
     let size = size(count);
     let cells = Preprocess::scdcc().fit(&simulated(count)?.counts)?;
     let device = by_name("cpu")?;
+    let epochs = (15 * STEPS_OF / count).clamp(1, 15);
     let trainer = Plan::scdcc(GROUPS)
-        .with_pretraining(|phase| phase.with_epochs(2))
+        .with_pretraining(|phase| phase.with_epochs(epochs))
         .trainer(&device)?;
     let encoder = trainer
         .pretrain(&cells, &mut trainer.run())?
@@ -168,8 +187,8 @@ fn neighbors(count: usize, lists: Option<usize>) -> Result<(), Box<dyn Error>> {
     let embedding = evaluate(&encoder, None, &Batches::new(&cells, &device))?.embedding;
     drop(cells);
     let mut search = NeighborSearch::default().with_exact_up_to(0);
-    if let Some(lists) = lists {
-        search = search.with_lists(lists);
+    if let Some(recall) = recall {
+        search = search.with_recall(recall);
     }
     let (start, processor) = (Instant::now(), processor_seconds()?);
     let found = search.find(embedding.view(), NEIGHBORS)?;

@@ -153,6 +153,16 @@ impl Search {
         }
     }
 
+    /// How many neighbours are looked for.
+    pub fn width(&self) -> usize {
+        self.k
+    }
+
+    /// The points as they were given.
+    pub fn points(&self) -> &Array2<f32> {
+        &self.points
+    }
+
     /// How far a score can be from the true squared distance less ‖query‖², in centred units.
     ///
     /// With u = 2⁻²⁴, d dimensions, and R = ‖query‖ + max ‖x‖: rounding the centred coordinates

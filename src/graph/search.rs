@@ -1,32 +1,43 @@
 //! Neighbours, exactly among few cells and approximately among many.
 
+mod candidates;
+mod lists;
+mod sample;
+
 use std::ops::Range;
 
-use ndarray::{Array2, ArrayView2, Axis, s};
+use ndarray::{Array2, ArrayView2, Axis};
 
 use super::neighbors::{Neighbors, QUERIES, Search, check_request};
-use super::points::CentredPoints;
+use super::points::{row, squared_distance_f64};
 use crate::error::Result;
 use crate::parallel::{for_each, map};
-use crate::random::{Purpose, stream, subsample};
+use candidates::Candidates;
+use lists::Lists;
+use sample::Sample;
 
-/// Cells in a list, on average.
-const LIST: usize = 512;
-/// Cells that the lists' centres are learned from, for each list.
-const SAMPLE: usize = 32;
-/// Lloyd iterations for the centres: what they gain later is not worth their time.
-const ITERATIONS: usize = 8;
-/// Cells that are given a list at once.
-const BLOCK: usize = 512;
+/// Candidates that are kept of a cell besides as many as are asked for: they lead to others.
+const MORE: usize = 15;
+/// The share of the true neighbours that lists should hold before neighbours of neighbours are looked
+/// at: they find the rest sooner than more lists do.
+const SHARE: f64 = 0.6;
+/// Lists that are searched for that at most. Where cells differ by noise in many dimensions, near lists
+/// hold few of the neighbours.
+const MOST_LISTS: usize = 16;
+/// A round that finds less than this share of what is missing is the last.
+const WORTH: f64 = 0.1;
+/// Cells whose results are put in their order together.
+const ROWS: usize = 256;
 
-/// How nearest neighbours are looked for: all pairs up to some number of cells, above it near lists.
+/// How nearest neighbours are looked for: all pairs up to some number of cells, above it by comparing
+/// each cell with those of near lists and with the neighbours of its neighbours.
 ///
-/// Above the limit cells are parted into lists of about 512 by k-means, and the neighbours of a cell are
-/// looked for, exactly, in the lists whose centres are nearest to the centre of its own. The time then
-/// grows with the number of cells and not with its square. What is found depends on the data alone,
-/// neither on a seed nor on threads. How many of the true neighbours it finds depends on how much structure
-/// there is: of 100 000 simulated cells that differ by noise alone within their 12 groups, in 32
-/// dimensions, the default finds 74 of 100 (`whole_fits neighbors --cells 100000`).
+/// Above the limit cells are parted into lists of about 512 by k-means. The neighbours of a cell are
+/// first those that are in the lists whose centres are nearest to the centre of its own; then cells are
+/// compared with the neighbours of their neighbours, in rounds. How many lists and rounds there are is
+/// decided by the true neighbours of some 500 of the cells: they end when they find the share that is
+/// asked for, and where nothing less does, all pairs are compared. Time grows with the number of cells
+/// and little more; what is found depends on the data alone, neither on a seed nor on threads.
 ///
 /// ```
 /// use celldec::graph::{NeighborSearch, nearest_neighbors};
@@ -37,20 +48,20 @@ const BLOCK: usize = 512;
 /// assert_eq!(found, nearest_neighbors(cells.view(), 5)?);
 /// # Ok::<(), celldec::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct NeighborSearch {
-    /// Most cells whose neighbours are found exactly. Default 200 000.
+    /// Most cells whose neighbours are found exactly. Default 50 000.
     pub exact_up_to: usize,
-    /// Lists that are searched above it, more for a higher recall. Default 64.
-    pub lists: usize,
+    /// The share of the true neighbours that is to be found above it, from 0 to 1. Default 0.98.
+    pub recall: f64,
 }
 
 impl Default for NeighborSearch {
     fn default() -> Self {
         Self {
-            exact_up_to: 200_000,
-            lists: 64,
+            exact_up_to: 50_000,
+            recall: 0.98,
         }
     }
 }
@@ -70,15 +81,15 @@ impl NeighborSearch {
         self
     }
 
-    /// Sets how many lists are searched above it; at least 1.
-    pub fn with_lists(mut self, lists: usize) -> Self {
-        self.lists = lists.max(1);
+    /// Sets the share of the true neighbours that is to be found above it; 1 finds nearly all.
+    pub fn with_recall(mut self, recall: f64) -> Self {
+        self.recall = recall;
         self
     }
 
     /// Whether the neighbours of so many cells are found exactly.
     pub fn is_exact(&self, cells: usize) -> bool {
-        cells <= self.exact_up_to || cells.div_ceil(LIST) <= self.lists
+        cells <= self.exact_up_to
     }
 
     /// The `k` nearest neighbours of every row of `embedding` `[cells, dimensions]` in Euclidean
@@ -94,188 +105,96 @@ impl NeighborSearch {
         check_request(embedding, k)?;
         let lists = Lists::of(embedding);
         let ordered = embedding.select(Axis(0), &lists.order);
-        let search = Search::new(ordered.view(), k);
+        let width = (k + MORE).min(cells - 1);
+        let search = Search::new(ordered.view(), width);
         drop(ordered);
-        // A list may be small, and so may those around it: there are always k candidates.
-        let searched: Vec<Vec<Range<usize>>> = (0..lists.ranges.len())
-            .map(|list| lists.around(list, self.lists, k + 1))
-            .collect();
-        let mut indices = vec![0u32; cells * k];
-        let mut distances = vec![0.0f32; cells * k];
-        let mut places = (indices.as_mut_slice(), distances.as_mut_slice());
-        let mut blocks = Vec::new();
-        for (range, searched) in lists.ranges.iter().zip(&searched) {
-            for first in range.clone().step_by(QUERIES) {
-                let rows = QUERIES.min(range.end - first);
-                let (indices, later_indices) = places.0.split_at_mut(rows * k);
-                let (distances, later_distances) = places.1.split_at_mut(rows * k);
-                places = (later_indices, later_distances);
-                blocks.push((first, searched, indices, distances));
+        let sample = Sample::of(&search, cells, k);
+        let mut searched = sample.lists_for(&lists, SHARE).min(MOST_LISTS);
+        loop {
+            let mut found = within_lists(&search, &lists, searched);
+            let mut recall = sample.recall(&found);
+            let mut is_worth = true;
+            tracing::debug!(lists = searched, recall, "neighbours within lists");
+            while recall < self.recall && is_worth && searched < lists.len() {
+                found = found.refined(search.points());
+                let now = sample.recall(&found);
+                is_worth = now - recall >= WORTH * (1.0 - recall);
+                recall = now;
+                tracing::debug!(recall, "neighbours of neighbours");
             }
+            if recall >= self.recall || searched >= lists.len() {
+                return Ok(in_order_of_cells(&found, search.points(), &lists, k));
+            }
+            searched *= 4;
         }
-        for_each(
-            blocks.into_iter(),
-            |(first, searched, indices, distances)| {
-                search.block(first, searched, indices, distances);
-            },
-        );
-        Ok(lists.in_order_of_cells(&indices, &distances, k))
     }
 }
 
-/// Cells parted into lists of cells that are near each other.
-struct Lists {
-    /// Cells list by list, rising in each.
-    order: Vec<usize>,
-    /// The places of every list in this order.
-    ranges: Vec<Range<usize>>,
-    /// The centre of every list, scaled, `[lists, dimensions]`.
-    centres: Array2<f32>,
-}
-
-impl Lists {
-    fn of(embedding: ArrayView2<f32>) -> Self {
-        let cells = embedding.nrows();
-        let count = cells.div_ceil(LIST);
-        let CentredPoints { points, .. } = CentredPoints::new(embedding);
-        let mut random = stream(0, Purpose::NeighborLists, 0, 0);
-        let chosen = subsample(&mut random, cells, cells.min(count * SAMPLE));
-        let sample = points.select(Axis(0), &chosen);
-        let first = subsample(&mut random, chosen.len(), count);
-        let mut centres = sample.select(Axis(0), &first);
-        for _ in 0..ITERATIONS {
-            let lists = nearest_centres(sample.view(), &centres);
-            move_to_means(&mut centres, sample.view(), &lists);
-        }
-        let lists = nearest_centres(points.view(), &centres);
-        let mut ends = vec![0usize; count];
-        for &list in &lists {
-            ends[list as usize] += 1;
-        }
-        let mut ranges = Vec::with_capacity(count);
-        let mut start = 0;
-        for size in ends {
-            ranges.push(start..start + size);
-            start += size;
-        }
-        let mut next: Vec<usize> = ranges.iter().map(|range| range.start).collect();
-        let mut order = vec![0; cells];
-        for (cell, &list) in lists.iter().enumerate() {
-            let place = &mut next[list as usize];
-            order[*place] = cell;
-            *place += 1;
-        }
-        Self {
-            order,
-            ranges,
-            centres,
+/// The nearest of the cells in as many lists, nearest to its own, of every cell.
+fn within_lists(search: &Search, lists: &Lists, searched: usize) -> Candidates {
+    let width = search.width();
+    let cells = lists.order.len();
+    // A list may be small, and so may those around it: there are always enough candidates.
+    let around: Vec<Vec<Range<usize>>> =
+        map(lists.len(), |list| lists.around(list, searched, width + 1));
+    let mut indices = vec![0u32; cells * width];
+    let mut distances = vec![0.0f32; cells * width];
+    let mut places = (indices.as_mut_slice(), distances.as_mut_slice());
+    let mut blocks = Vec::new();
+    for (range, around) in lists.ranges.iter().zip(&around) {
+        for first in range.clone().step_by(QUERIES) {
+            let rows = QUERIES.min(range.end - first);
+            let (indices, later_indices) = places.0.split_at_mut(rows * width);
+            let (distances, later_distances) = places.1.split_at_mut(rows * width);
+            places = (later_indices, later_distances);
+            blocks.push((first, around, indices, distances));
         }
     }
-
-    /// The places of the `count` lists nearest to a list, or of more until they hold `least` cells;
-    /// rising, lists that follow each other as one.
-    fn around(&self, list: usize, count: usize, least: usize) -> Vec<Range<usize>> {
-        let own = self.centres.row(list);
-        let mut lists: Vec<(f32, usize)> = self
-            .centres
-            .rows()
-            .into_iter()
-            .enumerate()
-            .map(|(other, centre)| {
-                let squares = own.iter().zip(centre).map(|(a, b)| (a - b).powi(2));
-                // Its own first, also where another has the same centre.
-                let distance = if other == list { -1.0 } else { squares.sum() };
-                (distance, other)
-            })
-            .collect();
-        lists.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        let mut held = 0;
-        let mut ranges: Vec<Range<usize>> = Vec::new();
-        for (number, &(_, other)) in lists.iter().enumerate() {
-            if number >= count && held >= least {
-                break;
-            }
-            held += self.ranges[other].len();
-            ranges.push(self.ranges[other].clone());
-        }
-        ranges.sort_unstable_by_key(|range| range.start);
-        let mut joined: Vec<Range<usize>> = Vec::with_capacity(ranges.len());
-        for range in ranges {
-            match joined.last_mut() {
-                Some(last) if last.end == range.start => last.end = range.end,
-                _ => joined.push(range),
-            }
-        }
-        joined
-    }
-
-    /// Neighbours found in the order of the lists, of the cells in their own.
-    fn in_order_of_cells(&self, indices: &[u32], distances: &[f32], k: usize) -> Neighbors {
-        let cells = self.order.len();
-        let mut found = Neighbors {
-            indices: Array2::zeros((cells, k)),
-            distances: Array2::zeros((cells, k)),
-        };
-        let mut row: Vec<(f32, u32)> = Vec::with_capacity(k);
-        for (place, &cell) in self.order.iter().enumerate() {
-            let of_place = place * k..(place + 1) * k;
-            row.clear();
-            for (&index, &distance) in indices[of_place.clone()].iter().zip(&distances[of_place]) {
-                row.push((distance, self.order[index as usize] as u32));
-            }
-            row.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-            for (slot, &(distance, index)) in row.iter().enumerate() {
-                found.indices[[cell, slot]] = index;
-                found.distances[[cell, slot]] = distance;
-            }
-        }
-        found
-    }
-}
-
-/// The nearest centre of every point `[points]`, the first of equals.
-fn nearest_centres(points: ArrayView2<f32>, centres: &Array2<f32>) -> Vec<u32> {
-    let (count, dimensions) = centres.dim();
-    // Point · centre is then half the squared distance, less what all centres have in common.
-    let norms: Vec<f32> = centres
-        .rows()
-        .into_iter()
-        .map(|centre| centre.dot(&centre) / 2.0)
-        .collect();
-    let blocks = map(points.nrows().div_ceil(BLOCK), |block| {
-        let rows = block * BLOCK..points.nrows().min((block + 1) * BLOCK);
-        let mut scores = Array2::zeros((rows.len(), count));
-        let points = points.slice(s![rows, ..dimensions]);
-        ndarray::linalg::general_mat_mul(-1.0, &points, &centres.t(), 0.0, &mut scores);
-        let nearest = scores.rows().into_iter().map(|scores| {
-            let scores = scores.iter().zip(&norms).map(|(score, norm)| score + norm);
-            let (mut best, mut least) = (0, f32::INFINITY);
-            for (centre, score) in scores.enumerate() {
-                if score < least {
-                    (best, least) = (centre as u32, score);
-                }
-            }
-            best
-        });
-        nearest.collect::<Vec<u32>>()
+    for_each(blocks.into_iter(), |(first, around, indices, distances)| {
+        search.block(first, around, indices, distances)
     });
-    blocks.concat()
+    Candidates::new(width, indices, distances)
 }
 
-/// Moves every centre that has points to their mean.
-fn move_to_means(centres: &mut Array2<f32>, points: ArrayView2<f32>, lists: &[u32]) {
-    let mut sums = Array2::<f64>::zeros(centres.dim());
-    let mut counts = vec![0usize; centres.nrows()];
-    for (point, &list) in points.rows().into_iter().zip(lists) {
-        counts[list as usize] += 1;
-        let mut sum = sums.row_mut(list as usize);
-        sum.zip_mut_with(&point, |sum, &value| *sum += f64::from(value));
+/// The nearest of the candidates, by exact distances, of the cells in their own order.
+fn in_order_of_cells(
+    found: &Candidates,
+    points: &Array2<f32>,
+    lists: &Lists,
+    k: usize,
+) -> Neighbors {
+    let order = &lists.order;
+    let mut place_of = vec![0usize; order.len()];
+    for (place, &cell) in order.iter().enumerate() {
+        place_of[cell] = place;
     }
-    for (list, &count) in counts.iter().enumerate() {
-        if count > 0 {
-            let mean = sums.row(list).mapv(|sum| (sum / count as f64) as f32);
-            centres.row_mut(list).assign(&mean);
+    let mut indices = vec![0u32; order.len() * k];
+    let mut distances = vec![0.0f32; order.len() * k];
+    let blocks = indices
+        .chunks_mut(ROWS * k)
+        .zip(distances.chunks_mut(ROWS * k));
+    for_each(blocks.enumerate(), |(block, (indices, distances))| {
+        let mut nearest: Vec<(f64, u32)> = Vec::new();
+        let rows = indices.chunks_mut(k).zip(distances.chunks_mut(k));
+        for (number, (indices, distances)) in rows.enumerate() {
+            let place = place_of[block * ROWS + number];
+            let point = row(points, place);
+            nearest.clear();
+            nearest.extend(found.of(place).iter().map(|&other| {
+                let squared = squared_distance_f64(point, row(points, other as usize));
+                (squared, order[other as usize] as u32)
+            }));
+            nearest.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+            for (slot, &(squared, index)) in nearest[..k].iter().enumerate() {
+                indices[slot] = index;
+                distances[slot] = squared.sqrt() as f32;
+            }
         }
+    });
+    let shape = (order.len(), k);
+    Neighbors {
+        indices: Array2::from_shape_vec(shape, indices).expect("k of every cell"),
+        distances: Array2::from_shape_vec(shape, distances).expect("k of every cell"),
     }
 }
 
@@ -288,6 +207,7 @@ mod tests {
 
     use super::super::nearest_neighbors;
     use super::*;
+    use crate::random::{Purpose, stream};
 
     /// Overlapping groups in few of many dimensions, as embeddings of cells are.
     fn groups(cells: usize, dimensions: usize) -> Array2<f32> {
@@ -310,51 +230,78 @@ mod tests {
         hits as f64 / exact.indices.len() as f64
     }
 
+    /// One group in as many dimensions as there are: nothing is harder.
+    fn noise(cells: usize, dimensions: usize) -> Array2<f32> {
+        let mut random = stream(6, Purpose::Simulation, 0, 0);
+        Array2::from_shape_fn((cells, dimensions), |_| StandardNormal.sample(&mut random))
+    }
+
     #[test]
-    fn most_neighbours_are_found_and_distances_are_exact() {
-        let points = groups(12_000, 32);
-        let exact = nearest_neighbors(points.view(), 15).unwrap();
-        // 24 lists; of a million cells the default searches 64 of 1954.
-        let mut last = 0.0;
-        for (lists, least) in [(1, 0.3f64), (6, 0.9), (12, 0.99)] {
-            let search = NeighborSearch::default()
-                .with_exact_up_to(0)
-                .with_lists(lists);
-            let found = search.find(points.view(), 15).unwrap();
-            let share = recall(&found, &exact);
-            assert!(share > least.max(last), "{lists} lists: {share}");
-            last = share;
-            for (cell, row) in found.indices.rows().into_iter().enumerate() {
-                let distinct: BTreeSet<u32> = row.iter().copied().collect();
-                assert_eq!(distinct.len(), 15);
-                assert!(!distinct.contains(&(cell as u32)));
-                for (slot, &other) in row.iter().enumerate() {
-                    let squares = points.row(cell).into_iter().zip(points.row(other as usize));
-                    let squared: f64 = squares
-                        .map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2))
-                        .sum();
-                    assert_eq!(found.distances[[cell, slot]], squared.sqrt() as f32);
+    fn as_many_neighbours_are_found_as_asked_for_at_exact_distances() {
+        for points in [groups(12_000, 32), groups(12_000, 7), noise(6_000, 24)] {
+            let exact = nearest_neighbors(points.view(), 15).unwrap();
+            for wanted in [0.8, 0.98] {
+                let search = NeighborSearch::default()
+                    .with_exact_up_to(0)
+                    .with_recall(wanted);
+                let found = search.find(points.view(), 15).unwrap();
+                let share = recall(&found, &exact);
+                // The share is measured on some of the cells.
+                assert!(share > wanted - 0.01, "{share} of {wanted}");
+                for (cell, row) in found.indices.rows().into_iter().enumerate() {
+                    let distinct: BTreeSet<u32> = row.iter().copied().collect();
+                    assert_eq!(distinct.len(), 15);
+                    assert!(!distinct.contains(&(cell as u32)));
+                    let distances = found.distances.row(cell);
+                    for (&other, &distance) in row.iter().zip(distances) {
+                        let squares = points.row(cell).into_iter().zip(points.row(other as usize));
+                        let squared: f64 = squares
+                            .map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2))
+                            .sum();
+                        assert_eq!(distance, squared.sqrt() as f32);
+                    }
+                    assert!(
+                        distances
+                            .windows(2)
+                            .into_iter()
+                            .all(|pair| pair[0] <= pair[1])
+                    );
                 }
-                assert!(
-                    found
-                        .distances
-                        .row(cell)
-                        .windows(2)
-                        .into_iter()
-                        .all(|pair| pair[0] <= pair[1])
-                );
             }
         }
     }
 
     #[test]
-    fn all_lists_are_an_exact_search() {
-        let points = groups(3_000, 8);
-        let search = NeighborSearch::default().with_exact_up_to(0);
-        assert!(search.is_exact(3_000));
-        let found = search.find(points.view(), 7).unwrap();
-        assert_eq!(found, nearest_neighbors(points.view(), 7).unwrap());
-        assert!(!search.is_exact(64 * LIST + 1));
+    fn a_round_finds_nearer_cells_and_loses_none() {
+        let points = noise(4_000, 16);
+        let lists = Lists::of(points.view());
+        let ordered = points.select(Axis(0), &lists.order);
+        let search = Search::new(ordered.view(), 20);
+        let sample = Sample::of(&search, 4_000, 10);
+        let before = within_lists(&search, &lists, 1);
+        let after = before.refined(search.points());
+        assert!(sample.recall(&after) > sample.recall(&before) + 0.1);
+        let farthest = |found: &Candidates| -> Vec<f32> {
+            (0..4_000)
+                .map(|cell| found.distances_of(cell)[19])
+                .collect()
+        };
+        for (after, before) in farthest(&after).into_iter().zip(farthest(&before)) {
+            assert!(after <= before);
+        }
+    }
+
+    #[test]
+    fn a_share_that_nothing_less_finds_is_an_exact_search() {
+        for points in [groups(3_000, 8), noise(1_500, 30), noise(9, 2)] {
+            let search = NeighborSearch::default()
+                .with_exact_up_to(0)
+                .with_recall(2.0);
+            let found = search.find(points.view(), 7).unwrap();
+            assert_eq!(found, nearest_neighbors(points.view(), 7).unwrap());
+        }
+        assert!(NeighborSearch::default().is_exact(50_000));
+        assert!(!NeighborSearch::default().is_exact(50_001));
         assert!(NeighborSearch::exact().is_exact(usize::MAX));
     }
 
@@ -366,7 +313,9 @@ mod tests {
         for cell in 0..4 {
             points.row_mut(cell).fill(1000.0 * (cell + 1) as f32);
         }
-        let search = NeighborSearch::default().with_exact_up_to(0).with_lists(1);
+        let search = NeighborSearch::default()
+            .with_exact_up_to(0)
+            .with_recall(0.0);
         let found = search.find(points.view(), 30).unwrap();
         for (cell, row) in found.indices.rows().into_iter().enumerate() {
             let distinct: BTreeSet<u32> = row.iter().copied().collect();
@@ -378,7 +327,7 @@ mod tests {
     #[test]
     fn identical_cells_are_neighbours_of_each_other() {
         let points = Array2::from_elem((2_000, 4), 0.5f32);
-        let search = NeighborSearch::default().with_exact_up_to(0).with_lists(2);
+        let search = NeighborSearch::default().with_exact_up_to(0);
         let found = search.find(points.view(), 5).unwrap();
         assert!(found.distances.iter().all(|&distance| distance == 0.0));
         assert!(
@@ -392,7 +341,7 @@ mod tests {
     #[test]
     fn threads_do_not_matter() {
         let points = groups(4_000, 16);
-        let search = NeighborSearch::default().with_exact_up_to(0).with_lists(3);
+        let search = NeighborSearch::default().with_exact_up_to(0);
         let with_threads = |threads| {
             rayon::ThreadPoolBuilder::new()
                 .num_threads(threads)
@@ -406,7 +355,7 @@ mod tests {
     #[test]
     fn invalid_requests_are_refused_as_by_the_exact_search() {
         let mut points = groups(2_000, 4);
-        let search = NeighborSearch::default().with_exact_up_to(0).with_lists(1);
+        let search = NeighborSearch::default().with_exact_up_to(0);
         let message = |points: &Array2<f32>, k| {
             let exact = nearest_neighbors(points.view(), k).unwrap_err().to_string();
             assert_eq!(
