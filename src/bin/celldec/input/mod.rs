@@ -4,6 +4,7 @@ mod columns;
 mod counts;
 pub mod h5ad;
 mod reading;
+mod table;
 
 use std::path::PathBuf;
 
