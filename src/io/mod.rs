@@ -18,6 +18,7 @@
 mod annotations;
 pub(crate) mod atomic;
 mod budget;
+mod constraint_pairs;
 mod containers;
 mod delimited;
 mod encoding;
@@ -51,6 +52,7 @@ use crate::error::Result;
 
 pub use annotations::{AnnotatedCounts, Annotation, CellAnnotations, UnreadAnnotation};
 pub use atomic::check_writable;
+pub use constraint_pairs::{NamedPair, PairKind, read_constraint_pairs};
 pub use format::CountFormat;
 #[cfg(feature = "h5ad")]
 pub use h5ad::{
