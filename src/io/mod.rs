@@ -22,6 +22,7 @@ mod constraint_pairs;
 mod containers;
 mod delimited;
 mod encoding;
+mod entries;
 mod features;
 mod format;
 #[cfg(feature = "h5ad")]
