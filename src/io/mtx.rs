@@ -361,7 +361,7 @@ pub fn write_10x_mtx(folder: impl AsRef<Path>, counts: &CountMatrix) -> Result<(
         }
     }
     std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
-    let field = if counts.check_integers().is_ok() {
+    let field = if counts.values().iter().all(|value| value.fract() == 0.0) {
         "integer"
     } else {
         "real"

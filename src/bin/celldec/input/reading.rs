@@ -3,13 +3,12 @@
 use std::path::Path;
 
 use celldec::io::{
-    AnnotatedCounts, CountFormat, GeneNames, H5adContents, H5adMatrix, H5adOptions, LoomOptions,
-    MtxOptions, TableOptions, TenxH5Options, read_labelled_h5,
+    AnnotatedCounts, CountFormat, GeneNames, H5adMatrix, H5adOptions, LoomOptions, MtxOptions,
+    TableOptions, TenxH5Options, read_labelled_h5,
 };
 use celldec::prelude::*;
 use clap::Args;
 
-use super::h5ad;
 use super::table::TableArguments;
 use crate::refusal::conflict;
 
@@ -162,35 +161,6 @@ impl<'a> CountFile<'a> {
                 options.read(self.path)
             }
             _ => read_labelled_h5(self.path),
-        }
-    }
-
-    /// An error about values that are no counts, with the matrix of the same file that holds some.
-    pub fn explain(&self, error: Error) -> Error {
-        let value = match &error {
-            Error::FractionalCount { value, .. }
-            | Error::NegativeCount { value, .. }
-            | Error::CountsElsewhere { value, .. } => *value,
-            _ => return error,
-        };
-        if self.format != CountFormat::H5ad {
-            return error;
-        }
-        let used = self.matrix();
-        // Where the parts cannot be listed, the error as it is says most.
-        let counts = H5adContents::of(self.path)
-            .ok()
-            .and_then(|contents| contents.counts().cloned());
-        match counts {
-            Some(counts) if counts != used => Error::CountsElsewhere {
-                path: self.path.to_path_buf(),
-                used: used.to_string(),
-                value,
-                counts: counts.to_string(),
-                option: h5ad::option(&counts)
-                    .unwrap_or_else(|| "leave --layer and --raw out".to_string()),
-            },
-            _ => error,
         }
     }
 
