@@ -2,6 +2,7 @@
 
 mod entries;
 mod names;
+mod naming;
 mod sample;
 
 use std::path::{Path, PathBuf};
