@@ -52,10 +52,23 @@ pub(crate) fn share<T: Send>(
 
 /// What `work` returns for every number below `count`.
 pub(crate) fn map<R: Send>(count: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
-    let mut results: Vec<Option<R>> = (0..count).map(|_| None).collect();
-    for_each(results.iter_mut().enumerate(), |(index, result)| {
-        *result = Some(work(index));
-    });
+    gather(0..count, work, for_each_index)
+}
+
+/// What `work` returns for every item, through `loop_over` as in [`share`].
+pub(crate) fn gather<T: Send, R: Send>(
+    items: impl Iterator<Item = T>,
+    work: impl Fn(T) -> R + Sync,
+    loop_over: impl FnOnce(usize, &(dyn Fn(usize) + Sync)),
+) -> Vec<R> {
+    let items: Vec<T> = items.collect();
+    let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();
+    let pairs = items.into_iter().zip(&mut results);
+    share(
+        pairs,
+        |(item, result)| *result = Some(work(item)),
+        loop_over,
+    );
     let all = |result: Option<R>| result.expect("every item has a result");
     results.into_iter().map(all).collect()
 }

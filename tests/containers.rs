@@ -5,10 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use celldec::counts::CountSource;
+use celldec::counts::{CountSource, GeneJoin, JoinedSource};
 use celldec::io::{
-    Annotation, CellResults, CountFormat, H5adContents, H5adMatrix, H5adOptions, H5adResults,
-    LoomOptions, MatrixValues, read_counts, read_h5ad, read_labelled_h5, read_loom,
+    AnnotatedCounts, Annotation, CellResults, CountFormat, H5adContents, H5adMatrix, H5adOptions,
+    H5adResults, LoomOptions, MatrixValues, read_counts, read_h5ad, read_labelled_h5, read_loom,
+    write_h5ad,
 };
 use celldec::prelude::*;
 use ndarray::Array2;
@@ -411,6 +412,52 @@ fn counts_elsewhere_are_found() {
         .unwrap()
         .counts;
     assert_eq!(found.gene_names(), counts.gene_names());
+}
+
+/// Fractions are found when counts are prepared, where the file is no longer at hand.
+#[test]
+fn fractions_are_refused_with_the_matrix_that_holds_counts() {
+    let path = fixture("counts_in_layer.h5ad");
+    let words = [
+        "counts_in_layer.h5ad: X holds no counts",
+        "counts are in layers/counts: `H5adOptions::with_layer(\"counts\")`",
+    ];
+    let in_memory = read_h5ad(&path).unwrap().counts;
+    refusal(Preprocess::scdcc().fit(&in_memory), &words);
+    refusal(in_memory.check_integers(), &words);
+    let some = in_memory.select_cells(&[3, 4, 5]).unwrap();
+    refusal(Preprocess::scdcc().fit(&some), &words);
+    let source: Arc<dyn CountSource> = Arc::new(H5adOptions::new().open(&path).unwrap());
+    refusal(Preprocess::scdcc().fit_source(source.clone()), &words);
+    let joined = JoinedSource::new([("one", source)], GeneJoin::Shared).unwrap();
+    refusal(Preprocess::scdcc().fit_source(Arc::new(joined)), &words);
+    let layer = H5adOptions::new()
+        .with_layer("lognorm")
+        .read(&path)
+        .unwrap();
+    refusal(
+        Preprocess::scdcc().fit(&layer.counts),
+        &["layers/lognorm holds no counts", "with_layer(\"counts\")"],
+    );
+
+    // Negative values are found on reading in memory, and by the fit on disk.
+    let path = fixture("counts_in_raw.h5ad");
+    let source = H5adOptions::new().open(&path).unwrap();
+    refusal(
+        Preprocess::scdcc().fit_source(Arc::new(source)),
+        &["counts are in raw: `H5adOptions::with_raw()`"],
+    );
+
+    // Estimated counts stay what they are where they are allowed, and where nothing else is counts.
+    Preprocess::scdcc()
+        .with_allow_fractional(true)
+        .fit(&in_memory)
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let alone = folder.path().join("alone.h5ad");
+    write_h5ad(&alone, &AnnotatedCounts::new(in_memory)).unwrap();
+    let refused = Preprocess::scdcc().fit(&read_h5ad(&alone).unwrap().counts);
+    refusal(refused, &["values are not integers"]);
 }
 
 #[test]

@@ -71,10 +71,16 @@ fn values_that_are_no_counts_are_named() {
         .with_layer("negative")
         .read(fixture("matrices.h5ad"))
         .unwrap_err();
-    let Error::NegativeCount { cell, gene, value } = error else {
+    let Error::CountsElsewhere {
+        used,
+        value,
+        counts,
+        ..
+    } = error
+    else {
         panic!("{error}");
     };
-    assert_eq!((cell.name.as_str(), gene.name.as_str()), ("cell0", "A"));
+    assert_eq!((used.as_str(), counts.as_str()), ("layers/negative", "X"));
     assert_eq!(value, -1.0);
 }
 

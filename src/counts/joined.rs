@@ -4,9 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::source::{CountSource, RowParts, check_range};
+use super::source::{CountSource, RowParts, check_range, explained};
 use super::{CountMatrix, CountRows};
-use crate::error::{ParameterError, Result};
+use crate::error::{Error, ParameterError, Result};
 
 /// Which genes several samples have together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -153,7 +153,7 @@ impl JoinedSource {
     }
 }
 
-fn conflict(reason: String) -> crate::error::Error {
+fn conflict(reason: String) -> Error {
     ParameterError::Conflict { reason }.into()
 }
 
@@ -196,9 +196,10 @@ fn joined_genes(samples: &[(String, Arc<dyn CountSource>)], join: GeneJoin) -> R
 impl Sample {
     /// Adds consecutive cells of the sample.
     fn append(&self, cells: Range<usize>, rows: &mut RowParts) -> Result<()> {
-        let read = self.source.read_window(cells.clone()).map_err(|error| {
-            error.with_names(self.source.cell_names(), self.source.gene_names())
-        })?;
+        let read = self
+            .source
+            .read_window(cells.clone())
+            .map_err(|error| explained(self.source.as_ref(), error))?;
         let mut entries: Vec<(u32, f32)> = Vec::new();
         let (mut indices, mut values) = (Vec::new(), Vec::new());
         for row in 0..read.cells() {
@@ -246,6 +247,22 @@ impl CountSource for JoinedSource {
     /// The largest of the samples' blocks.
     fn block(&self) -> usize {
         self.block
+    }
+
+    /// As the sample of the cell explains it.
+    fn explain(&self, error: Error) -> Error {
+        let cell = match &error {
+            Error::FractionalCount { cell, .. } => cell.index,
+            _ => return error,
+        };
+        let sample = self
+            .samples
+            .iter()
+            .find(|sample| sample.cells.contains(&cell));
+        match sample {
+            Some(sample) => sample.source.explain(error),
+            None => error,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2};
 
-use super::CountRows;
+use super::{CountRows, Origin};
 use crate::error::{Error, Place, Result};
 
 pub(crate) use select::{GeneMap, Row};
@@ -41,6 +41,8 @@ pub struct CountMatrix {
     values: Vec<f32>,
     cell_names: Vec<String>,
     gene_names: Vec<String>,
+    /// Says more about values that are no counts.
+    origin: Origin,
 }
 
 impl CountMatrix {
@@ -69,6 +71,7 @@ impl CountMatrix {
             values: parts.values,
             cell_names: (0..cells).map(|i| i.to_string()).collect(),
             gene_names: (0..genes).map(|i| i.to_string()).collect(),
+            origin: Origin::default(),
         })
     }
 
@@ -261,7 +264,9 @@ impl CountMatrix {
     /// Refuses values that are not integers.
     ///
     /// # Errors
-    /// [`Error::FractionalCount`] naming the first such entry and how many there are.
+    /// [`Error::FractionalCount`] naming the first such entry and how many there are, or
+    /// [`Error::CountsElsewhere`] when the AnnData file that the matrix was read from has another
+    /// matrix that holds counts.
     pub fn check_integers(&self) -> Result<()> {
         let is_fractional = |value: f32| value.fract() != 0.0;
         let count = self.values.iter().filter(|&&v| is_fractional(v)).count();
@@ -269,14 +274,26 @@ impl CountMatrix {
             None => Ok(()),
             Some(entry) => {
                 let (cell, gene) = self.entry_place(entry);
-                Err(Error::FractionalCount {
+                Err(self.origin.explain(Error::FractionalCount {
                     cell,
                     gene,
                     value: self.values[entry],
                     count,
-                })
+                }))
             }
         }
+    }
+
+    /// The matrix with the file that it was read from.
+    #[cfg(feature = "h5ad")]
+    pub(crate) fn with_origin(mut self, origin: Origin) -> Self {
+        self.origin = origin;
+        self
+    }
+
+    /// Where the matrix was read.
+    pub(super) fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     fn entry_place(&self, entry: usize) -> (Place, Place) {

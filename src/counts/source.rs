@@ -118,6 +118,13 @@ pub trait CountSource: Debug + Send + Sync {
         let position = |cell: &usize| rising.partition_point(|other| other < cell);
         Ok(rows.select(cells.iter().map(position)))
     }
+
+    /// An error about values that were read, such as [`Error::FractionalCount`], with what the
+    /// source knows about it: that a file has another matrix that holds counts, for example. The
+    /// default adds nothing.
+    fn explain(&self, error: Error) -> Error {
+        error
+    }
 }
 
 impl CountSource for CountMatrix {
@@ -137,6 +144,10 @@ impl CountSource for CountMatrix {
     /// All cells: a window is a view.
     fn block(&self) -> usize {
         self.cells().max(1)
+    }
+
+    fn explain(&self, error: Error) -> Error {
+        self.origin().explain(error)
     }
 }
 
@@ -174,9 +185,14 @@ fn windows(cells: &[usize], block: usize) -> impl Iterator<Item = (Range<usize>,
 fn read_checked(source: &dyn CountSource, window: Range<usize>) -> Result<CountRows<'_>> {
     let rows = source
         .read_window(window.clone())
-        .map_err(|error| error.with_names(source.cell_names(), source.gene_names()))?;
+        .map_err(|error| explained(source, error))?;
     check_shape(&rows, &window, source.gene_names().len())?;
     Ok(rows)
+}
+
+/// The error of a source with all that it knows.
+pub(super) fn explained(source: &dyn CountSource, error: Error) -> Error {
+    source.explain(error.with_names(source.cell_names(), source.gene_names()))
 }
 
 /// The counts of rising cells, checked as a window is.
@@ -189,7 +205,7 @@ pub(crate) fn read_cells<'a>(
 ) -> Result<CountRows<'a>> {
     let rows = source
         .read_cells(cells)
-        .map_err(|error| error.with_names(source.cell_names(), source.gene_names()))?;
+        .map_err(|error| explained(source, error))?;
     check_shape(&rows, &(0..cells.len()), source.gene_names().len())?;
     Ok(rows)
 }

@@ -18,9 +18,11 @@
 mod annotations;
 pub(crate) mod atomic;
 mod budget;
+mod constraint_pairs;
 mod containers;
 mod delimited;
 mod encoding;
+mod entries;
 mod features;
 mod format;
 #[cfg(feature = "h5ad")]
@@ -51,6 +53,7 @@ use crate::error::Result;
 
 pub use annotations::{AnnotatedCounts, Annotation, CellAnnotations, UnreadAnnotation};
 pub use atomic::check_writable;
+pub use constraint_pairs::{NamedPair, PairKind, read_constraint_pairs};
 pub use format::CountFormat;
 #[cfg(feature = "h5ad")]
 pub use h5ad::{

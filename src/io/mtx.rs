@@ -2,6 +2,7 @@
 
 mod entries;
 mod names;
+mod naming;
 mod sample;
 
 use std::path::{Path, PathBuf};
@@ -361,7 +362,7 @@ pub fn write_10x_mtx(folder: impl AsRef<Path>, counts: &CountMatrix) -> Result<(
         }
     }
     std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
-    let field = if counts.check_integers().is_ok() {
+    let field = if counts.values().iter().all(|value| value.fract() == 0.0) {
         "integer"
     } else {
         "real"

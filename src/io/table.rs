@@ -1,6 +1,7 @@
 //! Dense delimited tables: counts in, results out.
 
 mod layout;
+mod long;
 mod orientation;
 mod rows;
 mod write;
@@ -99,6 +100,16 @@ impl TableOptions {
                 "the table has no rows; expected a header and then one line for every cell",
             ));
         };
+        if self.header != Some(false) && long::is_long(&head) {
+            if self.transposed.is_some() || self.row_names.is_some() {
+                tracing::warn!(
+                    path = %path.display(),
+                    "the table has a line for every gene and cell; what is told of its lines does \
+                     not apply"
+                );
+            }
+            return long::read(&mut lines, &head);
+        }
         let told = Told {
             header: self.header,
             row_names: self.row_names,
@@ -214,6 +225,10 @@ fn shape(transposed: bool) -> &'static str {
 /// (`gene_name`, or `Chr` to `Length` of featureCounts): symbols then name the genes. Only non-zero
 /// counts are kept in memory. Repeated gene names are made unique as by
 /// [`read_10x_mtx`](super::read_10x_mtx).
+///
+/// A header of "gene", "cell" and "count" is that of a table with a line for every gene and cell, as
+/// `umi_tools count` writes it; genes and cells are then in the order in which they first occur, and
+/// counts of one gene and cell are summed.
 ///
 /// Which side holds the genes is known from headings and names, such as barcodes and gene symbols;
 /// [`TableOptions`] says it where they do not tell.

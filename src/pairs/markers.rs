@@ -42,29 +42,13 @@ pub fn marker_types<G: AsRef<[S]>, S: AsRef<str>>(
     types: &[(&str, G)],
 ) -> Result<Vec<Option<usize>>> {
     let markers = positions(cells, types)?;
+    let expression = Expression::of(cells, markers.iter().flatten())?;
     let mut scores = vec![0.0; cells.cells() * types.len()];
     for (number, genes) in markers.iter().enumerate() {
-        let mut expression = vec![vec![0.0f64; cells.cells()]; genes.len()];
-        let sizes = cells.size_factors();
-        cells.visit(|cell, stored, counts| {
-            for (&gene, &count) in stored.iter().zip(counts) {
-                if let Some(marker) = genes.iter().position(|&marker| marker == gene as usize) {
-                    let scaled = f64::from(count) / f64::from(sizes[cell]);
-                    expression[marker][cell] = scaled.ln_1p();
-                }
-            }
-        })?;
-        for values in &expression {
-            let mean = values.iter().sum::<f64>() / values.len() as f64;
-            let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-            let deviation = (squares / values.len() as f64).sqrt();
-            // A gene that is the same in all cells marks none.
-            if deviation > 0.0 {
-                for (cell, value) in values.iter().enumerate() {
-                    let share = (value - mean) / deviation / genes.len() as f64;
-                    scores[cell * types.len() + number] += share;
-                }
-            }
+        for &gene in genes {
+            expression.standardised(gene, |cell, value| {
+                scores[cell * types.len() + number] += value / genes.len() as f64;
+            });
         }
     }
     let labels = scores.chunks(types.len().max(1)).map(|scores| {
@@ -80,7 +64,58 @@ pub fn marker_types<G: AsRef<[S]>, S: AsRef<str>>(
     })
 }
 
-/// The positions of every type's markers among the genes of the cells.
+/// ln(1 + count / size factor) of some genes in all cells.
+struct Expression {
+    cells: usize,
+    /// `[genes]`, of each wanted one the cells that have some of it, in order: markers are absent from
+    /// most cells.
+    genes: Vec<Option<Vec<(usize, f64)>>>,
+}
+
+impl Expression {
+    /// Counts may be on disk, so one pass over them serves all genes.
+    ///
+    /// # Errors
+    /// Those of the source.
+    fn of<'a>(cells: &Cells, wanted: impl Iterator<Item = &'a usize>) -> Result<Self> {
+        let mut genes = vec![None; cells.genes()];
+        for &gene in wanted {
+            genes[gene] = Some(Vec::new());
+        }
+        let sizes = cells.size_factors();
+        cells.visit(|cell, stored, counts| {
+            for (&gene, &count) in stored.iter().zip(counts) {
+                if let Some(values) = &mut genes[gene as usize] {
+                    let scaled = f64::from(count) / f64::from(sizes[cell]);
+                    values.push((cell, scaled.ln_1p()));
+                }
+            }
+        })?;
+        Ok(Self {
+            cells: cells.cells(),
+            genes,
+        })
+    }
+
+    /// Calls `visit` with every cell and its value of a gene, centred and scaled over all cells; with
+    /// none where the gene is the same in all cells, which marks no type.
+    fn standardised(&self, gene: usize, mut visit: impl FnMut(usize, f64)) {
+        let mut values = vec![0.0; self.cells];
+        for &(cell, value) in self.genes[gene].iter().flatten() {
+            values[cell] = value;
+        }
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        let deviation = (squares / values.len() as f64).sqrt();
+        if deviation > 0.0 {
+            for (cell, value) in values.iter().enumerate() {
+                visit(cell, (value - mean) / deviation);
+            }
+        }
+    }
+}
+
+/// The positions of every type's markers among the genes of the cells, each once.
 fn positions<G: AsRef<[S]>, S: AsRef<str>>(
     cells: &Cells,
     types: &[(&str, G)],
@@ -98,6 +133,7 @@ fn positions<G: AsRef<[S]>, S: AsRef<str>>(
         let mut positions = Vec::with_capacity(genes.len());
         for gene in genes {
             match names.iter().position(|name| name == gene.as_ref()) {
+                Some(position) if positions.contains(&position) => {}
                 Some(position) => positions.push(position),
                 None => missing.push(format!("\"{}\" of \"{name}\"", gene.as_ref())),
             }
@@ -144,14 +180,18 @@ impl ConstraintPairs {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use ndarray::Array2;
 
     use super::*;
-    use crate::counts::CountMatrix;
+    use crate::counts::{CountMatrix, CountRows, CountSource};
     use crate::preprocess::Preprocess;
 
     /// 30 cells: ten of each of two types, five doublets, five of neither.
-    fn cells() -> Cells {
+    fn counts() -> CountMatrix {
         let counts = Array2::from_shape_fn((30, 4), |(cell, gene)| match (cell, gene) {
             (0..10, 0) | (10..20, 1) | (20..25, 0 | 1) => 8.0,
             (_, 3) => 20.0,
@@ -160,14 +200,66 @@ mod tests {
         });
         let names = ["a", "b", "c", "d"].map(String::from).to_vec();
         let barcodes = (0..30).map(|cell| format!("cell{cell}")).collect();
-        let counts = CountMatrix::from_dense(counts.view())
+        CountMatrix::from_dense(counts.view())
             .unwrap()
             .with_names(barcodes, names)
-            .unwrap();
-        Preprocess::scdcc()
-            .with_variable_genes(None)
-            .fit(&counts)
             .unwrap()
+    }
+
+    fn preprocess() -> Preprocess {
+        Preprocess::scdcc().with_variable_genes(None)
+    }
+
+    fn cells() -> Cells {
+        preprocess().fit(&counts()).unwrap()
+    }
+
+    /// Counts in windows of eight cells, with the number of cells that were read of them.
+    #[derive(Debug)]
+    struct Counted {
+        counts: CountMatrix,
+        cells_read: AtomicUsize,
+    }
+
+    impl CountSource for Counted {
+        fn cell_names(&self) -> &[String] {
+            self.counts.cell_names()
+        }
+
+        fn gene_names(&self) -> &[String] {
+            self.counts.gene_names()
+        }
+
+        fn read_window(&self, cells: Range<usize>) -> Result<CountRows<'_>> {
+            self.cells_read.fetch_add(cells.len(), Ordering::Relaxed);
+            self.counts.read_window(cells)
+        }
+
+        fn block(&self) -> usize {
+            8
+        }
+    }
+
+    #[test]
+    fn counts_are_read_once_for_all_types() {
+        let types = [("A", ["a"]), ("B", ["b"]), ("C", ["c"]), ("A again", ["a"])];
+        let source = Arc::new(Counted {
+            counts: counts(),
+            cells_read: AtomicUsize::new(0),
+        });
+        let on_disk = preprocess().fit_source(source.clone()).unwrap();
+        source.cells_read.store(0, Ordering::Relaxed);
+        let found = marker_types(&on_disk, &types).unwrap();
+        assert_eq!(source.cells_read.load(Ordering::Relaxed), 30);
+        assert_eq!(found, marker_types(&cells(), &types).unwrap());
+    }
+
+    #[test]
+    fn a_marker_given_twice_counts_once() {
+        let once = marker_types(&cells(), &[("A", ["a"]), ("B", ["b"])]).unwrap();
+        let twice = marker_types(&cells(), &[("A", vec!["a", "a"]), ("B", vec!["b"])]).unwrap();
+        assert!(once.contains(&Some(0)));
+        assert_eq!(twice, once);
     }
 
     #[test]

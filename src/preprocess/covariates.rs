@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use ndarray::Array2;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::exact;
@@ -106,32 +106,12 @@ enum Encoding {
     /// Rising, each once: they are searched by halves.
     Categories(Vec<String>),
     Number {
-        #[serde(
-            serialize_with = "exact::number::serialize",
-            deserialize_with = "bits_or_number"
-        )]
+        #[serde(with = "exact::number")]
         mean: f64,
         /// Above 0.
-        #[serde(
-            serialize_with = "exact::number::serialize",
-            deserialize_with = "bits_or_number"
-        )]
+        #[serde(with = "exact::number")]
         deviation: f64,
     },
-}
-
-/// A number as the integer that its bits spell, or as a decimal number, which it was stored as first.
-fn bits_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Either {
-        Bits(u64),
-        Number(f64),
-    }
-    Ok(match Either::deserialize(deserializer)? {
-        Either::Bits(bits) => f64::from_bits(bits),
-        Either::Number(number) => number,
-    })
 }
 
 impl From<CovariateDesign> for Stored {
@@ -158,6 +138,17 @@ impl TryFrom<Stored> for CovariateDesign {
                             pair[0], pair[1]
                         )
                     }),
+                // A small whole number, where its bits should stand, spells one of these.
+                Encoding::Number { mean, deviation }
+                    if mean.is_subnormal() || deviation.is_subnormal() =>
+                {
+                    Some(format!(
+                        "its mean is stored as {} and its standard deviation as {}, which are the \
+                         bits of no usual numbers; store `f64::to_bits` of each",
+                        mean.to_bits(),
+                        deviation.to_bits()
+                    ))
+                }
                 Encoding::Number { mean, deviation } => {
                     let valid = mean.is_finite() && deviation.is_finite() && *deviation > 0.0;
                     (!valid).then(|| {
@@ -234,7 +225,12 @@ impl CovariateDesign {
                                 .into(),
                         });
                     }
-                    let deviation = if deviation > 0.0 { deviation } else { 1.0 };
+                    // Numbers next to 0 are refused on reading, and tell cells nothing apart.
+                    let deviation = match deviation.is_normal() {
+                        true => deviation,
+                        false => 1.0,
+                    };
+                    let mean = if mean.is_subnormal() { 0.0 } else { mean };
                     Encoding::Number { mean, deviation }
                 }
             };
@@ -428,14 +424,6 @@ mod tests {
                 "rising order",
             ),
             (
-                r#"{"covariates":[["share",{"number":{"mean":0.5,"deviation":0.0}}]]}"#,
-                "standard deviation 0",
-            ),
-            (
-                r#"{"covariates":[["share",{"number":{"mean":0.5,"deviation":-1.0}}]]}"#,
-                "standard deviation -1",
-            ),
-            (
                 r#"{"covariates":[["a",{"categories":[]}],["a",{"categories":[]}]]}"#,
                 "two of this name",
             ),
@@ -443,11 +431,41 @@ mod tests {
             let error = read(text).expect_err(text).to_string();
             assert!(error.contains(expected), "{error}");
         }
-        // As they were stored first.
-        let plain = r#"{"covariates":[["share",{"number":{"mean":0.5,"deviation":2.0}}]]}"#;
-        let design = read(plain).expect(plain);
+    }
+
+    #[test]
+    fn numbers_of_a_design_are_read_as_bits_only() {
+        let read = |mean: &str, deviation: &str| {
+            let number = format!("{{\"number\":{{\"mean\":{mean},\"deviation\":{deviation}}}}}");
+            let text = format!("{{\"covariates\":[[\"share\",{number}]]}}");
+            serde_json::from_str::<CovariateDesign>(&text)
+        };
+        let bits = |value: f64| value.to_bits().to_string();
+        let design = read(&bits(0.5), &bits(2.0)).expect("bits");
         let numbers = Covariates::new().with_numbers("share", vec![2.5]);
         assert_eq!(design.encode(&numbers, 1).expect("numbers"), array![[1.0]]);
+        for (mean, deviation, expected) in [
+            (bits(0.5), bits(0.0), "standard deviation 0 "),
+            (bits(0.5), bits(-1.0), "standard deviation -1 "),
+            (bits(f64::NAN), bits(1.0), "mean NaN"),
+            // Decimal numbers, written by hand.
+            ("0.5".into(), bits(2.0), "the integer that its bits spell"),
+            (bits(0.5), "2".into(), "its standard deviation as 2"),
+            ("-3".into(), bits(2.0), "the integer that its bits spell"),
+            ("3".into(), bits(2.0), "its mean is stored as 3"),
+        ] {
+            let error = read(&mean, &deviation).expect_err(expected).to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn numbers_next_to_zero_give_a_design_that_can_be_read() {
+        let tiny = Covariates::new().with_numbers("share", vec![1e-310, 3e-310]);
+        let design = CovariateDesign::fit(&tiny).expect("finite");
+        let text = serde_json::to_string(&design).expect("json");
+        let read: CovariateDesign = serde_json::from_str(&text).expect(&text);
+        assert_eq!(read, design);
     }
 
     #[test]

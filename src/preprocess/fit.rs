@@ -28,7 +28,8 @@ impl Preprocess {
     ///   [`Error::AllFiltered`](crate::Error::AllFiltered) when there is nothing (left) to learn
     ///   from,
     /// - [`Error::FractionalCount`](crate::Error::FractionalCount) for values that are not integers,
-    ///   unless allowed,
+    ///   unless allowed, or [`Error::CountsElsewhere`](crate::Error::CountsElsewhere) when the
+    ///   AnnData file that they come from has another matrix that holds counts,
     /// - [`Error::EmptyCell`](crate::Error::EmptyCell) for a cell without counts that the filters do
     ///   not drop,
     /// - [`Error::VariableGenes`](crate::Error::VariableGenes) when variable genes cannot be found.

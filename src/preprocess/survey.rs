@@ -117,12 +117,12 @@ impl IntegerCheck {
     fn finish(self, source: &dyn CountSource) -> Result<()> {
         match self.first {
             None => Ok(()),
-            Some((cell, gene, value)) => Err(Error::FractionalCount {
+            Some((cell, gene, value)) => Err(source.explain(Error::FractionalCount {
                 cell: Place::named(cell, source.cell_names()),
                 gene: Place::named(gene as usize, source.gene_names()),
                 value,
                 count: self.count,
-            }),
+            })),
         }
     }
 }

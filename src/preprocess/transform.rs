@@ -42,7 +42,9 @@ impl FittedPreprocess {
     ///
     /// # Errors
     /// - [`Error::EmptyMatrix`], [`Error::AllFiltered`] when there is nothing (left),
-    /// - [`Error::FractionalCount`] for values that are not integers, unless allowed,
+    /// - [`Error::FractionalCount`] for values that are not integers, unless allowed, or
+    ///   [`Error::CountsElsewhere`] when the AnnData file that they come from has another matrix that
+    ///   holds counts,
     /// - [`Error::GeneOverlap`] when fewer than 80 % of the network's genes are present,
     /// - [`Error::EmptyCell`] for a cell without counts in the model's genes that the filters do
     ///   not drop.

@@ -176,7 +176,7 @@ fn wrong_lists_of_cells_are_explained() {
             format!("{first},{second},must\n{second},{first},cannot\n"),
             "contradict the must pairs",
         ),
-        (format!("{first};{second};must\n"), "expected three fields"),
+        (format!("{first},{second}\n"), "expected three fields"),
     ] {
         let path = pairs(content);
         cluster_refused(&[input, "--constraints", &path], expected);

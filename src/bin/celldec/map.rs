@@ -92,7 +92,7 @@ fn with_model<H: ReconstructionHead>(
     let key = arguments.writing.key.as_deref();
     let keys = ResultKeys::new(key.unwrap_or(&model.info().method));
     annotated::check(&destination, &input, [&keys])?;
-    let cells = prepare(console, model, &input).map_err(|error| file.explain(error))?;
+    let cells = prepare(console, model, &input).map_err(input::h5ad::explain)?;
     print_genes(console, destination.folder, model, &cells)?;
 
     let evaluation = model.evaluate(&cells)?;

@@ -174,6 +174,7 @@ impl CountMatrix {
             values,
             cell_names: cells.map(|cell| self.cell_names[cell].clone()).collect(),
             gene_names: names,
+            origin: self.origin.clone(),
         })
     }
 

@@ -3,6 +3,7 @@
 mod append;
 mod contents;
 mod details;
+mod elsewhere;
 mod embedding;
 mod encode;
 mod extend;
@@ -23,9 +24,11 @@ use super::annotations::AnnotatedCounts;
 use super::hdf5::Store;
 
 use super::names::named;
-use crate::error::{Error, Result};
+use crate::counts::Origin;
+use crate::error::Result;
 pub use append::H5adResults;
 pub use contents::{H5adContents, H5adMatrixInfo, MatrixValues};
+use elsewhere::MatrixRead;
 pub(super) use frame::read_plain;
 use gene_names::GeneNaming;
 pub(super) use matrix::read_dense;
@@ -134,39 +137,13 @@ impl H5adOptions {
             frame::read_columns(&store, "/obs", cells.len(), self.annotations.as_deref())?;
         let embeddings = embedding::read_all(&store, &self.embeddings, cells.len())?;
         store.within(genes_at, store.budget().allow_naming(cells.len(), &genes))?;
-        let counts = named(counts, cells, genes);
+        let origin = Origin::of(MatrixRead::new(path.as_ref(), &self.matrix));
+        let counts = named(counts, cells, genes).map_err(|error| origin.explain(error))?;
         Ok(AnnotatedCounts {
-            counts: counts.map_err(|error| self.point_to_counts(path.as_ref(), error))?,
+            counts: counts.with_origin(origin),
             cell_annotations,
             embeddings,
         })
-    }
-}
-
-impl H5adOptions {
-    /// The error about values that are no counts, with the matrix that holds some.
-    fn point_to_counts(&self, path: &Path, error: Error) -> Error {
-        let Error::NegativeCount { value, .. } = error else {
-            return error;
-        };
-        // Whoever chose another matrix knows that there are several.
-        if self.matrix != H5adMatrix::X {
-            return error;
-        }
-        // Where the parts cannot be listed, the error as it is says most.
-        let counts = H5adContents::of(path)
-            .ok()
-            .and_then(|contents| contents.counts().cloned());
-        match counts {
-            Some(counts) if counts != self.matrix => Error::CountsElsewhere {
-                path: path.into(),
-                used: self.matrix.to_string(),
-                value,
-                counts: counts.to_string(),
-                option: matrix::option(&counts),
-            },
-            _ => error,
-        }
     }
 }
 

@@ -6,9 +6,10 @@ use std::path::Path;
 
 use hdf5_pure::Dataset;
 
+use super::elsewhere::MatrixRead;
 use super::matrix::{DENSE_WINDOW, Sparse, check_shape, locate};
 use super::{H5adOptions, frame, gene_names, modality};
-use crate::counts::{CountRows, CountSource, check_range};
+use crate::counts::{CountRows, CountSource, Origin, check_range};
 use crate::error::{Error, Result};
 use crate::io::annotations::CellAnnotations;
 use crate::io::budget::bytes_of;
@@ -60,6 +61,7 @@ pub struct H5adSource {
     block: usize,
     /// Which annotation columns to read; `None`: all.
     annotations: Option<Vec<String>>,
+    origin: Origin,
 }
 
 enum Matrix {
@@ -94,6 +96,7 @@ impl H5adOptions {
             genes,
             block,
             annotations: self.annotations.clone(),
+            origin: Origin::of(MatrixRead::new(path.as_ref(), &self.matrix)),
         })
     }
 }
@@ -227,5 +230,10 @@ impl CountSource for H5adSource {
     /// As many cells as a few compressed chunks hold.
     fn block(&self) -> usize {
         self.block
+    }
+
+    /// Names the matrix of the file that holds counts, where the one that is read does not.
+    fn explain(&self, error: Error) -> Error {
+        self.origin.explain(error)
     }
 }

@@ -26,10 +26,39 @@ fn refusal(matrix: &str) -> String {
     read(matrix).unwrap_err().to_string()
 }
 
+/// The text of a matrix of whole numbers: sizes, then entries.
+fn integers(lines: &str) -> String {
+    format!("{HEADER}{lines}")
+}
+
+/// A folder of three genes and two cells with the matrix of these sizes and entries.
+fn folder_of(lines: &str) -> tempfile::TempDir {
+    folder_with(integers(lines).as_bytes(), "matrix.mtx")
+}
+
+/// Reads a folder whose files are called, and look, as told.
+fn read_files(files: &[(&str, &str)], options: &MtxOptions) -> Result<CountMatrix> {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    options.read(folder.path())
+}
+
+/// Reads a 10x folder of such names, whose matrix of three genes and two cells has the entries 5 and 7.
+fn read_named(genes: (&str, &str), barcodes: &str, options: &MtxOptions) -> Result<CountMatrix> {
+    let matrix = integers("3 2 2\n1 1 5\n3 2 7\n");
+    let files = [
+        ("matrix.mtx", matrix.as_str()),
+        genes,
+        ("barcodes.tsv", barcodes),
+    ];
+    read_files(&files, options)
+}
+
 #[test]
 fn a_plain_cell_ranger_2_folder_is_read() {
-    let text = format!("{HEADER}%metadata_json: {{}}\n3 2 4\n3 1 5\n1 1 2\n2 2 7\n1 2 1\n");
-    let folder = folder_with(text.as_bytes(), "matrix.mtx");
+    let folder = folder_of("%metadata_json: {}\n3 2 4\n3 1 5\n1 1 2\n2 2 7\n1 2 1\n");
     let counts = read_10x_mtx(folder.path()).unwrap();
     assert_eq!(counts.row(0), (&[0u32, 2][..], &[2.0f32, 5.0][..]));
     assert_eq!(counts.row(1), (&[0u32, 1][..], &[1.0f32, 7.0][..]));
@@ -44,7 +73,7 @@ fn a_plain_cell_ranger_2_folder_is_read() {
 
 #[test]
 fn a_carriage_return_within_a_line_of_names_is_refused() {
-    let folder = folder_with(format!("{HEADER}3 2 1\n1 1 2\n").as_bytes(), "matrix.mtx");
+    let folder = folder_of("3 2 1\n1 1 2\n");
     fs::write(folder.path().join("barcodes.tsv"), "AAA-1\rCCC-1\nGGG-1\n").unwrap();
     let message = read_10x_mtx(folder.path()).unwrap_err().to_string();
     assert!(
@@ -64,20 +93,20 @@ fn a_size_that_no_list_of_names_can_have_is_refused() {
 
 #[test]
 fn entries_in_any_order_and_duplicates_are_read() {
-    let sorted = read(&format!("{HEADER}3 2 3\n1 1 2\n3 1 5\n2 2 7\n")).unwrap();
-    let shuffled = read(&format!("{HEADER}3 2 4\n2 2 3\n3 1 5\n1 1 2\n2 2 4\n")).unwrap();
+    let sorted = read(&integers("3 2 3\n1 1 2\n3 1 5\n2 2 7\n")).unwrap();
+    let shuffled = read(&integers("3 2 4\n2 2 3\n3 1 5\n1 1 2\n2 2 4\n")).unwrap();
     assert_eq!(sorted, shuffled);
 }
 
 #[test]
 fn blanks_comments_and_line_ends_do_not_matter() {
-    let plain = read(&format!("{HEADER}3 2 3\n1 1 2\n3 1 12345678\n2 2 7\n")).unwrap();
+    let plain = read(&integers("3 2 3\n1 1 2\n3 1 12345678\n2 2 7\n")).unwrap();
     for text in [
         "3 2 3\r\n1 1 2\r\n3 1 12345678\r\n2 2 7\r\n",
         "3 2 3\n 1\t1  2 \n%note\n3 1 12345678\n\n2 2 7",
         "3 2 3\n1 1 2.0\n3 1 12345678.0\n02 0002 7e0\n",
     ] {
-        assert_eq!(read(&format!("{HEADER}{text}")).unwrap(), plain, "{text:?}");
+        assert_eq!(read(&integers(text)).unwrap(), plain, "{text:?}");
     }
 }
 
@@ -111,8 +140,7 @@ fn pattern_and_real_fields_are_read() {
 
 #[test]
 fn only_gene_expression_is_kept_unless_asked() {
-    let text = format!("{HEADER}3 2 3\n1 1 2\n2 1 5\n3 2 7\n");
-    let folder = folder_with(text.as_bytes(), "matrix.mtx");
+    let folder = folder_of("3 2 3\n1 1 2\n2 1 5\n3 2 7\n");
     fs::remove_file(folder.path().join("genes.tsv")).unwrap();
     let features = "E1\tA\tGene Expression\nP1\tCD3\tAntibody Capture\nE3\tA\tGene Expression\n";
     fs::write(folder.path().join("features.tsv"), features).unwrap();
@@ -137,8 +165,7 @@ fn only_gene_expression_is_kept_unless_asked() {
 
 #[test]
 fn a_genome_folder_and_a_prefix_are_found() {
-    let text = format!("{HEADER}3 2 1\n3 1 5\n");
-    let folder = folder_with(text.as_bytes(), "matrix.mtx");
+    let folder = folder_of("3 2 1\n3 1 5\n");
     let plain = read_10x_mtx(folder.path()).unwrap();
     let outer = tempfile::tempdir().unwrap();
     let genome = outer.path().join("hg19");
@@ -174,39 +201,30 @@ fn malformed_files_are_refused_with_file_and_line() {
             "line 1: unsupported",
         ),
         (HEADER.into(), "line 2: expected the size line"),
-        (
-            format!("{HEADER}% c\n3 2\n"),
-            "line 3: expected the size line",
-        ),
+        (integers("% c\n3 2\n"), "line 3: expected the size line"),
         (
             format!("{HEADER}3 2 {long}\n"),
             "line 2: expected the size line",
         ),
-        (format!("{HEADER}4 2 0\n"), "genes.tsv names 3"),
-        (format!("{HEADER}3 5 0\n"), "barcodes.tsv names 2"),
+        (integers("4 2 0\n"), "genes.tsv names 3"),
+        (integers("3 5 0\n"), "barcodes.tsv names 2"),
+        (integers("3 2 1\n0 1 1\n"), "line 3: the entry names row 0"),
+        (integers("3 2 1\n1 3 1\n"), "outside 1..=3 and 1..=2"),
+        (integers("3 2 1\n1 1\n"), "line 3: malformed entry \"1 1\""),
+        (integers("3 2 1\n1 1 1 1\n"), "line 3: malformed"),
+        (integers("3 2 1\n1 1 x\n"), "line 3: malformed"),
+        (integers("3 2 1\n-1 1 2\n"), "line 3: malformed"),
+        (integers("3 2 2\n1 1 1\n"), "ends after 1 of the 2"),
         (
-            format!("{HEADER}3 2 1\n0 1 1\n"),
-            "line 3: the entry names row 0",
-        ),
-        (format!("{HEADER}3 2 1\n1 3 1\n"), "outside 1..=3 and 1..=2"),
-        (
-            format!("{HEADER}3 2 1\n1 1\n"),
-            "line 3: malformed entry \"1 1\"",
-        ),
-        (format!("{HEADER}3 2 1\n1 1 1 1\n"), "line 3: malformed"),
-        (format!("{HEADER}3 2 1\n1 1 x\n"), "line 3: malformed"),
-        (format!("{HEADER}3 2 1\n-1 1 2\n"), "line 3: malformed"),
-        (format!("{HEADER}3 2 2\n1 1 1\n"), "ends after 1 of the 2"),
-        (
-            format!("{HEADER}3 2 1\n1 1 1\n2 1 1\n"),
+            integers("3 2 1\n1 1 1\n2 1 1\n"),
             "line 4: the file holds more",
         ),
         (
-            format!("{HEADER}3 2 1\n1 1 -4\n"),
+            integers("3 2 1\n1 1 -4\n"),
             "negative count -4 at cell 0 (\"AAA-1\"), gene 0 (\"A\")",
         ),
         (
-            format!("{HEADER}3 2 1\n3 2 nan\n"),
+            integers("3 2 1\n3 2 nan\n"),
             "cell 1 (\"CCC-1\"), gene 2 (\"A-1\")",
         ),
     ] {
@@ -218,15 +236,15 @@ fn malformed_files_are_refused_with_file_and_line() {
 #[test]
 fn headers_that_lie_reserve_no_memory() {
     // 2^60 entries would be 12 EiB: reaching the message proves that they were not reserved.
-    let message = refusal(&format!("{HEADER}3 2 1152921504606846976\n1 1 1\n"));
+    let message = refusal(&integers("3 2 1152921504606846976\n1 1 1\n"));
     assert!(message.contains("ends after 1 of"), "{message}");
-    let message = refusal(&format!("{HEADER}1152921504606846976 2 1\n1 1 1\n"));
+    let message = refusal(&integers("1152921504606846976 2 1\n1 1 1\n"));
     assert!(message.contains("names 3"), "{message}");
 }
 
 #[test]
 fn truncated_and_damaged_gzip_is_refused() {
-    let mut text = format!("{HEADER}3 2 6000\n").into_bytes();
+    let mut text = integers("3 2 6000\n").into_bytes();
     for entry in 0..6000u32 {
         text.extend(format!("{} {} {}\n", entry % 3 + 1, entry % 2 + 1, entry).bytes());
     }
@@ -247,9 +265,7 @@ fn truncated_and_damaged_gzip_is_refused() {
 #[test]
 fn a_stream_with_more_entries_than_announced_is_stopped() {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder
-        .write_all(format!("{HEADER}3 2 2\n").as_bytes())
-        .unwrap();
+    encoder.write_all(integers("3 2 2\n").as_bytes()).unwrap();
     let endless = "1 1 1\n".repeat(1 << 16);
     for _ in 0..64 {
         encoder.write_all(endless.as_bytes()).unwrap();
@@ -273,93 +289,83 @@ fn missing_files_are_named() {
     assert!(message.contains("GSM1_matrix.mtx.gz"), "{message}");
 }
 
-/// Reads a matrix of three genes and two cells whose files are called, and look, as told.
-fn read_files(files: &[(&str, &str)], options: &MtxOptions) -> Result<CountMatrix> {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, text) in files {
-        fs::write(folder.path().join(name), text).unwrap();
-    }
-    options.read(folder.path())
-}
-
 #[test]
 fn features_of_many_forms_are_read() {
-    let matrix = format!("{HEADER}3 2 2\n1 1 5\n3 2 7\n");
-    let barcodes = "AAA-1\nCCC-1\n";
+    let (names, identifiers) = (["A", "B", "C"], ["E1", "E2", "E3"]);
     for (name, features, symbols, ids) in [
-        ("genes.tsv", "A\nB\nC\n", ["A", "B", "C"], ["A", "B", "C"]),
+        ("genes.tsv", "A\nB\nC\n", names, names),
         (
             "features.tsv",
             "E1\tA\tGene Expression\nE2\tB\tGene Expression\nE3\tC\tGene Expression\n\n \n",
-            ["A", "B", "C"],
-            ["E1", "E2", "E3"],
+            names,
+            identifiers,
         ),
         // Cell Ranger ARC: where the genes lie.
         (
             "features.tsv",
             "E1\tA\tGene Expression\tchr1\t1\t9\t+\nE2\tB\tGene Expression\tchr1\t1\t9\t+\n\
              E3\tC\tGene Expression\tchr1\t1\t9\t+\n",
-            ["A", "B", "C"],
-            ["E1", "E2", "E3"],
+            names,
+            identifiers,
         ),
         // A third column that is no type, or empty.
         (
             "genes.tsv",
             "E1\tA\t1\nE2\tB\t2\nE3\tC\t3\n",
-            ["A", "B", "C"],
-            ["E1", "E2", "E3"],
+            names,
+            identifiers,
         ),
         (
             "features.tsv",
             "E1\tA\t\nE2\tB\t\nE3\tC\t\n",
-            ["A", "B", "C"],
-            ["E1", "E2", "E3"],
+            names,
+            identifiers,
         ),
         // Symbols that are missing, by which the identifiers stand in.
         (
             "features.tsv",
             "E1\tA\nE2\t\nE3\tC\n",
             ["A", "E2", "C"],
-            ["E1", "E2", "E3"],
+            identifiers,
         ),
         // Quotes, row numbers, headers.
         (
             "features.tsv",
             "\"E1\"\t\"A\"\n\"E2\"\t\"B\"\n\"E3\"\t\"C\"\n",
-            ["A", "B", "C"],
-            ["E1", "E2", "E3"],
+            names,
+            identifiers,
         ),
         (
             "genes.tsv",
             "1\tE1\tA\n2\tE2\tB\n3\tE3\tC\n",
-            ["A", "B", "C"],
-            ["E1", "E2", "E3"],
+            names,
+            identifiers,
         ),
         (
             "features.tsv",
             "gene_id\tgene_symbol\tfeature_type\nE1\tA\tGene Expression\nE2\tB\tGene Expression\n\
              E3\tC\tGene Expression\n",
-            ["A", "B", "C"],
-            ["E1", "E2", "E3"],
+            names,
+            identifiers,
         ),
         (
             "genes.csv",
             "\"\",\"gene_name\",\"gene_id\"\n\"1\",\"A\",\"E1\"\n\"2\",\"B\",\"E2\"\n\
              \"3\",\"C\",\"E3\"\n",
-            ["A", "B", "C"],
-            ["E1", "E2", "E3"],
+            names,
+            identifiers,
         ),
         (
             "genes.csv",
             "\"\",\"x\"\n\"1\",\"A\"\n\"2\",\"B\"\n\"3\",\"C\"\n",
-            ["A", "B", "C"],
-            ["A", "B", "C"],
+            names,
+            names,
         ),
         // Blanks between an identifier and a symbol, not within names.
         (
             "genes.tsv",
             "ENSG00000000001 A\nENSG00000000002 B\nENSG00000000003 C\n",
-            ["A", "B", "C"],
+            names,
             ["ENSG00000000001", "ENSG00000000002", "ENSG00000000003"],
         ),
         (
@@ -369,23 +375,19 @@ fn features_of_many_forms_are_read() {
             ["gene a", "gene b", "gene c"],
         ),
     ] {
-        let files = [
-            ("matrix.mtx", matrix.as_str()),
-            (name, features),
-            ("barcodes.tsv", barcodes),
-        ];
-        let counts = read_files(&files, &MtxOptions::new()).unwrap();
+        let read =
+            |options: &MtxOptions| read_named((name, features), "AAA-1\nCCC-1\n", options).unwrap();
+        let counts = read(&MtxOptions::new());
         assert_eq!(counts.gene_names(), symbols, "{features:?}");
         assert_eq!(counts.row(1), (&[2u32][..], &[7.0f32][..]), "{features:?}");
-        let options = MtxOptions::new().with_gene_names(GeneNames::Ids);
-        let counts = read_files(&files, &options).unwrap();
-        assert_eq!(counts.gene_names(), ids, "{features:?}");
+        let by_id = read(&MtxOptions::new().with_gene_names(GeneNames::Ids));
+        assert_eq!(by_id.gene_names(), ids, "{features:?}");
     }
 }
 
 #[test]
 fn barcodes_of_many_forms_are_read() {
-    let matrix = format!("{HEADER}3 2 2\n1 1 5\n3 2 7\n");
+    let genes = ("genes.tsv", "A\nB\nC\n");
     for barcodes in [
         "AAA-1\nCCC-1\n\n\n",
         "\"AAA-1\"\n\"CCC-1\"\n",
@@ -395,27 +397,16 @@ fn barcodes_of_many_forms_are_read() {
         "1\tAAA-1\n2\tCCC-1\n",
         "AAA-1\tsample 1\nCCC-1\tsample 1\n",
     ] {
-        let files = [
-            ("matrix.mtx", matrix.as_str()),
-            ("genes.tsv", "A\nB\nC\n"),
-            ("barcodes.tsv", barcodes),
-        ];
-        let counts = read_files(&files, &MtxOptions::new()).unwrap();
+        let counts = read_named(genes, barcodes, &MtxOptions::new()).unwrap();
         assert_eq!(counts.cell_names(), ["AAA-1", "CCC-1"], "{barcodes:?}");
     }
 }
 
 #[test]
 fn a_line_too_many_that_is_no_header_is_named() {
-    let matrix = format!("{HEADER}3 2 0\n");
-    let files = [
-        ("matrix.mtx", matrix.as_str()),
-        ("genes.tsv", "A\nB\nC\n"),
-        ("barcodes.tsv", "first\nAAA-1\nCCC-1\n"),
-    ];
-    let message = read_files(&files, &MtxOptions::new())
-        .unwrap_err()
-        .to_string();
+    let genes = ("genes.tsv", "A\nB\nC\n");
+    let refused = read_named(genes, "first\nAAA-1\nCCC-1\n", &MtxOptions::new());
+    let message = refused.unwrap_err().to_string();
     assert!(message.contains("barcodes.tsv names 3"), "{message}");
     assert!(
         message.contains("is its line 1, \"first\", a header?"),
@@ -426,7 +417,7 @@ fn a_line_too_many_that_is_no_header_is_named() {
 #[test]
 fn matrices_of_cells_by_genes_are_read() {
     let expected = ndarray::array![[5.0, 0.0, 0.0], [0.0, 0.0, 7.0]];
-    let matrix = format!("{HEADER}2 3 2\n1 1 5\n2 3 7\n");
+    let matrix = integers("2 3 2\n1 1 5\n2 3 7\n");
     let parse = [
         ("DGE.mtx", matrix.as_str()),
         (
@@ -457,7 +448,7 @@ fn matrices_of_cells_by_genes_are_read() {
         ["E1", "E2", "E3"]
     );
     // As many genes as cells: the program that writes such names decides.
-    let square = format!("{HEADER}2 2 1\n1 2 5\n");
+    let square = integers("2 2 1\n1 2 5\n");
     for (files, row) in [
         (
             [

@@ -222,7 +222,7 @@ impl Rows {
 }
 
 /// Why a field is no count.
-fn no_count(field: &[u8], column: &str) -> String {
+pub(super) fn no_count(field: &[u8], column: &str) -> String {
     let text = String::from_utf8_lossy(field);
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     let parts: Vec<&str> = text.trim().trim_start_matches('-').split(',').collect();

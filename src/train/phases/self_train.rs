@@ -1,25 +1,24 @@
 //! Self-training: cells towards a sharpened target, with or without the decoder.
 
 mod config;
+mod pair_steps;
 mod state;
+mod steps;
 
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Tensor;
 use ndarray::Array2;
 
 use super::config::check_corruption;
 use super::prepare::{check_encoder, check_trainable};
-use crate::batches::{
-    Batches, CleanRows, Corruption, DenseRows, EpochPlan, Noise, ReconstructionInputs,
-    ReconstructionRows,
-};
+use crate::batches::{Batches, Corruption};
 use crate::error::{Error, ParameterError, Result};
 use crate::graph::EmbeddedCells;
-use crate::loss::{ClusteringLoss, ReconstructionLoss, Target, Term};
+use crate::loss::{ClusteringLoss, ReconstructionLoss, Target};
 use crate::model::{EpochRecord, Evaluation, Phase, StopReason, evaluate};
-use crate::nn::{ClusteringNetwork, NetworkInput, ReconstructionHead};
+use crate::nn::{ClusteringNetwork, ReconstructionHead};
 use crate::pairs::{ConstraintLoss, ConstraintPairs};
 use crate::tensors::{array_to_tensor, tensor_to_array};
 use crate::train::checkpoint::{Snapshot, Step};
@@ -31,6 +30,7 @@ use crate::train::run::TrainingRun;
 pub use config::SelfTrainConfig;
 
 use state::{ConstraintSettings, JointSettings, Progress, Settings, State};
+use steps::Pass;
 
 /// Constraint pairs with their losses.
 #[derive(Clone, Copy)]
@@ -88,10 +88,6 @@ pub struct SelfTrainingOutcome<H: ReconstructionHead> {
     /// Why training ended.
     pub stop_reason: StopReason,
 }
-
-/// Bits that set the random streams of constraint steps apart from those of cell steps.
-const MUST_LINK_STREAM: u64 = 1 << 31;
-const CANNOT_LINK_STREAM: u64 = 1 << 30;
 
 impl<H: ReconstructionHead> SelfTraining<'_, H> {
     /// Trains a network whose centroids are set, on a device with automatic differentiation.
@@ -396,201 +392,6 @@ impl<H: ReconstructionHead> SelfTraining<'_, H> {
         }
         Ok(())
     }
-
-    /// One epoch: steps over all cells, then over all pairs.
-    fn steps(
-        &self,
-        network: ClusteringNetwork<H>,
-        target: &Array2<f32>,
-        pass: &mut Pass<'_>,
-    ) -> Result<ClusteringNetwork<H>> {
-        let network = self.cell_steps(network, target, pass)?;
-        match &self.constraints {
-            Some(constraints) => self.pair_steps(network, constraints, pass),
-            None => Ok(network),
-        }
-    }
-
-    /// What a step reads of the given cells.
-    fn read(&self, batches: &Batches<'_>, rows: &[usize], noise: Noise) -> Result<StepRows> {
-        Ok(match &self.reconstruction {
-            Some(joint) => {
-                let target = joint.loss.target();
-                let rows = batches.read_reconstruction(rows, target, noise, true)?;
-                StepRows::Joint(Box::new(rows))
-            }
-            None => StepRows::Clean(batches.read_clean(rows)?),
-        })
-    }
-
-    /// The reconstruction terms of a batch, from corrupted input.
-    fn reconstruction_terms(
-        &self,
-        network: &ClusteringNetwork<H>,
-        inputs: Option<ReconstructionInputs>,
-    ) -> Vec<Term> {
-        let Some((joint, inputs)) = self.reconstruction.as_ref().zip(inputs) else {
-            return Vec::new();
-        };
-        match network.reconstruct(inputs.corrupted) {
-            Some(output) => joint.loss.terms(&output, &inputs.batch),
-            None => Vec::new(),
-        }
-    }
-
-    fn cell_steps(
-        &self,
-        network: ClusteringNetwork<H>,
-        target: &Array2<f32>,
-        pass: &mut Pass<'_>,
-    ) -> Result<ClusteringNetwork<H>> {
-        let batches = pass.batches;
-        let noise = self.noise(pass, 0);
-        let config = self.config;
-        let (shuffle, size) = (config.shuffle, config.batch_size);
-        let plan = EpochPlan::of_cells(batches.cells(), shuffle, size, pass.seed, noise.epoch);
-        pass.steps(
-            network,
-            (batches, &plan),
-            |batches, rows| {
-                let read = self.read(batches, rows, noise)?;
-                let weights = batches.cells().weights_of(rows);
-                Ok((read, target_rows(target, rows), weights))
-            },
-            |network, (rows, p, weights)| {
-                let (clean, reconstruction) = rows.into_inputs(batches.device());
-                let q = network.assign(network.encode(clean));
-                let device = q.device();
-                let p = p.into_tensor(&device);
-                let weights = weights.map(|values| row_weights(values, &device));
-                let mut terms = self.clustering.terms(q, p, weights.as_ref());
-                terms.extend(self.reconstruction_terms(network, reconstruction));
-                terms
-            },
-        )
-    }
-
-    fn pair_steps(
-        &self,
-        network: ClusteringNetwork<H>,
-        constraints: &Constraints<'_>,
-        pass: &mut Pass<'_>,
-    ) -> Result<ClusteringNetwork<H>> {
-        let batches = pass.pairs;
-        let config = self.config;
-        let (shuffle, size, seed) = (config.shuffle, config.batch_size, pass.seed);
-        let assign = |network: &ClusteringNetwork<H>, input: NetworkInput| {
-            network.assign(network.encode(input))
-        };
-
-        let pairs = constraints.pairs.must_link();
-        let noise = self.noise(pass, MUST_LINK_STREAM);
-        let name = constraints.must_link.description().name().to_string();
-        let plan = EpochPlan::of_rows(pairs.len(), shuffle, size, seed, noise.epoch);
-        let network = pass.steps(
-            network,
-            (batches, &plan),
-            |batches, rows| {
-                let [first, second] = sides(pairs, rows);
-                let read = |side: &[usize]| self.read(batches, side, noise);
-                Ok([read(&first)?, read(&second)?])
-            },
-            |network, sides| {
-                let sides = sides.map(|rows| rows.into_inputs(batches.device()));
-                let [(first, first_rest), (second, second_rest)] = sides;
-                let (q_first, q_second) = (assign(network, first), assign(network, second));
-                let loss = constraints.must_link.forward(q_first, q_second);
-                let mut terms = vec![Term::new(&name, loss)];
-                for reconstruction in [first_rest, second_rest] {
-                    let found = self.reconstruction_terms(network, reconstruction);
-                    let named = |term: Term| Term::new(format!("{name} {}", term.name), term.loss);
-                    terms.extend(found.into_iter().map(named));
-                }
-                terms
-            },
-        )?;
-
-        let pairs = constraints.pairs.cannot_link();
-        let address = pass.at.stream() | CANNOT_LINK_STREAM;
-        let name = constraints.cannot_link.description().name().to_string();
-        let plan = EpochPlan::of_rows(pairs.len(), shuffle, size, seed, address);
-        pass.steps(
-            network,
-            (batches, &plan),
-            |batches, rows| {
-                let [first, second] = sides(pairs, rows);
-                Ok([batches.read_clean(&first)?, batches.read_clean(&second)?])
-            },
-            |network, sides| {
-                let [q_first, q_second] =
-                    sides.map(|rows| assign(network, rows.into_input(batches.device())));
-                let loss = constraints.cannot_link.forward(q_first, q_second);
-                vec![Term::new(&name, loss)]
-            },
-        )
-    }
-
-    /// The noise of an epoch; `stream` sets kinds of steps apart.
-    fn noise(&self, pass: &Pass<'_>, stream: u64) -> Noise {
-        let joint = self.reconstruction.as_ref();
-        let corruption = joint.map_or(Corruption::None, |joint| joint.corruption);
-        Noise {
-            epoch: pass.at.stream() | stream,
-            ..pass.at.noise(corruption, pass.seed)
-        }
-    }
-}
-
-/// What a step reads of its cells, in memory.
-enum StepRows {
-    /// Clean input for q.
-    Clean(CleanRows),
-    /// Clean input, and what the reconstruction reads.
-    Joint(Box<ReconstructionRows>),
-}
-
-impl StepRows {
-    /// Clean input and, in joint training, everything a reconstruction reads, on a device.
-    fn into_inputs(self, device: &Device) -> (NetworkInput, Option<ReconstructionInputs>) {
-        match self {
-            Self::Clean(rows) => (rows.into_input(device), None),
-            Self::Joint(rows) => {
-                let inputs = rows.into_inputs(device);
-                (inputs.clean.clone(), Some(inputs))
-            }
-        }
-    }
-}
-
-/// One epoch of self-training: what its steps over cells and over pairs share.
-struct Pass<'a> {
-    batches: &'a Batches<'a>,
-    /// Batches that hold the cells of all pairs.
-    pairs: &'a Batches<'a>,
-    steps: &'a mut Steps,
-    at: EpochAddress<'a>,
-    seed: u64,
-    losses: MeanLosses,
-}
-
-impl Pass<'_> {
-    /// One step for every batch of the plan (cells or pairs).
-    fn steps<M: Module, P: Send>(
-        &mut self,
-        model: M,
-        batches: (&Batches<'_>, &EpochPlan),
-        prepare: impl Fn(&Batches<'_>, &[usize]) -> Result<P> + Sync,
-        forward: impl Fn(&M, P) -> Vec<Term>,
-    ) -> Result<M> {
-        self.steps
-            .epoch(model, batches, self.at, &mut self.losses, prepare, forward)
-    }
-}
-
-/// The first and the second cell of each of the given pairs.
-fn sides(pairs: &[(usize, usize)], rows: &[usize]) -> [Vec<usize>; 2] {
-    let (first, second) = rows.iter().map(|&row| pairs[row]).unzip();
-    [first, second]
 }
 
 fn changed_fraction(labels: &[usize], last_labels: &[usize]) -> f64 {
@@ -600,19 +401,4 @@ fn changed_fraction(labels: &[usize], last_labels: &[usize]) -> f64 {
         .filter(|(now, before)| now != before)
         .count();
     changed as f64 / labels.len() as f64
-}
-
-/// The weights of a batch's cells `[rows]`.
-fn row_weights(values: Vec<f32>, device: &Device) -> Tensor<1> {
-    let count = values.len();
-    Tensor::from_data(TensorData::new(values, [count]), device)
-}
-
-/// The target of the given cells.
-fn target_rows(target: &Array2<f32>, rows: &[usize]) -> DenseRows {
-    DenseRows::new(rows, target.ncols(), |row, values| {
-        for (value, &p) in values.iter_mut().zip(target.row(row)) {
-            *value = p;
-        }
-    })
 }

@@ -1,19 +1,18 @@
-//! Reads constraint pairs.
+//! Constraint pairs of a file, for the cells of the input.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use celldec::error::ConstraintError;
+use celldec::io::{PairKind, read_constraint_pairs};
 use celldec::prelude::*;
 
 use crate::input::Counts;
 
-/// Reads lines "barcode,barcode,must" and "barcode,barcode,cannot"; a first line with another
-/// third field is a header.
+/// Reads the pairs of a file, by the names that cells have in the input.
 ///
 /// Pairs of cells that preprocessing dropped are left out; the second value counts them.
 pub fn read(path: &Path, counts: &Counts, cells: &Cells) -> Result<(ConstraintPairs, usize)> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::io(path, source))?;
     let known: HashMap<&str, usize> = positions(counts.cell_names());
     let kept: HashMap<usize, usize> = (0..)
         .zip(cells.kept_cells())
@@ -22,40 +21,24 @@ pub fn read(path: &Path, counts: &Counts, cells: &Cells) -> Result<(ConstraintPa
     let mut must_link = Vec::new();
     let mut cannot_link = Vec::new();
     let mut dropped = 0;
-    for (number, line) in (1..).zip(text.lines()) {
-        let fields: Vec<&str> = line
-            .split([',', '\t'])
-            .map(|field| field.trim().trim_matches('"'))
-            .collect();
-        let wrong = |reason: String| Error::format(path, number, reason);
-        let (first, second, kind) = match fields[..] {
-            [""] => continue,
-            [first, second, kind] => (first, second, kind),
-            _ => {
-                return Err(wrong(
-                    "expected three fields: barcode,barcode,must or barcode,barcode,cannot".into(),
-                ));
-            }
-        };
-        let pairs = match kind.to_ascii_lowercase().as_str() {
-            "must" => &mut must_link,
-            "cannot" => &mut cannot_link,
-            _ if number == 1 => continue,
-            _ => {
-                return Err(wrong(format!(
-                    "the third field is \"{kind}\", expected must or cannot"
-                )));
-            }
-        };
+    for pair in read_constraint_pairs(path)? {
         let find = |name: &str| {
             known.get(name).copied().ok_or_else(|| {
-                wrong(format!(
+                let reason = format!(
                     "no cell \"{name}\" in the input; use its cell names, such as \"{}\"",
                     counts.first_name()
-                ))
+                );
+                Error::format(path, pair.line, reason)
             })
         };
-        match (kept.get(&find(first)?), kept.get(&find(second)?)) {
+        let pairs = match pair.kind {
+            PairKind::MustLink => &mut must_link,
+            PairKind::CannotLink => &mut cannot_link,
+        };
+        match (
+            kept.get(&find(&pair.first)?),
+            kept.get(&find(&pair.second)?),
+        ) {
             (Some(&first), Some(&second)) => pairs.push((first, second)),
             _ => dropped += 1,
         }

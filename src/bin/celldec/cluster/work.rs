@@ -54,7 +54,7 @@ impl<'a> Work<'a> {
         let cells = input
             .counts
             .fit(preprocess, input.batch_labels().as_deref())
-            .map_err(|error| file.explain(error))?;
+            .map_err(input::h5ad::explain)?;
         let report = cells.report();
         console.say(format_args!(
             "{} cells × {} genes of {} ({} cells and {} genes left out)",

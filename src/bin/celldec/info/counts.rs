@@ -77,7 +77,7 @@ fn print_matrices(console: &Console, path: &Path, matrices: Vec<Described>) {
             H5adMatrix::Layer(layer) => format!("layer {layer}"),
             other => other.to_string(),
         };
-        let option = h5ad::option(&matrix).unwrap_or_default();
+        let option = h5ad::option(&matrix.to_string()).unwrap_or_default();
         let text = match summary {
             Ok(summary) => {
                 if summary.fractional.is_none() {

@@ -6,15 +6,32 @@ use celldec::counts::CountSource;
 use celldec::io::{CellAnnotations, H5adContents, H5adMatrix, H5adOptions};
 use celldec::prelude::*;
 
-/// The option that chooses a matrix; none is needed for X.
-pub fn option(matrix: &H5adMatrix) -> Option<String> {
-    match matrix {
-        H5adMatrix::Layer(layer) if layer.contains(char::is_whitespace) => {
-            Some(format!("--layer \"{layer}\""))
-        }
-        H5adMatrix::Layer(layer) => Some(format!("--layer {layer}")),
-        H5adMatrix::Raw => Some("--raw".to_string()),
-        _ => None,
+/// The option that chooses the matrix at a place of the file; none is needed for X.
+pub fn option(place: &str) -> Option<String> {
+    match place.strip_prefix("layers/") {
+        Some(layer) if layer.contains(char::is_whitespace) => Some(format!("--layer \"{layer}\"")),
+        Some(layer) => Some(format!("--layer {layer}")),
+        None => (place == H5adMatrix::Raw.to_string()).then(|| "--raw".to_string()),
+    }
+}
+
+/// An error that names the matrix that holds counts, with the option that reads it.
+pub fn explain(error: Error) -> Error {
+    match error {
+        Error::CountsElsewhere {
+            path,
+            used,
+            value,
+            counts,
+            ..
+        } => Error::CountsElsewhere {
+            option: option(&counts).unwrap_or_else(|| "leave --layer and --raw out".to_string()),
+            path,
+            used,
+            value,
+            counts,
+        },
+        other => other,
     }
 }
 

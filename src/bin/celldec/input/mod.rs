@@ -4,6 +4,7 @@ mod columns;
 mod counts;
 pub mod h5ad;
 mod reading;
+mod table;
 
 use std::path::PathBuf;
 
@@ -115,8 +116,8 @@ pub fn read(
         .iter()
         .filter_map(|column| column.in_annotations())
         .collect();
-    let (counts, annotations) = read_counts(file, arguments.on_disk, &wanted, genes)
-        .map_err(|error| file.explain(error))?;
+    let (counts, annotations) =
+        read_counts(file, arguments.on_disk, &wanted, genes).map_err(h5ad::explain)?;
     let types = types.read(&counts, &annotations)?;
     if let Some(types) = &types {
         refuse_identifiers(types)?;

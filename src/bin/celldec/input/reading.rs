@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use celldec::io::{
-    AnnotatedCounts, CountFormat, GeneNames, H5adContents, H5adMatrix, H5adOptions, LoomOptions,
-    MtxOptions, TableOptions, TenxH5Options, read_labelled_h5,
+    AnnotatedCounts, CountFormat, GeneNames, H5adMatrix, H5adOptions, LoomOptions, MtxOptions,
+    TableOptions, TenxH5Options, read_labelled_h5,
 };
 use celldec::prelude::*;
 use clap::Args;
 
-use super::h5ad;
+use super::table::TableArguments;
 use crate::refusal::conflict;
 
 /// Which counts of a file.
@@ -41,33 +41,8 @@ pub struct ReadArguments {
     /// Which matrix of a folder of several, such as spliced.
     #[arg(long, value_name = "NAME")]
     pub matrix: Option<String>,
-    /// The table has a line for every gene; =false: for every cell [default: found out from names].
-    #[arg(
-        long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true"
-    )]
-    pub transposed: Option<bool>,
-    /// The first line of the table names its columns; =false: it does not [default: found out].
-    #[arg(
-        long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true"
-    )]
-    pub header: Option<bool>,
-    /// Lines of the table start with a name; =false: they do not [default: found out].
-    #[arg(
-        long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true"
-    )]
-    pub row_names: Option<bool>,
+    #[command(flatten)]
+    pub table: TableArguments,
 }
 
 impl ReadArguments {
@@ -81,9 +56,7 @@ impl ReadArguments {
             || self.gene_ids
             || self.prefix.is_some()
             || self.matrix.is_some()
-            || self.transposed.is_some()
-            || self.header.is_some()
-            || self.row_names.is_some()
+            || self.table.given().next().is_some()
     }
 }
 
@@ -116,12 +89,8 @@ impl<'a> CountFile<'a> {
         file.refuse("--gene-ids", options.gene_ids, &[mtx, tenx])?;
         file.refuse("--prefix", options.prefix.is_some(), &[mtx])?;
         file.refuse("--matrix", options.matrix.is_some(), &[mtx])?;
-        for (option, value) in [
-            ("--transposed", options.transposed),
-            ("--header", options.header),
-            ("--row-names", options.row_names),
-        ] {
-            file.refuse(option, value.is_some(), &[CountFormat::Table])?;
+        for option in options.table.given() {
+            file.refuse(&option, true, &[CountFormat::Table])?;
         }
         Ok(file)
     }
@@ -195,35 +164,6 @@ impl<'a> CountFile<'a> {
         }
     }
 
-    /// An error about values that are no counts, with the matrix of the same file that holds some.
-    pub fn explain(&self, error: Error) -> Error {
-        let value = match &error {
-            Error::FractionalCount { value, .. }
-            | Error::NegativeCount { value, .. }
-            | Error::CountsElsewhere { value, .. } => *value,
-            _ => return error,
-        };
-        if self.format != CountFormat::H5ad {
-            return error;
-        }
-        let used = self.matrix();
-        // Where the parts cannot be listed, the error as it is says most.
-        let counts = H5adContents::of(self.path)
-            .ok()
-            .and_then(|contents| contents.counts().cloned());
-        match counts {
-            Some(counts) if counts != used => Error::CountsElsewhere {
-                path: self.path.to_path_buf(),
-                used: used.to_string(),
-                value,
-                counts: counts.to_string(),
-                option: h5ad::option(&counts)
-                    .unwrap_or_else(|| "leave --layer and --raw out".to_string()),
-            },
-            _ => error,
-        }
-    }
-
     /// Reads the counts into memory; `genes` are those of a model that they are for.
     pub fn read(&self, genes: Option<&[String]>) -> Result<CountMatrix> {
         match self.format {
@@ -264,17 +204,8 @@ impl<'a> CountFile<'a> {
     }
 
     fn table_options(&self, genes: Option<&[String]>) -> TableOptions {
-        let mut options = TableOptions::new().with_known_genes(genes.unwrap_or_default());
-        if let Some(transposed) = self.options.transposed {
-            options = options.with_transposed(transposed);
-        }
-        if let Some(header) = self.options.header {
-            options = options.with_header(header);
-        }
-        if let Some(row_names) = self.options.row_names {
-            options = options.with_row_names(row_names);
-        }
-        options
+        let options = TableOptions::new().with_known_genes(genes.unwrap_or_default());
+        self.options.table.apply(options)
     }
 
     fn gene_names(&self) -> GeneNames {

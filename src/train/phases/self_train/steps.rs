@@ -1,0 +1,169 @@
+//! The steps of an epoch over cells, and what they share with those over pairs.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use ndarray::Array2;
+
+use super::SelfTraining;
+use crate::batches::{
+    Batches, CleanRows, Corruption, DenseRows, EpochPlan, Noise, ReconstructionInputs,
+    ReconstructionRows,
+};
+use crate::error::Result;
+use crate::loss::Term;
+use crate::nn::{ClusteringNetwork, NetworkInput, ReconstructionHead};
+use crate::train::epoch::{EpochAddress, MeanLosses, Steps};
+
+impl<H: ReconstructionHead> SelfTraining<'_, H> {
+    /// One epoch: steps over all cells, then over all pairs.
+    pub(super) fn steps(
+        &self,
+        network: ClusteringNetwork<H>,
+        target: &Array2<f32>,
+        pass: &mut Pass<'_>,
+    ) -> Result<ClusteringNetwork<H>> {
+        let network = self.cell_steps(network, target, pass)?;
+        match &self.constraints {
+            Some(constraints) => self.pair_steps(network, constraints, pass),
+            None => Ok(network),
+        }
+    }
+
+    /// What a step reads of the given cells.
+    pub(super) fn read(
+        &self,
+        batches: &Batches<'_>,
+        rows: &[usize],
+        noise: Noise,
+    ) -> Result<StepRows> {
+        Ok(match &self.reconstruction {
+            Some(joint) => {
+                let target = joint.loss.target();
+                let rows = batches.read_reconstruction(rows, target, noise, true)?;
+                StepRows::Joint(Box::new(rows))
+            }
+            None => StepRows::Clean(batches.read_clean(rows)?),
+        })
+    }
+
+    /// The reconstruction terms of a batch, from corrupted input.
+    pub(super) fn reconstruction_terms(
+        &self,
+        network: &ClusteringNetwork<H>,
+        inputs: Option<ReconstructionInputs>,
+    ) -> Vec<Term> {
+        let Some((joint, inputs)) = self.reconstruction.as_ref().zip(inputs) else {
+            return Vec::new();
+        };
+        match network.reconstruct(inputs.corrupted) {
+            Some(output) => joint.loss.terms(&output, &inputs.batch),
+            None => Vec::new(),
+        }
+    }
+
+    fn cell_steps(
+        &self,
+        network: ClusteringNetwork<H>,
+        target: &Array2<f32>,
+        pass: &mut Pass<'_>,
+    ) -> Result<ClusteringNetwork<H>> {
+        let batches = pass.batches;
+        let noise = self.noise(pass, 0);
+        let config = self.config;
+        let (shuffle, size) = (config.shuffle, config.batch_size);
+        let plan = EpochPlan::of_cells(batches.cells(), shuffle, size, pass.seed, noise.epoch);
+        pass.steps(
+            network,
+            (batches, &plan),
+            |batches, rows| {
+                let read = self.read(batches, rows, noise)?;
+                let weights = batches.cells().weights_of(rows);
+                Ok((read, target_rows(target, rows), weights))
+            },
+            |network, (rows, p, weights)| {
+                let (clean, reconstruction) = rows.into_inputs(batches.device());
+                let q = network.assign(network.encode(clean));
+                let device = q.device();
+                let p = p.into_tensor(&device);
+                let weights = weights.map(|values| row_weights(values, &device));
+                let mut terms = self.clustering.terms(q, p, weights.as_ref());
+                terms.extend(self.reconstruction_terms(network, reconstruction));
+                terms
+            },
+        )
+    }
+
+    /// The noise of an epoch; `stream` sets kinds of steps apart.
+    pub(super) fn noise(&self, pass: &Pass<'_>, stream: u64) -> Noise {
+        let joint = self.reconstruction.as_ref();
+        let corruption = joint.map_or(Corruption::None, |joint| joint.corruption);
+        Noise {
+            epoch: pass.at.stream() | stream,
+            ..pass.at.noise(corruption, pass.seed)
+        }
+    }
+}
+
+/// What a step reads of its cells, in memory.
+pub(super) enum StepRows {
+    /// Clean input for q.
+    Clean(CleanRows),
+    /// Clean input, and what the reconstruction reads.
+    Joint(Box<ReconstructionRows>),
+}
+
+impl StepRows {
+    /// Clean input and, in joint training, everything a reconstruction reads, on a device.
+    pub(super) fn into_inputs(
+        self,
+        device: &Device,
+    ) -> (NetworkInput, Option<ReconstructionInputs>) {
+        match self {
+            Self::Clean(rows) => (rows.into_input(device), None),
+            Self::Joint(rows) => {
+                let inputs = rows.into_inputs(device);
+                (inputs.clean.clone(), Some(inputs))
+            }
+        }
+    }
+}
+
+/// One epoch of self-training: what its steps over cells and over pairs share.
+pub(super) struct Pass<'a> {
+    pub batches: &'a Batches<'a>,
+    /// Batches that hold the cells of all pairs.
+    pub pairs: &'a Batches<'a>,
+    pub steps: &'a mut Steps,
+    pub at: EpochAddress<'a>,
+    pub seed: u64,
+    pub losses: MeanLosses,
+}
+
+impl Pass<'_> {
+    /// One step for every batch of the plan (cells or pairs).
+    pub(super) fn steps<M: Module, P: Send>(
+        &mut self,
+        model: M,
+        batches: (&Batches<'_>, &EpochPlan),
+        prepare: impl Fn(&Batches<'_>, &[usize]) -> Result<P> + Sync,
+        forward: impl Fn(&M, P) -> Vec<Term>,
+    ) -> Result<M> {
+        self.steps
+            .epoch(model, batches, self.at, &mut self.losses, prepare, forward)
+    }
+}
+
+/// The weights of a batch's cells `[rows]`.
+fn row_weights(values: Vec<f32>, device: &Device) -> Tensor<1> {
+    let count = values.len();
+    Tensor::from_data(TensorData::new(values, [count]), device)
+}
+
+/// The target of the given cells.
+fn target_rows(target: &Array2<f32>, rows: &[usize]) -> DenseRows {
+    DenseRows::new(rows, target.ncols(), |row, values| {
+        for (value, &p) in values.iter_mut().zip(target.row(row)) {
+            *value = p;
+        }
+    })
+}
