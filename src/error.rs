@@ -428,19 +428,31 @@ impl Error {
 
     /// The error with the names of the cell and gene at its place, which was given by position.
     pub(crate) fn with_names(self, cells: &[String], genes: &[String]) -> Self {
-        let named = |place: Place, names: &[String]| match place.index < names.len() {
-            true => Place::named(place.index, names),
-            false => place,
+        let named = |place: Place, names: &[String]| {
+            // What has a name got it where more was known.
+            match place.name.is_empty() && place.index < names.len() {
+                true => Place::named(place.index, names),
+                false => place,
+            }
         };
+        self.map_places(|cell| named(cell, cells), |gene| named(gene, genes))
+    }
+
+    /// The error with other names for the cell and gene that it is about.
+    pub(crate) fn map_places(
+        self,
+        at_cell: impl Fn(Place) -> Place,
+        at_gene: impl Fn(Place) -> Place,
+    ) -> Self {
         match self {
             Self::NonFiniteCount { cell, gene, count } => Self::NonFiniteCount {
-                cell: named(cell, cells),
-                gene: named(gene, genes),
+                cell: at_cell(cell),
+                gene: at_gene(gene),
                 count,
             },
             Self::NegativeCount { cell, gene, value } => Self::NegativeCount {
-                cell: named(cell, cells),
-                gene: named(gene, genes),
+                cell: at_cell(cell),
+                gene: at_gene(gene),
                 value,
             },
             Self::InexactSum {
@@ -449,8 +461,8 @@ impl Error {
                 entries,
                 sum,
             } => Self::InexactSum {
-                cell: named(cell, cells),
-                gene: named(gene, genes),
+                cell: at_cell(cell),
+                gene: at_gene(gene),
                 entries,
                 sum,
             },

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::source::{CountSource, RowParts, check_range, explained};
 use super::{CountMatrix, CountRows};
-use crate::error::{Error, ParameterError, Result};
+use crate::error::{Error, ParameterError, Place, Result};
 
 /// Which genes several samples have together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -199,7 +199,7 @@ impl Sample {
         let read = self
             .source
             .read_window(cells.clone())
-            .map_err(|error| explained(self.source.as_ref(), error))?;
+            .map_err(|error| self.in_joined(explained(self.source.as_ref(), error)))?;
         let mut entries: Vec<(u32, f32)> = Vec::new();
         let (mut indices, mut values) = (Vec::new(), Vec::new());
         for row in 0..read.cells() {
@@ -218,6 +218,20 @@ impl Sample {
             rows.push(&indices, &values);
         }
         Ok(())
+    }
+}
+
+impl Sample {
+    /// The error with places among the joined cells and genes; a gene that is not among them keeps that
+    /// of the sample.
+    fn in_joined(&self, error: Error) -> Error {
+        error.map_places(
+            |cell| Place::new(self.cells.start + cell.index, ""),
+            |gene| match self.genes.get(gene.index) {
+                Some(&Some(place)) => Place::new(place as usize, ""),
+                _ => gene,
+            },
+        )
     }
 }
 
@@ -270,12 +284,57 @@ impl CountSource for JoinedSource {
 mod tests {
     use ndarray::{Array2, array};
 
+    use super::super::visit_cells;
     use super::*;
 
     fn matrix(counts: Array2<f32>, cells: &[&str], genes: &[&str]) -> Arc<dyn CountSource> {
         let texts = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
         let counts = CountMatrix::from_dense(counts.view()).unwrap();
         Arc::new(counts.with_names(texts(cells), texts(genes)).unwrap())
+    }
+
+    /// Counts of which one, on disk, is negative.
+    #[derive(Debug)]
+    struct Negative {
+        names: Vec<String>,
+        genes: Vec<String>,
+        gene: usize,
+    }
+
+    impl CountSource for Negative {
+        fn cell_names(&self) -> &[String] {
+            &self.names
+        }
+
+        fn gene_names(&self) -> &[String] {
+            &self.genes
+        }
+
+        fn read_window(&self, _: Range<usize>) -> Result<CountRows<'_>> {
+            Err(Error::NegativeCount {
+                cell: Place::new(1, ""),
+                gene: Place::new(self.gene, ""),
+                value: -1.0,
+            })
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_sample_is_named_by_its_own_cell_and_gene() {
+        let texts = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
+        for (gene, expected) in [(2, "B"), (0, "only here")] {
+            let [first, _] = samples();
+            let second: Arc<dyn CountSource> = Arc::new(Negative {
+                names: texts(&["v", "w"]),
+                genes: texts(&["only here", "C", "B"]),
+                gene,
+            });
+            let joined = JoinedSource::new([first, ("two", second)], GeneJoin::Shared).unwrap();
+            let error = visit_cells(&joined, &[0, 1, 2, 3], |_, _, _| {}).unwrap_err();
+            let message = error.to_string();
+            assert!(message.contains(&joined.cell_names()[3]), "{message}");
+            assert!(message.contains(&format!("(\"{expected}\")")), "{message}");
+        }
     }
 
     fn samples() -> [(&'static str, Arc<dyn CountSource>); 2] {

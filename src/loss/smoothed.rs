@@ -59,10 +59,12 @@ impl<T: Target> Target for SmoothedTarget<T> {
     }
 
     fn warning(&self, cells: usize) -> Option<String> {
-        if self.neighbors > 0 && !NeighborSearch::default().is_exact(cells) {
+        let search = NeighborSearch::default();
+        if self.neighbors > 0 && !search.is_exact(cells) {
             return Some(format!(
-                "the neighbours over which the target was averaged were found approximately, as those \
-                 of {cells} cells are (`graph::NeighborSearch`)"
+                "of the neighbours over which the target was averaged about {:.0} % are the nearest: among \
+                 {cells} cells they were found approximately (`graph::NeighborSearch`)",
+                100.0 * search.recall
             ));
         }
         if self.neighbors > 0
@@ -141,9 +143,12 @@ mod tests {
     #[test]
     fn approximate_neighbours_are_told() {
         let smoothed = SmoothedTarget::new(SharpenedTarget::new(), 15);
-        assert_eq!(smoothed.warning(200_000), None);
+        assert_eq!(smoothed.warning(50_000), None);
         let warning = smoothed.warning(1_000_000).expect("a warning");
-        assert!(warning.contains("1000000 cells"), "{warning}");
+        assert!(
+            warning.contains("1000000 cells") && warning.contains("98 %"),
+            "{warning}"
+        );
         assert_eq!(
             SmoothedTarget::new(SharpenedTarget::new(), 0).warning(1_000_000),
             None

@@ -68,6 +68,12 @@ impl CentroidStart {
             Self::Graph(config) => (config.max_cells, "the cell graph", config.neighbors),
             Self::StableGraph(config) => {
                 let graph = &config.graph;
+                if (config.max_cells + 1..=graph.max_cells).contains(&cells) {
+                    return Some(format!(
+                        "the resolution was chosen among a random subsample of {} of the {cells} cells",
+                        config.max_cells
+                    ));
+                }
                 (graph.max_cells, "the cell graph", graph.neighbors)
             }
             Self::KMeans(_) | Self::Given(_) | Self::Labels(_) => return None,
@@ -282,6 +288,20 @@ mod tests {
             for (a, b) in found.centroids.iter().zip(&means) {
                 assert!((a - b).abs() < 1e-5, "{start:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_resolution_that_was_chosen_among_some_cells_is_told() {
+        let start = CentroidStart::StableGraph(StableGraphConfig::new());
+        assert_eq!(start.warning(5_000), None);
+        for (cells, what) in [(5_001, "resolution"), (200_001, "centroids")] {
+            let warning = start.warning(cells).unwrap();
+            assert!(warning.contains(what), "{warning}");
+            assert!(
+                warning.contains(&format!("of the {cells} cells")),
+                "{warning}"
+            );
         }
     }
 
