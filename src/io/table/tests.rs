@@ -248,6 +248,36 @@ fn tables_of_many_programs_are_read_whichever_way_they_lie() {
 }
 
 #[test]
+fn wells_of_a_plate_are_cells_whichever_way_they_lie() {
+    let wells: Vec<String> = (b'A'..=b'H')
+        .flat_map(|row| (1..=12).map(move |column| format!("{}{column:02}", char::from(row))))
+        .collect();
+    let unfamiliar = [
+        "Sxl", "Dsx", "Tra2", "Fru", "Vasa", "Nos", "Osk", "Bam", "Eya", "Dpp", "Hh", "Wg",
+    ];
+    let familiar = ["GAPDH", "ACTB", "CD3E", "LYZ"];
+    for genes in [&unfamiliar[..], &familiar[..]] {
+        let count = |well: usize, gene: usize| ((well * 7 + gene * 5) % 4).to_string();
+        let line = |name: &str, counts: Vec<String>| format!("{name},{}\n", counts.join(","));
+        let mut of_cells = format!(",{}\n", genes.join(","));
+        for (well, name) in wells.iter().enumerate() {
+            let counts = (0..genes.len()).map(|gene| count(well, gene)).collect();
+            of_cells.push_str(&line(name, counts));
+        }
+        let mut of_genes = format!(",{}\n", wells.join(","));
+        for (gene, name) in genes.iter().enumerate() {
+            let counts = (0..wells.len()).map(|well| count(well, gene)).collect();
+            of_genes.push_str(&line(name, counts));
+        }
+        for text in [of_cells, of_genes] {
+            let counts = read("plate.csv", &text, &TableOptions::new()).unwrap();
+            assert_eq!(counts.cell_names(), wells);
+            assert_eq!(counts.gene_names(), genes);
+        }
+    }
+}
+
+#[test]
 fn no_cell_and_no_gene_is_lost_without_header_or_names() {
     let (dense, cells, genes) = expected();
     let numbered = ["0", "1", "2"];
