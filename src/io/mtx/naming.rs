@@ -37,13 +37,21 @@ const NAME_FILES: &[(Role, &str)] = &[
     (Role::Cells, "cell_names"),
 ];
 
+/// A name without `.gz` after it; `None` when it does not end so.
+fn before_gz(name: &str) -> Option<&str> {
+    let at = name.len().checked_sub(3)?;
+    let is_gz = name.is_char_boundary(at) && name[at..].eq_ignore_ascii_case(".gz");
+    is_gz.then(|| &name[..at])
+}
+
+/// Whether a file is compressed, by its name.
+pub(super) fn is_gz(name: &str) -> bool {
+    before_gz(name).is_some()
+}
+
 /// A name without one of some endings, and without `.gz` after it; `None` when it has none of them.
 pub(super) fn stem<'a>(name: &'a str, endings: &[&str]) -> Option<&'a str> {
-    let name = name
-        .len()
-        .checked_sub(3)
-        .filter(|&at| name.is_char_boundary(at) && name[at..].eq_ignore_ascii_case(".gz"))
-        .map_or(name, |at| &name[..at]);
+    let name = before_gz(name).unwrap_or(name);
     endings.iter().find_map(|ending| {
         let at = name.len().checked_sub(ending.len())?;
         let fits = name.is_char_boundary(at) && name[at..].eq_ignore_ascii_case(ending);
