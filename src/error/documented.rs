@@ -283,6 +283,13 @@ fn of_files() -> Vec<(String, String)> {
         add(&format!("a matrix: {what}"), of(&text));
     }
     let none = MtxOptions::new();
+    let kallisto = [
+        ("cells_x_genes.mtx", &*format!("{BANNER}1 2 0\n")),
+        ("cells_x_genes.genes.txt", "E1\nE2\n"),
+        ("cells_x_genes.genes.names.txt", "B\n"),
+        ("cells_x_genes.barcodes.txt", "AAA\n"),
+    ];
+    add("a matrix: symbols of other genes", mtx(&kallisto, &none));
     add("a folder: no matrix", mtx(&[("notes.md", "x")], &none));
     add(
         "a folder: no features",
