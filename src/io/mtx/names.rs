@@ -237,30 +237,34 @@ impl NameLines {
     }
 
     /// A tab, unless lines have none: names may hold blanks and commas, so these divide only what
-    /// cannot be a name.
+    /// cannot be a name. Any line may be one that lacks a symbol.
     fn find_separator(&self) -> Option<Separator> {
         let last = self.ends.len().checked_sub(1)?;
+        let comma = Separator::Byte(b',');
+        let name = self.lines.path().to_string_lossy().to_ascii_lowercase();
+        let is_csv = name.strip_suffix(".gz").unwrap_or(&name).ends_with(".csv");
         // The first line may be a header, which is divided in the same way.
         let line = self.line(last.min(1));
-        if line.contains(&b'\t') {
+        let is_of_commas = is_csv && line.contains(&b',') && !line.contains(&b'\t');
+        if self.text.contains(&b'\t') && !is_of_commas {
             return Some(Separator::Byte(b'\t'));
         }
-        let name = self.lines.path().to_string_lossy().to_ascii_lowercase();
-        let comma = Separator::Byte(b',');
-        if name.strip_suffix(".gz").unwrap_or(&name).ends_with(".csv") {
+        if is_csv {
             return Some(comma);
         }
-        [comma, Separator::Blanks].into_iter().find(|separator| {
-            if separator.count(line).is_none_or(|fields| fields < 2) {
+        [comma, Separator::Blanks].into_iter().find(|&separator| {
+            let is_divided = |line: &&[u8]| separator.count(line).is_some_and(|fields| fields >= 2);
+            let mut lines = (1..=last).chain([0]).map(|line| self.line(line));
+            let Some(line) = lines.find(is_divided) else {
                 return false;
-            }
+            };
             let Some((first, _)) = separator.next_field(separator.trimmed(line)) else {
                 return false;
             };
             let first = String::from_utf8_lossy(&first).into_owned();
             line.starts_with(b"\"")
                 || (is_gene_identifier(&first) && first.len() >= 8)
-                || self.counts_up(*separator)
+                || self.counts_up(separator)
         })
     }
 
@@ -320,7 +324,8 @@ impl NameLines {
     /// a type, unless a header says otherwise.
     fn feature_columns(&self, types: &FeatureTypes) -> FeatureColumns {
         let first = usize::from(self.is_numbered());
-        let columns = (0..self.len().min(2))
+        // Lines without a symbol may be short.
+        let columns = (0..self.len())
             .map(|position| self.fields(self.header + position).len())
             .max()
             .unwrap_or_default();

@@ -328,6 +328,36 @@ fn features_of_many_forms_are_read() {
             ["A", "E2", "C"],
             identifiers,
         ),
+        (
+            "features.tsv",
+            "E1\tA\nE2\nE3\tC\n",
+            ["A", "E2", "C"],
+            identifiers,
+        ),
+        (
+            "features.tsv",
+            "E1\nE2\nE3\tC\n",
+            ["E1", "E2", "C"],
+            identifiers,
+        ),
+        (
+            "features.tsv",
+            "E1\tA\nE2\nE3\n",
+            ["A", "E2", "E3"],
+            identifiers,
+        ),
+        (
+            "genes.csv",
+            "E1,A\nE2\nE3,C\n",
+            ["A", "E2", "C"],
+            identifiers,
+        ),
+        (
+            "genes.tsv",
+            "ENSG00000000001\nENSG00000000002\nENSG00000000003 C\n",
+            ["ENSG00000000001", "ENSG00000000002", "C"],
+            ["ENSG00000000001", "ENSG00000000002", "ENSG00000000003"],
+        ),
         // Quotes, row numbers, headers.
         (
             "features.tsv",
