@@ -80,6 +80,14 @@ impl Separator {
         })
     }
 
+    /// Whether a separator ends the line; a last field that is empty may also be quoted.
+    pub fn ends(self, line: &[u8]) -> bool {
+        match self {
+            Self::Byte(separator) => line.last() == Some(&separator),
+            Self::Blanks => false,
+        }
+    }
+
     /// How many fields a line has; `None` when a quoted one does not end on the line.
     pub fn count(self, line: &[u8]) -> Option<usize> {
         let mut rest = Some(self.trimmed(line));
