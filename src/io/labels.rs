@@ -158,11 +158,13 @@ impl Columns {
                 .into()),
             };
         }
-        // Row numbers have no name, or that of an index.
+        // Row numbers have no name, or that of an index, which may hold the names of cells as well.
+        let may_be_numbered = Heading::of(&header[0]) == Some(Heading::Neutral)
+            && first_name.is_none_or(|name| is_number(name.as_bytes()));
         let names = header
             .iter()
             .position(|name| Heading::of(name) == Some(Heading::Cells))
-            .filter(|_| Heading::of(&header[0]) == Some(Heading::Neutral))
+            .filter(|_| may_be_numbered)
             .unwrap_or(0);
         let others: Vec<&String> = (0..)
             .zip(&header)
@@ -400,6 +402,13 @@ mod tests {
             (",0\na1,T\nb1,B\n", None),
             // Comments, separators and blanks at ends of lines.
             ("# made by hand\ncell\ttype\t\na1\tT\t\nb1\tB\t\n\n", None),
+            // pandas: an index of names that are unique, beside barcodes that are not.
+            (",barcode,type\na1,AAAC-1,T\nb1,AAAC-1,B\n", Some("type")),
+            ("index,type,cell_id\na1,T,7\nb1,B,7\n", Some("type")),
+            (
+                "\"barcode\" \"type\"\n\"a1\" \"AAAC-1\" \"T\"\n\"b1\" \"AAAC-1\" \"B\"\n",
+                Some("type"),
+            ),
             ("x,type\na1,T,\nb1,B,\n", None),
             ("x,type\na1,T,\nb1,B,\n", Some("type")),
             ("cell,type\na1,T,\nb1,B,\n", None),
