@@ -142,6 +142,9 @@ impl TableOptions {
         let transposed = self
             .orientation(path, &layout, &rows)
             .map_err(|reason| Error::format(path, None, reason))?;
+        if transposed && let Some(reason) = rows.about_cells() {
+            return Err(Error::format(path, None, reason));
+        }
         let columns = layout.columns;
         rows.allow_matrix(&columns, transposed, &budget)
             .map_err(|shortage| lines.refuse(shortage))?;

@@ -17,10 +17,8 @@ pub(super) struct Layout {
     pub columns: Vec<String>,
     /// Whether lines start with a name.
     pub names: Names,
-    /// Fields between the name and the counts: something else that is known of genes.
-    pub annotations: usize,
-    /// Which of the name and the annotations names the line.
-    pub name_at: usize,
+    /// What lies between the name and the counts.
+    pub annotations: Annotations,
     /// Whether the first line is a header.
     pub has_header: bool,
 }
@@ -104,12 +102,12 @@ impl Layout {
             let columns = width - usize::from(names != Names::Absent);
             numbers(columns, budget).map_err(in_header)?
         };
-        let (annotations, name_at) = match names {
-            Names::Absent => (0, 0),
-            _ if !has_header => (0, 0),
-            _ => annotations(heading.as_deref(), &columns),
+        let annotations = match names {
+            Names::Absent => Annotations::default(),
+            _ if !has_header => Annotations::default(),
+            _ => Annotations::of(heading.as_deref(), &columns),
         };
-        columns.drain(..annotations);
+        columns.drain(..annotations.fields);
         if columns.is_empty() {
             return Err(Refused::Table(
                 "it has names but no columns of counts; expected one line for every cell, with a \
@@ -117,19 +115,13 @@ impl Layout {
                     .into(),
             ));
         }
-        if has_header
-            && let Some(name) = columns
-                .iter()
-                .find(|name| Heading::of(name) == Some(Heading::AboutCells))
-        {
-            return Err(Refused::In(
-                head.header_line,
-                Refusal::Reason(format!(
-                    "the column \"{}\" is something known of cells and no gene; leave such columns \
-                     out, or keep them in a file of labels",
-                    shown(name.as_bytes())
-                )),
-            ));
+        let named = usize::from(names != Names::Absent) + annotations.fields + columns.len();
+        if has_header && named == width {
+            for name in &columns {
+                if let Some(reason) = why_no_counts("column", name) {
+                    return Err(in_header(reason.into()));
+                }
+            }
         }
         if !has_header {
             tracing::warn!(
@@ -143,14 +135,13 @@ impl Layout {
             columns,
             names,
             annotations,
-            name_at,
             has_header,
         })
     }
 
     /// What lines are, by their heading and by what is known besides.
     pub fn kind_of_lines(&self) -> Option<Kind> {
-        if self.annotations > 0 {
+        if self.annotations.are_of_genes {
             return Some(Kind::Genes);
         }
         match Heading::of(self.heading.as_deref()?)? {
@@ -159,6 +150,28 @@ impl Layout {
             _ => None,
         }
     }
+}
+
+/// Why what a heading names holds no counts, where it says so: whatever its values, it would be taken
+/// for a gene, or for a cell.
+pub(super) fn why_no_counts(what: &str, heading: &str) -> Option<String> {
+    let known = Heading::of(heading)?;
+    // Numbers, or signs alone, head nothing.
+    if !heading.bytes().any(|byte| byte.is_ascii_alphabetic()) {
+        return None;
+    }
+    let name = shown(heading.as_bytes());
+    Some(if known == Heading::AboutCells {
+        format!(
+            "the {what} \"{name}\" is something known of cells and no gene; leave such {what}s \
+             out, or keep them in a file of labels"
+        )
+    } else {
+        format!(
+            "the {what} \"{name}\" is by its name neither a gene nor a cell; leave it out, or put \
+             what is known of genes between their names and their counts"
+        )
+    })
 }
 
 /// Why the first lines are refused.
@@ -271,25 +284,45 @@ fn row_names(
     }
 }
 
-/// How many columns after the name are no counts but something known of genes, and which of them, or
-/// the name itself, holds symbols.
-fn annotations(heading: Option<&str>, columns: &[String]) -> (usize, usize) {
-    let of = |text: &str| {
-        Heading::of(text).filter(|heading| {
+/// Fields between the name of a line and its counts: something else that is known of genes.
+#[derive(Debug, Default)]
+pub(super) struct Annotations {
+    /// How many there are.
+    pub fields: usize,
+    /// Which of the name and the annotations names the line.
+    pub name_at: usize,
+    /// Whether they say that lines are genes: cells have a size, too.
+    are_of_genes: bool,
+}
+
+impl Annotations {
+    fn of(heading: Option<&str>, columns: &[String]) -> Self {
+        let heading = heading.and_then(Heading::of);
+        if heading == Some(Heading::Cells) {
+            return Self::default();
+        }
+        let of_genes = |heading: &Heading| {
             matches!(
                 heading,
                 Heading::Genes | Heading::Symbols | Heading::AboutGenes
             )
-        })
-    };
-    let found: Vec<Heading> = columns.iter().map_while(|name| of(name)).collect();
-    let all_named = heading.is_some_and(|heading| of(heading) == Some(Heading::Symbols));
-    let symbols = found
-        .iter()
-        .position(|heading| *heading == Heading::Symbols);
-    let name_at = match symbols {
-        Some(position) if !all_named => position + 1,
-        _ => 0,
-    };
-    (found.len(), name_at)
+        };
+        let found: Vec<Heading> = columns
+            .iter()
+            .map_while(|name| Heading::of(name).filter(of_genes))
+            .collect();
+        let symbols = found
+            .iter()
+            .position(|heading| *heading == Heading::Symbols);
+        let name_at = match symbols {
+            Some(position) if heading != Some(Heading::Symbols) => position + 1,
+            _ => 0,
+        };
+        let is_name = |heading: &Heading| *heading != Heading::AboutGenes;
+        Self {
+            fields: found.len(),
+            name_at,
+            are_of_genes: found.len() > 1 || found.iter().any(is_name),
+        }
+    }
 }

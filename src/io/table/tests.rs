@@ -65,6 +65,31 @@ fn malformed_tables_are_refused_with_file_and_line() {
             "cell,nCount_RNA,g1\nc1,3,3\n",
             "line 1: the column \"nCount_RNA\"",
         ),
+        ("cell,CD3E,age\nc1,3,30\n", "line 1: the column \"age\""),
+        (
+            "patient,CD3E,LYZ\n1,3,3\n1,0,2\n2,4,0\n",
+            "line 2: the column \"patient\" is something known of cells",
+        ),
+        (
+            "gene,cell1,cell2\nCD3E,3,0\nage,30,41\n",
+            "the line \"age\" is something known of cells and no gene; leave such lines out",
+        ),
+        (
+            "gene,cell1,cell2,exon_length\nCD3E,3,0,1200\n",
+            "line 1: the column \"exon_length\" is by its name neither a gene nor a cell",
+        ),
+        (
+            "gene,cell1,entrezgene\nCD3E,3,916\n",
+            "line 1: the column \"entrezgene\"",
+        ),
+        (
+            "cell,size,CD3E,LYZ\nc1,31,3,3\n",
+            "line 1: the column \"size\"",
+        ),
+        (
+            ",Unnamed: 0,CD3E\nc1,0,3\n",
+            "line 1: the column \"Unnamed: 0\"",
+        ),
         (
             "cell\nc1\n",
             "no separator divides its lines, such as \"cell\"",
@@ -217,6 +242,16 @@ fn tables_of_many_programs_are_read_whichever_way_they_lie() {
             "both.tsv",
             "gene_id\tgene_name\tACGTACGTACGT-1\tTTGTACGTACGT-1\nENSG00000111640\tGAPDH\t8\t0\n\
              ENSG00000198851\tCD3E\t0\t11\nLYZ\t\t3\t1\n",
+        ),
+        (
+            "entrez.csv",
+            "Geneid,entrezgene,width,ACGTACGTACGT-1,TTGTACGTACGT-1\nGAPDH,2597,1310,8,0\n\
+             CD3E,916,1361,0,11\nLYZ,4069,1476,3,1\n",
+        ),
+        // Cells, whose size a program measured.
+        (
+            "size.csv",
+            ",size,GAPDH,CD3E,LYZ\nACGTACGTACGT-1,31,8,0,3\nTTGTACGTACGT-1,40,0,11,1\n",
         ),
         // featureCounts.
         (
