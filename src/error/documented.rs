@@ -222,6 +222,7 @@ fn of_files() -> Vec<(String, String)> {
         ("decimal commas", "cell;CD3E;LYZ\nc1;1,5;2\n"),
         ("a quote that does not end", "cell,CD3E\n\"c1,1\n"),
         ("annotations of cells", "cell,nCount_RNA,CD3E\nc1,3,3\n"),
+        ("a comment that may be none", "cell,CD3E\nc1,2\n#c2,3\n"),
         (
             "annotations of genes after counts",
             "gene,c1,length\nCD3E,3,1200\n",

@@ -11,7 +11,8 @@ use crate::error::Result;
 /// Reads one label for every cell from a delimited file: pairs of cell name and label.
 ///
 /// The separator is that of the extension (`.csv`, `.tsv`) or the one that divides the first lines;
-/// the file may be gzip, fields may be quoted, lines that start with `#` are comments. Cell names are
+/// the file may be gzip, fields may be quoted, lines that start with `#` are comments, unless they head
+/// columns; one that may be a cell and its label is refused. Cell names are
 /// the first column, or the one headed as such (`barcode`, `cell`) after a column of row numbers.
 /// `column` names the column of labels; `None` stands for the only column besides the cell names. A
 /// file of two columns needs no header: a first line that holds a cell and its label is read as such.
@@ -49,13 +50,13 @@ pub fn read_labels(path: impl AsRef<Path>, column: Option<&str>) -> Result<Vec<(
     }
     loop {
         let number = lines.number() + 1;
-        match lines.read()? {
-            None => break,
-            Some(line) if columns.separator.is_blank(line) => {}
-            Some(line) => labels
-                .push(line, number, &columns, &budget)
-                .map_err(|refusal| lines.refuse(refusal))?,
-        }
+        let Some(line) = lines.read()? else { break };
+        let pushed = match columns.separator.leaves_out(line, columns.width) {
+            Ok(true) => Ok(()),
+            Ok(false) => labels.push(line, number, &columns, &budget),
+            Err(refusal) => Err(refusal),
+        };
+        pushed.map_err(|refusal| lines.refuse(refusal))?;
     }
     if columns.has_header && columns.header_recurs(&labels.pairs) {
         let refusal = format!(
@@ -331,6 +332,12 @@ mod tests {
                 "line 5: the cell \"x\" occurs more than once, first in line 2",
             ),
             ("x,T\ny,B\nz,T\n", None, "line 1: is this line a header"),
+            (
+                "cell,a\nx,1\n#y,2\n",
+                None,
+                "line 3: is this line a comment?",
+            ),
+            ("cell,a\n#y,2\n", None, "line 2: is this line a comment?"),
             // Row numbers and a label that is missing, or cells and a separator.
             (
                 "barcode,type\n1,a1,\n2,b1,B\n",
@@ -409,6 +416,8 @@ mod tests {
                 "\"barcode\" \"type\"\n\"a1\" \"AAAC-1\" \"T\"\n\"b1\" \"AAAC-1\" \"B\"\n",
                 Some("type"),
             ),
+            ("#\ttype\na1\tT\nb1\tB\n", None),
+            ("cell,type\n# donor 1\na1,T\n#donor 2\nb1,B\n", None),
             ("x,type\na1,T,\nb1,B,\n", None),
             ("x,type\na1,T,\nb1,B,\n", Some("type")),
             ("cell,type\na1,T,\nb1,B,\n", None),

@@ -11,6 +11,8 @@ use crate::io::text::{Refusal, shown};
 #[derive(Debug)]
 pub(super) struct Layout {
     pub separator: Separator,
+    /// How many fields a line has.
+    pub width: usize,
     /// The heading above the names of lines, where there is one.
     pub heading: Option<String>,
     /// Names of the columns of counts.
@@ -131,6 +133,7 @@ impl Layout {
         }
         Ok(Self {
             separator,
+            width,
             heading,
             columns,
             names,

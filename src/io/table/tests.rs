@@ -65,6 +65,11 @@ fn malformed_tables_are_refused_with_file_and_line() {
             "cell,nCount_RNA,g1\nc1,3,3\n",
             "line 1: the column \"nCount_RNA\"",
         ),
+        (
+            "cell,g1,g2\nc1,1,2\n#c2,3,4\n",
+            "line 3: is this line a comment? It starts with \"#c2,3,4\"",
+        ),
+        ("cell,g1,g2\n#c1,1,2\n", "line 2: is this line a comment?"),
         ("cell,CD3E,age\nc1,3,30\n", "line 1: the column \"age\""),
         (
             "patient,CD3E,LYZ\n1,3,3\n1,0,2\n2,4,0\n",
@@ -247,6 +252,15 @@ fn tables_of_many_programs_are_read_whichever_way_they_lie() {
             "entrez.csv",
             "Geneid,entrezgene,width,ACGTACGTACGT-1,TTGTACGTACGT-1\nGAPDH,2597,1310,8,0\n\
              CD3E,916,1361,0,11\nLYZ,4069,1476,3,1\n",
+        ),
+        // Headers that are marked as comments, comments between lines.
+        (
+            "marked.txt",
+            "#\tACGTACGTACGT-1\tTTGTACGTACGT-1\nGAPDH\t8\t0\n# T cells\nCD3E\t0\t11\nLYZ\t3\t1\n",
+        ),
+        (
+            "marked_r.csv",
+            "#ACGTACGTACGT-1,TTGTACGTACGT-1\nGAPDH,8,0\n#CD3E\nCD3E,0,11\nLYZ,3,1\n",
         ),
         // Cells, whose size a program measured.
         (
