@@ -1,5 +1,6 @@
 //! What the first lines of a table say about its columns.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use crate::io::budget::Budget;
@@ -55,11 +56,11 @@ impl Layout {
         let mut header = separator
             .split_names(&head.header, budget)
             .map_err(in_header)?;
-        let row = fields(separator, first).ok_or(Refused::In(head.first_line, UNCLOSED.into()))?;
-        let mut width = row.len();
+        let row = Row::of(separator, first).ok_or(Refused::In(head.first_line, UNCLOSED.into()))?;
+        let mut width = row.fields;
         // A separator at the end of a line ends its last field and starts none.
         let header_ends_empty = header.last().is_some_and(String::is_empty) && header.len() > 1;
-        if row.last().is_some_and(Vec::is_empty) && width > 1 {
+        if row.ends_empty && width > 1 {
             if header.len() == width && header_ends_empty {
                 header.pop();
                 width -= 1;
@@ -186,15 +187,32 @@ pub(super) enum Refused {
     Table(String),
 }
 
-fn fields(separator: Separator, line: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let mut fields = Vec::new();
-    let mut rest = Some(separator.trimmed(line));
-    while let Some(line) = rest {
-        let (field, after) = separator.next_field(line)?;
-        fields.push(field.into_owned());
-        rest = after;
+/// What the line after a header says of all lines. Its fields may be far more than the header
+/// announces, so that they are not kept.
+struct Row<'a> {
+    first: Cow<'a, [u8]>,
+    fields: usize,
+    /// Whether the last field is empty.
+    ends_empty: bool,
+}
+
+impl<'a> Row<'a> {
+    /// `None` when a quoted field does not end on the line.
+    fn of(separator: Separator, line: &'a [u8]) -> Option<Self> {
+        let (first, mut rest) = separator.next_field(separator.trimmed(line))?;
+        let mut row = Self {
+            fields: 1,
+            ends_empty: first.is_empty(),
+            first,
+        };
+        while let Some(line) = rest {
+            let (field, after) = separator.next_field(line)?;
+            row.fields += 1;
+            row.ends_empty = field.is_empty();
+            rest = after;
+        }
+        Some(row)
     }
-    Some(fields)
 }
 
 fn numbers(columns: usize, budget: &Budget) -> Result<Vec<String>, Refusal> {
@@ -206,7 +224,7 @@ fn numbers(columns: usize, budget: &Budget) -> Result<Vec<String>, Refusal> {
 }
 
 /// Whether the first line is a header; `None` where that cannot be known.
-fn is_header(header: &[String], row: &[Vec<u8>], width: usize) -> Option<bool> {
+fn is_header(header: &[String], row: &Row<'_>, width: usize) -> Option<bool> {
     // Lines of counts are of one length: a shorter one before them names their columns.
     if header.len() < width {
         return Some(true);
@@ -247,10 +265,7 @@ fn is_header(header: &[String], row: &[Vec<u8>], width: usize) -> Option<bool> {
     if headed {
         return Some(true);
     }
-    let second = row
-        .first()
-        .map(|name| String::from_utf8_lossy(name).into_owned());
-    let alike = second.is_some_and(|second| form(&second) == form(first));
+    let alike = form(&String::from_utf8_lossy(&row.first)) == form(first);
     if is_cell_name(first) || is_gene_name(first) || (alike && !is_number(first.as_bytes())) {
         return Some(false);
     }
@@ -263,7 +278,7 @@ fn row_names(
     has_header: bool,
     headed: bool,
     header: &[String],
-    row: &[Vec<u8>],
+    row: &Row<'_>,
     width: usize,
 ) -> Names {
     match told.row_names {
@@ -275,7 +290,7 @@ fn row_names(
     if has_header && header.len() + 1 == width {
         return Names::First;
     }
-    if !row.first().is_some_and(|first| is_number(first)) {
+    if !is_number(&row.first) {
         return Names::First;
     }
     if !headed {
