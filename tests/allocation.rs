@@ -230,6 +230,11 @@ fn tables(measured: &mut Measured) {
         measured.hostile("csv.gz", what, &path, |path| read_table(path));
         measured.hostile("csv.gz", what, &path, transposed);
     }
+    // As long a line as there is room for.
+    gzip(&path, "cell,a,b\n", ",0", 16 << 20, "\n");
+    measured.hostile("csv.gz", "a first row of many counts", &path, |path| {
+        read_table(path)
+    });
     let columns: String = (0..1000).map(|gene| format!(",g{gene}")).collect();
     let row = format!("c{}\n", ",1".repeat(1000));
     gzip(&path, &format!("x{columns}\n"), &row, MOST_TEXT, "");

@@ -222,6 +222,11 @@ fn of_files() -> Vec<(String, String)> {
         ("decimal commas", "cell;CD3E;LYZ\nc1;1,5;2\n"),
         ("a quote that does not end", "cell,CD3E\n\"c1,1\n"),
         ("annotations of cells", "cell,nCount_RNA,CD3E\nc1,3,3\n"),
+        ("a comment that may be none", "cell,CD3E\nc1,2\n#c2,3\n"),
+        (
+            "annotations of genes after counts",
+            "gene,c1,length\nCD3E,3,1200\n",
+        ),
         ("names that say nothing", ",x1,x2\ny1,1,2\ny2,3,4\n"),
         ("names that say the same", ",CD4,CD8A\nCD3E,1,2\nLYZ,3,4\n"),
         ("a first line of numbers", "ab,3,1,7\ncd,4,0,2\n"),
@@ -283,6 +288,13 @@ fn of_files() -> Vec<(String, String)> {
         add(&format!("a matrix: {what}"), of(&text));
     }
     let none = MtxOptions::new();
+    let kallisto = [
+        ("cells_x_genes.mtx", &*format!("{BANNER}1 2 0\n")),
+        ("cells_x_genes.genes.txt", "E1\nE2\n"),
+        ("cells_x_genes.genes.names.txt", "B\n"),
+        ("cells_x_genes.barcodes.txt", "AAA\n"),
+    ];
+    add("a matrix: symbols of other genes", mtx(&kallisto, &none));
     add("a folder: no matrix", mtx(&[("notes.md", "x")], &none));
     add(
         "a folder: no features",

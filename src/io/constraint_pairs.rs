@@ -35,7 +35,7 @@ pub struct NamedPair {
 ///
 /// The separator is that of the extension (`.csv`, `.tsv`) or the one that divides the first lines;
 /// the file may be gzip, in UTF-8 or UTF-16, fields may be quoted, lines that start with `#` are
-/// comments. A first line whose third field is neither of the two words is a header.
+/// comments; one that may be a pair is refused. A first line whose third field is neither of the two words is a header.
 ///
 /// Cells are named as their source names them;
 /// [`ConstraintPairs`](crate::pairs::ConstraintPairs) wants their positions among the cells that
@@ -75,12 +75,15 @@ pub fn read_constraint_pairs(path: impl AsRef<Path>) -> Result<Vec<NamedPair>> {
     }
     loop {
         let number = lines.number() + 1;
-        match lines.read()? {
-            None => return Ok(pairs),
-            Some(line) if separator.is_blank(line) => {}
-            Some(line) => push(&mut pairs, line, number, separator, false, &budget)
-                .map_err(|refusal| lines.refuse(refusal))?,
-        }
+        let Some(line) = lines.read()? else {
+            return Ok(pairs);
+        };
+        let pushed = match separator.leaves_out(line, 3) {
+            Ok(true) => Ok(()),
+            Ok(false) => push(&mut pairs, line, number, separator, false, &budget),
+            Err(refusal) => Err(refusal),
+        };
+        pushed.map_err(|refusal| lines.refuse(refusal))?;
     }
 }
 
@@ -187,6 +190,7 @@ mod tests {
             ("pairs.csv", "\n# ours\n\"ä\", b ,must\n\"b\",c,cannot", 3),
             ("pairs.tsv", "ä\tb\tmust\nb\tc\tcannot\n\n", 1),
             ("pairs.csv", "ä;b;must\nb;c;cannot\n", 1),
+            ("pairs.csv", "ä,b,must\nb,c,cannot\n# a, b, c\n#\n", 1),
             ("pairs.txt", "#a\tb\tkind\nä\tb\tMUST\nb\tc\tcannot\n", 2),
         ] {
             assert_eq!(read(name, text.as_bytes()).unwrap(), two(line), "{text:?}");

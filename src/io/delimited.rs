@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::budget::Budget;
 use super::name_kinds::{Heading, is_number};
-use super::text::{Lines, Refusal};
+use super::text::{Lines, Refusal, shown};
 use crate::error::Result;
 
 /// What stands between fields.
@@ -72,12 +72,37 @@ impl Separator {
         }
     }
 
-    /// Whether a line has nothing but separators and blanks.
-    pub fn is_blank(self, line: &[u8]) -> bool {
-        line.iter().all(|byte| match self {
-            Self::Byte(separator) => *byte == separator || byte.is_ascii_whitespace(),
-            Self::Blanks => byte.is_ascii_whitespace(),
-        })
+    /// Whether a line after the header is left out: a comment, or one that has nothing but separators
+    /// and blanks.
+    ///
+    /// What starts with `#` like a name, and has as many fields as lines have, may be either.
+    pub fn leaves_out(self, line: &[u8], width: usize) -> std::result::Result<bool, Refusal> {
+        let Some(comment) = line.strip_prefix(b"#") else {
+            return Ok(line.iter().all(|byte| match self {
+                Self::Byte(separator) => *byte == separator || byte.is_ascii_whitespace(),
+                Self::Blanks => byte.is_ascii_whitespace(),
+            }));
+        };
+        let is_word = comment
+            .first()
+            .is_some_and(|byte| *byte != b'#' && !byte.is_ascii_whitespace());
+        if is_word && width > 1 && self.count(line).is_some_and(|fields| fields >= width) {
+            return Err(format!(
+                "is this line a comment? It starts with \"{}\" and has fields like other lines; \
+                 remove it, or quote the name",
+                shown(&line[..line.len().min(20)])
+            )
+            .into());
+        }
+        Ok(true)
+    }
+
+    /// Whether a separator ends the line; a last field that is empty may also be quoted.
+    pub fn ends(self, line: &[u8]) -> bool {
+        match self {
+            Self::Byte(separator) => line.last() == Some(&separator),
+            Self::Blanks => false,
+        }
     }
 
     /// How many fields a line has; `None` when a quoted one does not end on the line.
@@ -231,7 +256,17 @@ pub(super) fn read_head(lines: &mut Lines, separator: Option<Separator>) -> Resu
             }));
         }
     }
-    let first = read_line(lines)?;
+    let by_header = separator.unwrap_or_else(|| Separator::of(&path, &line, None));
+    let width = by_header.count(&line).unwrap_or(1);
+    let first = loop {
+        match read_line(lines)? {
+            Some(line) if line.starts_with(b"#") => {
+                let left_out = by_header.leaves_out(&line, width);
+                left_out.map_err(|refusal| lines.refuse(refusal))?;
+            }
+            first => break first,
+        }
+    };
     let separator = separator.unwrap_or_else(|| Separator::of(&path, &line, first.as_deref()));
     Ok(Some(Head {
         header: line,
@@ -242,24 +277,42 @@ pub(super) fn read_head(lines: &mut Lines, separator: Option<Separator>) -> Resu
     }))
 }
 
-/// A comment without what marks it as one.
+/// A comment without what marks it as one: a separator after it divides an empty field.
 fn unmarked(comment: &[u8]) -> &[u8] {
     let marks = comment.iter().take_while(|&&byte| byte == b'#').count();
-    comment[marks..].trim_ascii_start()
+    let blanks = comment[marks..].iter().take_while(|&&byte| byte == b' ');
+    &comment[marks + blanks.count()..]
 }
 
 /// Whether a comment names the columns of the line after it.
 fn heads(comment: &[u8], line: &[u8], separator: Separator) -> bool {
-    let columns = separator.count(comment);
-    if columns != separator.count(line) || columns.is_none_or(|columns| columns < 2) {
+    let (Some(columns), Some(fields)) = (separator.count(comment), separator.count(line)) else {
+        return false;
+    };
+    if columns < 2 {
         return false;
     }
-    let (name, _) = separator.next_plain_field(separator.trimmed(comment));
+    let name = |line| {
+        let (name, _) = separator.next_plain_field(separator.trimmed(line));
+        Heading::of(&String::from_utf8_lossy(name))
+    };
     let last_is_number = |line| is_number(last_field(line, separator));
-    matches!(
-        Heading::of(&String::from_utf8_lossy(name)),
-        Some(Heading::Genes | Heading::Symbols | Heading::Cells)
-    ) || (last_is_number(line) && !last_is_number(comment))
+    let counts_follow = last_is_number(line) && !last_is_number(comment);
+    // Words of prose are divided by blanks, names of columns by separators alone.
+    let is_bare = matches!(separator, Separator::Byte(_))
+        && !comment
+            .iter()
+            .any(|byte| byte.is_ascii_whitespace() && !separator.separates(*byte));
+    // R writes no heading above the names of lines.
+    if columns + 1 == fields {
+        return is_bare && counts_follow;
+    }
+    columns == fields
+        && match name(comment) {
+            Some(Heading::Genes | Heading::Symbols | Heading::Cells) => true,
+            Some(Heading::Neutral) if is_bare && name(line).is_none() => true,
+            _ => counts_follow,
+        }
 }
 
 fn last_field(line: &[u8], separator: Separator) -> &[u8] {
@@ -362,12 +415,46 @@ mod tests {
             ("#A B\nx 1\ny 2\n", "A B", 1),
             ("#note of a b\nx\t1\n", "x\t1", 2),
             ("# cell\tcluster\nx\tT\n", "cell\tcluster", 1),
+            // Nothing above the names, or no field for it.
+            ("#\tA\tB\nx\t1\t2\n", "\tA\tB", 1),
+            ("# \tA\tB\nx\t1\t2\n", "\tA\tB", 1),
+            ("#A\tB\nx\t1\t2\n", "A\tB", 1),
+            ("#\tcluster\nx\tT\n", "\tcluster", 1),
+            ("#sample\tcluster\nx\tT\n", "sample\tcluster", 1),
+            ("#sample\ta7\ncell\tA\nx\t1\n", "cell\tA", 2),
+            ("# counts, raw\nx,1,2\n", "x,1,2", 2),
+            ("#counts\nx,1\n", "x,1", 2),
         ] {
             let found = head(text).unwrap();
             assert_eq!(String::from_utf8_lossy(&found.header), header, "{text:?}");
             assert_eq!(found.header_line, line, "{text:?}");
         }
         assert!(head("#only\n\n").is_none());
+    }
+
+    #[test]
+    fn comments_after_the_header_are_left_out() {
+        for text in [
+            "cell\tA\n# cells of donor 1\nx\t1\n",
+            "cell\tA\n#note\n\n##a\tb\nx\t1\n",
+        ] {
+            assert_eq!(head(text).unwrap().first.unwrap(), b"x\t1", "{text:?}");
+        }
+        let comma = Separator::Byte(b',');
+        for line in ["", ",,", " ", "#", "# a, b, c", "##a,b,c", "#a,b"] {
+            assert!(comma.leaves_out(line.as_bytes(), 3).unwrap(), "{line:?}");
+        }
+        for line in ["a,1,2", "\"#a\",1,2", "x"] {
+            assert!(!comma.leaves_out(line.as_bytes(), 3).unwrap(), "{line:?}");
+        }
+        for (separator, line) in [
+            (comma, "#a,1,2"),
+            (comma, "#a,1,2,"),
+            (Separator::Blanks, "#a 1 2"),
+        ] {
+            let refused = separator.leaves_out(line.as_bytes(), 3);
+            assert!(matches!(refused, Err(Refusal::Reason(_))), "{line:?}");
+        }
     }
 
     proptest! {

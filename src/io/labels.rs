@@ -11,7 +11,8 @@ use crate::error::Result;
 /// Reads one label for every cell from a delimited file: pairs of cell name and label.
 ///
 /// The separator is that of the extension (`.csv`, `.tsv`) or the one that divides the first lines;
-/// the file may be gzip, fields may be quoted, lines that start with `#` are comments. Cell names are
+/// the file may be gzip, fields may be quoted, lines that start with `#` are comments, unless they head
+/// columns; one that may be a cell and its label is refused. Cell names are
 /// the first column, or the one headed as such (`barcode`, `cell`) after a column of row numbers.
 /// `column` names the column of labels; `None` stands for the only column besides the cell names. A
 /// file of two columns needs no header: a first line that holds a cell and its label is read as such.
@@ -49,13 +50,13 @@ pub fn read_labels(path: impl AsRef<Path>, column: Option<&str>) -> Result<Vec<(
     }
     loop {
         let number = lines.number() + 1;
-        match lines.read()? {
-            None => break,
-            Some(line) if columns.separator.is_blank(line) => {}
-            Some(line) => labels
-                .push(line, number, &columns, &budget)
-                .map_err(|refusal| lines.refuse(refusal))?,
-        }
+        let Some(line) = lines.read()? else { break };
+        let pushed = match columns.separator.leaves_out(line, columns.width) {
+            Ok(true) => Ok(()),
+            Ok(false) => labels.push(line, number, &columns, &budget),
+            Err(refusal) => Err(refusal),
+        };
+        pushed.map_err(|refusal| lines.refuse(refusal))?;
     }
     if columns.has_header && columns.header_recurs(&labels.pairs) {
         let refusal = format!(
@@ -97,13 +98,33 @@ impl Columns {
             Some(first) => separator.split_names(first, budget).ok(),
             None => None,
         };
-        let width = first.as_ref().map_or(header.len(), Vec::len);
+        let mut width = first.as_ref().map_or(header.len(), Vec::len);
         let ends_empty =
             |fields: &[String]| fields.len() > 2 && fields[fields.len() - 1].is_empty();
         let mut is_ended = false;
         if header.len() == width && ends_empty(&header) && first.as_deref().is_none_or(ends_empty) {
             header.pop();
             is_ended = true;
+        } else if header.len() == width + 1 && ends_empty(&header) {
+            header.pop();
+        } else if header.len() > 1
+            && header.len() + 1 == width
+            && head
+                .first
+                .as_ref()
+                .is_some_and(|first| separator.ends(first))
+        {
+            // R numbers lines without a heading, and the last label may be missing.
+            if first_name(&first).is_some_and(|name| is_number(name.as_bytes())) {
+                return Err(format!(
+                    "do the lines start with their numbers, or does a separator end them? This line \
+                     has {} fields, the next one {width}, of which the last is empty; give the first \
+                     column a heading here, or remove the separators at the ends of lines",
+                    header.len()
+                )
+                .into());
+            }
+            width -= 1;
         }
         // R writes no heading above the names of lines.
         let unheaded = !is_ended && header.len() + 1 == width;
@@ -115,10 +136,10 @@ impl Columns {
                 "expected two columns, cell names and labels, separated by commas or tabs".into(),
             );
         }
-        let first_name = first.as_deref().and_then(|first| first.first());
+        let first_name = first_name(&first);
         let has_header = unheaded
             || column.is_some_and(|column| header[1..].iter().any(|name| name == column))
-            || is_header(&header, first_name.map(String::as_str));
+            || is_header(&header, first_name);
         if !has_header {
             return match column {
                 None if header.len() == 2 => Ok(Self {
@@ -138,11 +159,13 @@ impl Columns {
                 .into()),
             };
         }
-        // Row numbers have no name, or that of an index.
+        // Row numbers have no name, or that of an index, which may hold the names of cells as well.
+        let may_be_numbered = Heading::of(&header[0]) == Some(Heading::Neutral)
+            && first_name.is_none_or(|name| is_number(name.as_bytes()));
         let names = header
             .iter()
             .position(|name| Heading::of(name) == Some(Heading::Cells))
-            .filter(|_| Heading::of(&header[0]) == Some(Heading::Neutral))
+            .filter(|_| may_be_numbered)
             .unwrap_or(0);
         let others: Vec<&String> = (0..)
             .zip(&header)
@@ -180,6 +203,11 @@ impl Columns {
     fn header_recurs(&self, labels: &[(String, String)]) -> bool {
         !self.names_headed && labels.iter().any(|(_, label)| *label == self.heading)
     }
+}
+
+/// The first field of a line.
+fn first_name(fields: &Option<Vec<String>>) -> Option<&str> {
+    fields.as_deref()?.first().map(String::as_str)
 }
 
 /// Whether a first line names columns, by itself and by the first name after it.
@@ -305,6 +333,23 @@ mod tests {
             ),
             ("x,T\ny,B\nz,T\n", None, "line 1: is this line a header"),
             (
+                "cell,a\nx,1\n#y,2\n",
+                None,
+                "line 3: is this line a comment?",
+            ),
+            ("cell,a\n#y,2\n", None, "line 2: is this line a comment?"),
+            // Row numbers and a label that is missing, or cells and a separator.
+            (
+                "barcode,type\n1,a1,\n2,b1,B\n",
+                Some("type"),
+                "line 1: do the lines start with their numbers",
+            ),
+            (
+                "type,note\na1,T,\nb1,B,x\n",
+                None,
+                "line 3: found 3 fields, but the header has 2",
+            ),
+            (
                 "AAACCCAAGAAACACT-1,T,1\nAAACCCAAGAAACCAT-1,B,2\n",
                 None,
                 "line 1: the file has no header",
@@ -317,6 +362,19 @@ mod tests {
         ] {
             let message = read(text, column).unwrap_err().to_string();
             assert!(message.contains(expected), "{text:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_label_that_is_missing_is_no_separator() {
+        let expected = [("a1", ""), ("b1", "B")].map(|(a, b)| (a.to_string(), b.to_string()));
+        for text in [
+            "cell,type\na1,\nb1,B\n",
+            "type\na1,\nb1,B\n",
+            "\"type\"\n\"a1\",\"\"\n\"b1\",\"B\"\n",
+            "\"barcode\",\"type\"\n\"1\",\"a1\",\"\"\n\"2\",\"b1\",\"B\"\n",
+        ] {
+            assert_eq!(read(text, Some("type")).unwrap(), expected, "{text:?}");
         }
     }
 
@@ -351,6 +409,21 @@ mod tests {
             (",0\na1,T\nb1,B\n", None),
             // Comments, separators and blanks at ends of lines.
             ("# made by hand\ncell\ttype\t\na1\tT\t\nb1\tB\t\n\n", None),
+            // pandas: an index of names that are unique, beside barcodes that are not.
+            (",barcode,type\na1,AAAC-1,T\nb1,AAAC-1,B\n", Some("type")),
+            ("index,type,cell_id\na1,T,7\nb1,B,7\n", Some("type")),
+            (
+                "\"barcode\" \"type\"\n\"a1\" \"AAAC-1\" \"T\"\n\"b1\" \"AAAC-1\" \"B\"\n",
+                Some("type"),
+            ),
+            ("#\ttype\na1\tT\nb1\tB\n", None),
+            ("cell,type\n# donor 1\na1,T\n#donor 2\nb1,B\n", None),
+            ("x,type\na1,T,\nb1,B,\n", None),
+            ("x,type\na1,T,\nb1,B,\n", Some("type")),
+            ("cell,type\na1,T,\nb1,B,\n", None),
+            ("cell;type\na1;T;\nb1;B\n", Some("type")),
+            ("cell\tbatch\ttype\na1\tx\tT\t\nb1\ty\tB\t\n", Some("type")),
+            ("cell,type,\na1,T\nb1,B\n", None),
             (
                 "#cell\ttype\na1\tT\nb1\tB\n,,\n".trim_end_matches(",,\n"),
                 None,

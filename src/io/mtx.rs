@@ -112,10 +112,9 @@ impl MtxOptions {
         let mut cells = NameLines::read(cells)?;
         let cells_first = orientation(&matrix, sizes, &mut genes, &mut cells, cells_first)?;
         let symbols = symbols.map(NameLines::read).transpose()?;
-        let symbols = symbols.map(|mut symbols| {
-            symbols.leave_header(genes.len() as u64);
-            symbols
-        });
+        let symbols = symbols
+            .map(|mut symbols| symbols.match_genes(&genes).map(|()| symbols))
+            .transpose()?;
         let genes_path = genes.lines().path().to_path_buf();
         let budget = matrix.budget();
         let cell_names = cells.cells()?;

@@ -37,6 +37,10 @@ const HEADINGS: &[(Heading, &[&str])] = &[
             "ensgid",
             "entrez",
             "entrezid",
+            "entrezgene",
+            "entrezgeneid",
+            "ncbigene",
+            "ncbigeneid",
             "genestableid",
         ],
     ),
@@ -88,8 +92,14 @@ const HEADINGS: &[(Heading, &[&str])] = &[
             "start",
             "end",
             "strand",
+            "width",
+            "size",
             "genelength",
             "length",
+            "exonlength",
+            "transcriptlength",
+            "effectivelength",
+            "cdslength",
             "genetype",
             "genebiotype",
             "biotype",
@@ -123,6 +133,11 @@ const HEADINGS: &[(Heading, &[&str])] = &[
             "louvain",
             "batch",
             "donor",
+            "donorid",
+            "patient",
+            "patientid",
+            "subjectid",
+            "age",
             "sampletag",
         ],
     ),
@@ -196,9 +211,12 @@ impl Kind {
         const ENOUGH: usize = 5000;
         let step = names.len().div_ceil(ENOUGH);
         let asked = names.len().div_ceil(step) as f64;
-        let share = |is: fn(&str) -> bool| {
-            names.iter().step_by(step).filter(|name| is(name)).count() as f64 / asked
-        };
+        let some = || names.iter().step_by(step).map(String::as_str);
+        let share = |is: fn(&str) -> bool| some().filter(|name| is(name)).count() as f64 / asked;
+        // Some wells, such as C3 and F2, are also called as genes are.
+        if are_wells(some, asked) {
+            return Some(Self::Cells);
+        }
         let (cells, genes) = (share(is_cell_name), share(is_gene_name));
         if cells >= MOST && cells > genes {
             return Some(Self::Cells);
@@ -286,6 +304,44 @@ fn is_numbered_well(name: &str) -> bool {
     count == 3
 }
 
+/// Whether names are those of the wells of a plate, in rows of different letters: a row alone could be
+/// numbered anything.
+fn are_wells<'a, I: Iterator<Item = &'a str>>(names: impl Fn() -> I, asked: f64) -> bool {
+    /// Genes such as C3, C5 and F2 have two letters between them.
+    const FEWEST: u32 = 3;
+    let parts: [fn(&str) -> Option<&str>; 2] = [
+        |name| name.split(AROUND_WELLS).next(),
+        |name| name.rsplit(AROUND_WELLS).next(),
+    ];
+    parts.into_iter().any(|part| {
+        let rows = names().filter_map(|name| row_of_well(part(name)?));
+        let (mut wells, mut letters) = (0, 0u32);
+        for row in rows {
+            wells += 1;
+            letters |= 1 << (row - b'A');
+        }
+        f64::from(wells) >= MOST * asked && letters.count_ones() >= FEWEST
+    })
+}
+
+/// What stands between the name of a well and other words.
+const AROUND_WELLS: [char; 4] = ['.', '_', '-', ' '];
+
+/// The letter of a well of a plate of up to 384 wells: `A1`, `A01` to `P24`.
+fn row_of_well(word: &str) -> Option<u8> {
+    const COLUMNS: u8 = 24;
+    let (row @ b'A'..=b'P', column) = word
+        .as_bytes()
+        .split_first()
+        .map(|(row, rest)| (*row, rest))?
+    else {
+        return None;
+    };
+    let is_column = (1..=2).contains(&column.len()) && column.iter().all(u8::is_ascii_digit);
+    let number: u8 = word.get(1..)?.parse().ok()?;
+    (is_column && (1..=COLUMNS).contains(&number)).then_some(row)
+}
+
 /// `cell 7`, `plate1_A05`, `GSM1234567`, `c12`, but not words of genes such as CELSR1.
 fn says_cell(name: &str) -> bool {
     const WORDS: &[&str] = &[
@@ -317,10 +373,11 @@ pub(super) fn is_gene_name(name: &str) -> bool {
 /// `ENSG00000111640.15`, `ENSMUSG…`, `FBgn…`, `WBGene…`, `AT1G01010`, `YAL001C`, `gene12`.
 pub(super) fn is_gene_identifier(name: &str) -> bool {
     let after = |prefix: &str| name.strip_prefix(prefix);
-    let digits = |text: &str, fewest: usize| {
-        let number = text.split('.').next().unwrap_or_default();
-        number.len() >= fewest && number.bytes().all(|byte| byte.is_ascii_digit())
+    let is_number = |text: &str, fewest: usize| {
+        text.len() >= fewest && text.bytes().all(|byte| byte.is_ascii_digit())
     };
+    let digits =
+        |text: &str, fewest: usize| is_number(text.split('.').next().unwrap_or_default(), fewest);
     if let Some(rest) = after("ENS") {
         // Species in up to five letters, then the kind of feature.
         let letters = rest.bytes().take_while(u8::is_ascii_uppercase).count();
@@ -330,14 +387,20 @@ pub(super) fn is_gene_identifier(name: &str) -> bool {
     }
     for prefix in ["FBgn", "WBGene", "LINC", "LOC", "CG", "ERCC-"] {
         if let Some(rest) = after(prefix) {
-            return digits(rest, 3);
+            // A version follows, or nothing.
+            let (number, version) = rest.split_once('.').unwrap_or((rest, "1"));
+            return is_number(number, 3) && is_number(version, 1);
         }
+    }
+    // The wells of row G are numbered like genes without a name.
+    if row_of_well(name).is_some() {
+        return false;
     }
     let lower = name.to_ascii_lowercase();
     for word in ["gene", "g", "feature"] {
         if let Some(rest) = lower.strip_prefix(word) {
             let number = rest.trim_start_matches([' ', '_', '-', '.']);
-            if digits(number, 1) {
+            if is_number(number, 1) {
                 return true;
             }
         }
@@ -479,6 +542,41 @@ mod tests {
         }
     }
 
+    fn wells(rows: std::ops::RangeInclusive<u8>, columns: usize, around: &str) -> Vec<String> {
+        rows.flat_map(|row| (1..=columns).map(move |column| (char::from(row), column)))
+            .map(|(row, column)| around.replace("well", &format!("{row}{column:02}")))
+            .collect()
+    }
+
+    #[test]
+    fn wells_of_plates_are_cells() {
+        for (last, columns) in [(b'H', 12), (b'P', 24)] {
+            for around in [
+                "well",
+                "well.MAA000594.3_11_M.1.1",
+                "well_S7",
+                "P9_well",
+                "x-well",
+            ] {
+                let names = wells(b'A'..=last, columns, around);
+                assert_eq!(Kind::of(&names), Some(Kind::Cells), "{around}");
+            }
+        }
+        let mut some = wells(b'A'..=b'D', 12, "well");
+        some.extend(["bulk", "empty", "NTC"].map(String::from));
+        assert_eq!(Kind::of(&some), Some(Kind::Cells));
+        // Wells or genes without a name: a single row does not tell.
+        assert_eq!(Kind::of(&wells(b'G'..=b'G', 12, "well")), None);
+        assert_eq!(Kind::of(&wells(b'G'..=b'G', 12, "well.x")), None);
+        assert_eq!(Kind::of(&wells(b'G'..=b'H', 12, "well")), None);
+        // Genes that are called as wells are.
+        assert_eq!(kind(&["C3", "C5", "F2", "F5", "F8", "F10"]), None);
+        let genes: Vec<String> = (1..=200).map(|gene| format!("G{gene}")).collect();
+        assert_eq!(Kind::of(&genes), Some(Kind::Genes));
+        assert_eq!(kind(&["CG001.A05", "CG002.A05"]), None);
+        assert_eq!(kind(&["LOC101928.1", "CG1234"]), Some(Kind::Genes));
+    }
+
     #[test]
     fn names_of_anything_say_nothing() {
         for names in [
@@ -519,6 +617,9 @@ mod tests {
             ("nCount_RNA", Some(Heading::AboutCells)),
             ("", Some(Heading::Neutral)),
             ("Unnamed: 0", Some(Heading::Neutral)),
+            ("entrezgene", Some(Heading::Genes)),
+            ("exon_length", Some(Heading::AboutGenes)),
+            ("patient_id", Some(Heading::AboutCells)),
             ("GAPDH", None),
         ] {
             assert_eq!(Heading::of(text), expected, "{text}");

@@ -127,12 +127,12 @@ impl TableOptions {
                 .map_err(|refusal| lines.refuse_at(number, refusal))?;
         }
         while let Some(line) = lines.read()? {
-            if layout.separator.is_blank(line) {
-                continue;
-            }
-            if let Err(refusal) = rows.push(line, &layout, &budget) {
-                return Err(lines.refuse(refusal));
-            }
+            let pushed = match layout.separator.leaves_out(line, layout.width) {
+                Ok(true) => Ok(()),
+                Ok(false) => rows.push(line, &layout, &budget),
+                Err(refusal) => Err(refusal),
+            };
+            pushed.map_err(|refusal| lines.refuse(refusal))?;
         }
         rows.settle_names(&mut layout, &budget)
             .map_err(|refusal| lines.refuse_at(head.first_line, refusal))?;
@@ -142,6 +142,9 @@ impl TableOptions {
         let transposed = self
             .orientation(path, &layout, &rows)
             .map_err(|reason| Error::format(path, None, reason))?;
+        if transposed && let Some(reason) = rows.about_cells() {
+            return Err(Error::format(path, None, reason));
+        }
         let columns = layout.columns;
         rows.allow_matrix(&columns, transposed, &budget)
             .map_err(|shortage| lines.refuse(shortage))?;
@@ -219,8 +222,8 @@ fn shape(transposed: bool) -> &'static str {
 /// starts with its name.
 ///
 /// `.csv`, `.tsv`, `.txt` or any other text, plain or gzip, in UTF-8 or UTF-16; fields are separated
-/// by tabs, commas, semicolons or blanks. Lines that start with `#` are comments. Names may be quoted,
-/// separators may end lines. A header without a name above the cell names, as R writes it, is
+/// by tabs, commas, semicolons or blanks. Lines that start with `#` are comments, unless they head columns; one
+/// that may be a name and its counts is refused. Names may be quoted, separators may end lines. A header without a name above the cell names, as R writes it, is
 /// understood, and so are columns between the names of genes and their counts that say more of genes
 /// (`gene_name`, or `Chr` to `Length` of featureCounts): symbols then name the genes. Only non-zero
 /// counts are kept in memory. Repeated gene names are made unique as by

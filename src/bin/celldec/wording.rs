@@ -52,6 +52,10 @@ const IN_OPTIONS: &[(&str, &str)] = &[
         "`MtxOptions::with_all_feature_types(true)`",
         "--feature-type all",
     ),
+    (
+        "`MtxOptions::with_gene_names(GeneNames::Ids)`",
+        "--gene-ids",
+    ),
     ("`MtxOptions::with_prefix`", "--prefix"),
     ("`MtxOptions::with_matrix`", "--matrix"),
     ("`TableOptions::with_transposed(true)`", "--transposed"),

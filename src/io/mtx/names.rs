@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::GeneNames;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::budget::{Budget, Shortage, bytes_of};
 use crate::io::delimited::Separator;
 use crate::io::features::{FeatureTypes, is_feature_type};
@@ -16,6 +16,8 @@ pub(super) struct NameLines {
     lines: Lines,
     text: Vec<u8>,
     ends: Vec<usize>,
+    /// Blank lines at the end, which are not among the others.
+    blank: usize,
     /// How its fields are separated; `None` where a line is a single field.
     separator: Option<Separator>,
     /// Lines before the first name: 1 where there is a header.
@@ -28,6 +30,7 @@ impl NameLines {
         let budget = lines.budget();
         let (mut text, mut ends) = (Vec::new(), Vec::new());
         let mut named = (0, 0);
+        let mut blank = 0;
         while let Some(line) = lines.read()? {
             // Some programs end lines at one and some do not, so they count names differently.
             if line.contains(&b'\r') {
@@ -38,8 +41,11 @@ impl NameLines {
             let is_blank = line.iter().all(u8::is_ascii_whitespace);
             let kept = keep(line, &mut text, &mut ends, &budget);
             kept.map_err(|shortage| lines.refuse(shortage))?;
-            if !is_blank {
+            if is_blank {
+                blank += 1;
+            } else {
                 named = (text.len(), ends.len());
+                blank = 0;
             }
         }
         text.truncate(named.0);
@@ -48,6 +54,7 @@ impl NameLines {
             lines,
             text,
             ends,
+            blank,
             separator: None,
             header: 0,
         };
@@ -77,6 +84,25 @@ impl NameLines {
     /// Takes the first line for a header when there is one more line than names.
     pub fn leave_header(&mut self, names: u64) {
         self.header = usize::from(self.ends.len() as u64 > names && self.is_headed());
+    }
+
+    /// Takes these for the symbols of as many genes, a line for each: a symbol may be missing at the
+    /// end as elsewhere. A header is left out.
+    pub fn match_genes(&mut self, genes: &Self) -> Result<()> {
+        let wanted = genes.len();
+        // A first line without a symbol is that of a gene.
+        self.header = usize::from(self.is_headed() && !self.line(0).trim_ascii().is_empty());
+        let named = self.len();
+        if named == wanted || named + self.blank == wanted {
+            return Ok(());
+        }
+        let reason = format!(
+            "its symbols are {named}{}, but {} names {wanted} genes; the files must belong \
+             together, or take identifiers with `MtxOptions::with_gene_names(GeneNames::Ids)`",
+            self.doubt(wanted as u64),
+            genes.lines().path().display()
+        );
+        Err(Error::format(self.lines.path(), None, reason))
     }
 
     /// What a message says of a first line that may be a header.
@@ -173,7 +199,7 @@ impl NameLines {
         Ok(cells)
     }
 
-    fn refuse(&self, position: usize, refusal: impl Into<Refusal>) -> crate::Error {
+    fn refuse(&self, position: usize, refusal: impl Into<Refusal>) -> Error {
         self.lines.refuse_at(self.header + position + 1, refusal)
     }
 
@@ -211,30 +237,34 @@ impl NameLines {
     }
 
     /// A tab, unless lines have none: names may hold blanks and commas, so these divide only what
-    /// cannot be a name.
+    /// cannot be a name. Any line may be one that lacks a symbol.
     fn find_separator(&self) -> Option<Separator> {
         let last = self.ends.len().checked_sub(1)?;
+        let comma = Separator::Byte(b',');
+        let name = self.lines.path().to_string_lossy().to_ascii_lowercase();
+        let is_csv = name.strip_suffix(".gz").unwrap_or(&name).ends_with(".csv");
         // The first line may be a header, which is divided in the same way.
         let line = self.line(last.min(1));
-        if line.contains(&b'\t') {
+        let is_of_commas = is_csv && line.contains(&b',') && !line.contains(&b'\t');
+        if self.text.contains(&b'\t') && !is_of_commas {
             return Some(Separator::Byte(b'\t'));
         }
-        let name = self.lines.path().to_string_lossy().to_ascii_lowercase();
-        let comma = Separator::Byte(b',');
-        if name.strip_suffix(".gz").unwrap_or(&name).ends_with(".csv") {
+        if is_csv {
             return Some(comma);
         }
-        [comma, Separator::Blanks].into_iter().find(|separator| {
-            if separator.count(line).is_none_or(|fields| fields < 2) {
+        [comma, Separator::Blanks].into_iter().find(|&separator| {
+            let is_divided = |line: &&[u8]| separator.count(line).is_some_and(|fields| fields >= 2);
+            let mut lines = (1..=last).chain([0]).map(|line| self.line(line));
+            let Some(line) = lines.find(is_divided) else {
                 return false;
-            }
+            };
             let Some((first, _)) = separator.next_field(separator.trimmed(line)) else {
                 return false;
             };
             let first = String::from_utf8_lossy(&first).into_owned();
             line.starts_with(b"\"")
                 || (is_gene_identifier(&first) && first.len() >= 8)
-                || self.counts_up(*separator)
+                || self.counts_up(separator)
         })
     }
 
@@ -294,7 +324,8 @@ impl NameLines {
     /// a type, unless a header says otherwise.
     fn feature_columns(&self, types: &FeatureTypes) -> FeatureColumns {
         let first = usize::from(self.is_numbered());
-        let columns = (0..self.len().min(2))
+        // Lines without a symbol may be short.
+        let columns = (0..self.len())
             .map(|position| self.fields(self.header + position).len())
             .max()
             .unwrap_or_default();

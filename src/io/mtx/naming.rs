@@ -37,13 +37,21 @@ const NAME_FILES: &[(Role, &str)] = &[
     (Role::Cells, "cell_names"),
 ];
 
+/// A name without `.gz` after it; `None` when it does not end so.
+fn before_gz(name: &str) -> Option<&str> {
+    let at = name.len().checked_sub(3)?;
+    let is_gz = name.is_char_boundary(at) && name[at..].eq_ignore_ascii_case(".gz");
+    is_gz.then(|| &name[..at])
+}
+
+/// Whether a file is compressed, by its name.
+pub(super) fn is_gz(name: &str) -> bool {
+    before_gz(name).is_some()
+}
+
 /// A name without one of some endings, and without `.gz` after it; `None` when it has none of them.
 pub(super) fn stem<'a>(name: &'a str, endings: &[&str]) -> Option<&'a str> {
-    let name = name
-        .len()
-        .checked_sub(3)
-        .filter(|&at| name.is_char_boundary(at) && name[at..].eq_ignore_ascii_case(".gz"))
-        .map_or(name, |at| &name[..at]);
+    let name = before_gz(name).unwrap_or(name);
     endings.iter().find_map(|ending| {
         let at = name.len().checked_sub(ending.len())?;
         let fits = name.is_char_boundary(at) && name[at..].eq_ignore_ascii_case(ending);
@@ -154,9 +162,8 @@ impl<'a> Matrix<'a> {
         if (file.before, file.after) == (self.before, self.after) {
             return Some(0);
         }
-        let (whole, divided) = file.before.split_at(file.before.len().saturating_sub(1));
-        let is_stem = whole == self.stem && !divided.is_empty();
-        if file.after.is_empty() && (is_stem || file.before == self.stem) {
+        let whole = file.before.strip_suffix(DIVIDING).unwrap_or_default();
+        if file.after.is_empty() && (whole == self.stem || file.before == self.stem) {
             return Some(1);
         }
         let begins = |rest: &str| rest.starts_with(DIVIDING);
@@ -210,5 +217,43 @@ impl<'a> NameFile<'a> {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_of_files_may_have_any_letters() {
+        let matrix = Matrix::of("matrix.mtx").unwrap();
+        let nearness = |file: &str| matrix.nearness(&NameFile::of(file).unwrap());
+        assert_eq!(nearness("café.mtx_rows"), None);
+        assert_eq!(nearness("matrix.mtx_rows"), Some(1));
+        assert_eq!(nearness("matrix_.mtx_rows"), Some(1));
+        // Another matrix, whose name is longer by a sign.
+        assert_eq!(nearness("matrix2.mtx_rows"), None);
+        assert_eq!(nearness("matrixé.mtx_rows"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_name_of_a_file_ends_the_program(
+            names in prop::collection::vec("\\PC{0,3}[aé_.-]?", 4),
+            (matrix, file) in (
+                prop::sample::select(vec!["matrix", "DGE", "spliced", ""]),
+                prop::sample::select(vec![
+                    "genes", "barcodes", "features", "genes.names", "cells", "",
+                ]),
+            ),
+            ending in prop::sample::select(vec![".tsv", ".csv.gz", ".mtx_rows", ".MTX_cols.gz"]),
+        ) {
+            let matrix = format!("{}{matrix}{}.mtx", names[0], names[1]);
+            let file = format!("{}{file}{}{ending}", names[2], names[3]);
+            if let (Some(matrix), Some(file)) = (Matrix::of(&matrix), NameFile::of(&file)) {
+                matrix.nearness(&file);
+            }
+        }
     }
 }

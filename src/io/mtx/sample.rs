@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::naming::{Matrix, NameFile, Role, stem};
+use super::naming::{Matrix, NameFile, Role, is_gz, stem};
 use crate::error::{Error, Result};
 use crate::io::atomic::finish;
 use crate::io::text::listed;
@@ -209,7 +209,11 @@ impl Listing {
                 .iter()
                 .filter(|file| file.role == role)
                 .filter_map(|file| Some((matrix.nearness(file)?, file)))
-                .min_by_key(|(nearness, file)| (*nearness, file.rank, file.file))
+                // Files of one save are compressed alike; others beside them may be older.
+                .min_by_key(|(nearness, file)| {
+                    let differs = is_gz(file.file) != is_gz(matrix.file);
+                    (*nearness, differs, file.rank, file.file)
+                })
                 .map(|(nearness, file)| (nearness, self.folder.join(file.file)))
         };
         let find = |what: &str, role: Role, usual: [&str; 3]| {
@@ -256,7 +260,7 @@ impl Listing {
             .filter_map(|file| Matrix::of(file))
             .collect();
         // Compressed and plain copies are one matrix.
-        there.sort_by_key(|matrix| (matrix.stem, !matrix.file.ends_with(".gz")));
+        there.sort_by_key(|matrix| (matrix.stem, !is_gz(matrix.file)));
         there.dedup_by_key(|matrix| matrix.stem);
         if let Some(name) = choice.matrix {
             let wanted = stem(name, &[".mtx"]).unwrap_or(name);

@@ -328,6 +328,36 @@ fn features_of_many_forms_are_read() {
             ["A", "E2", "C"],
             identifiers,
         ),
+        (
+            "features.tsv",
+            "E1\tA\nE2\nE3\tC\n",
+            ["A", "E2", "C"],
+            identifiers,
+        ),
+        (
+            "features.tsv",
+            "E1\nE2\nE3\tC\n",
+            ["E1", "E2", "C"],
+            identifiers,
+        ),
+        (
+            "features.tsv",
+            "E1\tA\nE2\nE3\n",
+            ["A", "E2", "E3"],
+            identifiers,
+        ),
+        (
+            "genes.csv",
+            "E1,A\nE2\nE3,C\n",
+            ["A", "E2", "C"],
+            identifiers,
+        ),
+        (
+            "genes.tsv",
+            "ENSG00000000001\nENSG00000000002\nENSG00000000003 C\n",
+            ["ENSG00000000001", "ENSG00000000002", "C"],
+            ["ENSG00000000001", "ENSG00000000002", "ENSG00000000003"],
+        ),
         // Quotes, row numbers, headers.
         (
             "features.tsv",
@@ -469,6 +499,51 @@ fn matrices_of_cells_by_genes_are_read() {
     ] {
         let counts = read_files(&files, &MtxOptions::new()).unwrap();
         assert_eq!(counts.row(row).1, [5.0], "{files:?}");
+    }
+}
+
+#[test]
+fn symbols_beside_identifiers_are_those_of_every_gene() {
+    let matrix = integers("2 4 1\n1 2 5\n");
+    let read = |symbols: &str, options: &MtxOptions| {
+        let files = [
+            ("cells_x_genes.mtx", matrix.as_str()),
+            ("cells_x_genes.genes.txt", "E1\nE2\nE3\nE4\n"),
+            ("cells_x_genes.genes.names.txt", symbols),
+            ("cells_x_genes.barcodes.txt", "AAA\nCCC\n"),
+        ];
+        read_files(&files, options)
+    };
+    for (symbols, expected) in [
+        ("A\nB\nC\nD\n", ["A", "B", "C", "D"]),
+        ("A\nB\nC\nD\n\n\n", ["A", "B", "C", "D"]),
+        // Symbols that are missing: of the first, of the last genes.
+        ("\nB\nC\nD\n", ["E1", "B", "C", "D"]),
+        ("A\nB\n\n\n", ["A", "B", "E3", "E4"]),
+        // With a header.
+        ("gene_name\nA\nB\nC\nD\n", ["A", "B", "C", "D"]),
+        ("gene_name\nA\nB\nC\n\n", ["A", "B", "C", "E4"]),
+        ("gene_name\nA\nB\nC\nD\n\n", ["A", "B", "C", "D"]),
+    ] {
+        let counts = read(symbols, &MtxOptions::new()).unwrap();
+        assert_eq!(counts.gene_names(), expected, "{symbols:?}");
+    }
+    for (symbols, expected) in [
+        ("B\nC\nD\n", "its symbols are 3, but"),
+        ("A\nB\n\n", "its symbols are 2, but"),
+        ("", "its symbols are 0, but"),
+        ("gene_name\nA\nB\nC\n", "its symbols are 3, but"),
+        (
+            "first\nA\nB\nC\nD\n",
+            "its symbols are 5 (is its line 1, \"first\", a header? then remove it), but",
+        ),
+        ("A\nB\nC\nD\nE\nF\n", "its symbols are 6, but"),
+    ] {
+        let message = read(symbols, &MtxOptions::new()).unwrap_err().to_string();
+        assert!(message.contains(expected), "{symbols:?}: {message}");
+        let ids = MtxOptions::new().with_gene_names(GeneNames::Ids);
+        let counts = read(symbols, &ids).unwrap();
+        assert_eq!(counts.gene_names(), ["E1", "E2", "E3", "E4"]);
     }
 }
 

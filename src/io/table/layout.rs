@@ -1,5 +1,6 @@
 //! What the first lines of a table say about its columns.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use crate::io::budget::Budget;
@@ -11,16 +12,16 @@ use crate::io::text::{Refusal, shown};
 #[derive(Debug)]
 pub(super) struct Layout {
     pub separator: Separator,
+    /// How many fields a line has.
+    pub width: usize,
     /// The heading above the names of lines, where there is one.
     pub heading: Option<String>,
     /// Names of the columns of counts.
     pub columns: Vec<String>,
     /// Whether lines start with a name.
     pub names: Names,
-    /// Fields between the name and the counts: something else that is known of genes.
-    pub annotations: usize,
-    /// Which of the name and the annotations names the line.
-    pub name_at: usize,
+    /// What lies between the name and the counts.
+    pub annotations: Annotations,
     /// Whether the first line is a header.
     pub has_header: bool,
 }
@@ -55,11 +56,11 @@ impl Layout {
         let mut header = separator
             .split_names(&head.header, budget)
             .map_err(in_header)?;
-        let row = fields(separator, first).ok_or(Refused::In(head.first_line, UNCLOSED.into()))?;
-        let mut width = row.len();
+        let row = Row::of(separator, first).ok_or(Refused::In(head.first_line, UNCLOSED.into()))?;
+        let mut width = row.fields;
         // A separator at the end of a line ends its last field and starts none.
         let header_ends_empty = header.last().is_some_and(String::is_empty) && header.len() > 1;
-        if row.last().is_some_and(Vec::is_empty) && width > 1 {
+        if row.ends_empty && width > 1 {
             if header.len() == width && header_ends_empty {
                 header.pop();
                 width -= 1;
@@ -104,12 +105,12 @@ impl Layout {
             let columns = width - usize::from(names != Names::Absent);
             numbers(columns, budget).map_err(in_header)?
         };
-        let (annotations, name_at) = match names {
-            Names::Absent => (0, 0),
-            _ if !has_header => (0, 0),
-            _ => annotations(heading.as_deref(), &columns),
+        let annotations = match names {
+            Names::Absent => Annotations::default(),
+            _ if !has_header => Annotations::default(),
+            _ => Annotations::of(heading.as_deref(), &columns),
         };
-        columns.drain(..annotations);
+        columns.drain(..annotations.fields);
         if columns.is_empty() {
             return Err(Refused::Table(
                 "it has names but no columns of counts; expected one line for every cell, with a \
@@ -117,19 +118,13 @@ impl Layout {
                     .into(),
             ));
         }
-        if has_header
-            && let Some(name) = columns
-                .iter()
-                .find(|name| Heading::of(name) == Some(Heading::AboutCells))
-        {
-            return Err(Refused::In(
-                head.header_line,
-                Refusal::Reason(format!(
-                    "the column \"{}\" is something known of cells and no gene; leave such columns \
-                     out, or keep them in a file of labels",
-                    shown(name.as_bytes())
-                )),
-            ));
+        let named = usize::from(names != Names::Absent) + annotations.fields + columns.len();
+        if has_header && named == width {
+            for name in &columns {
+                if let Some(reason) = why_no_counts("column", name) {
+                    return Err(in_header(reason.into()));
+                }
+            }
         }
         if !has_header {
             tracing::warn!(
@@ -139,18 +134,18 @@ impl Layout {
         }
         Ok(Self {
             separator,
+            width,
             heading,
             columns,
             names,
             annotations,
-            name_at,
             has_header,
         })
     }
 
     /// What lines are, by their heading and by what is known besides.
     pub fn kind_of_lines(&self) -> Option<Kind> {
-        if self.annotations > 0 {
+        if self.annotations.are_of_genes {
             return Some(Kind::Genes);
         }
         match Heading::of(self.heading.as_deref()?)? {
@@ -159,6 +154,28 @@ impl Layout {
             _ => None,
         }
     }
+}
+
+/// Why what a heading names holds no counts, where it says so: whatever its values, it would be taken
+/// for a gene, or for a cell.
+pub(super) fn why_no_counts(what: &str, heading: &str) -> Option<String> {
+    let known = Heading::of(heading)?;
+    // Numbers, or signs alone, head nothing.
+    if !heading.bytes().any(|byte| byte.is_ascii_alphabetic()) {
+        return None;
+    }
+    let name = shown(heading.as_bytes());
+    Some(if known == Heading::AboutCells {
+        format!(
+            "the {what} \"{name}\" is something known of cells and no gene; leave such {what}s \
+             out, or keep them in a file of labels"
+        )
+    } else {
+        format!(
+            "the {what} \"{name}\" is by its name neither a gene nor a cell; leave it out, or put \
+             what is known of genes between their names and their counts"
+        )
+    })
 }
 
 /// Why the first lines are refused.
@@ -170,15 +187,32 @@ pub(super) enum Refused {
     Table(String),
 }
 
-fn fields(separator: Separator, line: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let mut fields = Vec::new();
-    let mut rest = Some(separator.trimmed(line));
-    while let Some(line) = rest {
-        let (field, after) = separator.next_field(line)?;
-        fields.push(field.into_owned());
-        rest = after;
+/// What the line after a header says of all lines. Its fields may be far more than the header
+/// announces, so that they are not kept.
+struct Row<'a> {
+    first: Cow<'a, [u8]>,
+    fields: usize,
+    /// Whether the last field is empty.
+    ends_empty: bool,
+}
+
+impl<'a> Row<'a> {
+    /// `None` when a quoted field does not end on the line.
+    fn of(separator: Separator, line: &'a [u8]) -> Option<Self> {
+        let (first, mut rest) = separator.next_field(separator.trimmed(line))?;
+        let mut row = Self {
+            fields: 1,
+            ends_empty: first.is_empty(),
+            first,
+        };
+        while let Some(line) = rest {
+            let (field, after) = separator.next_field(line)?;
+            row.fields += 1;
+            row.ends_empty = field.is_empty();
+            rest = after;
+        }
+        Some(row)
     }
-    Some(fields)
 }
 
 fn numbers(columns: usize, budget: &Budget) -> Result<Vec<String>, Refusal> {
@@ -190,7 +224,7 @@ fn numbers(columns: usize, budget: &Budget) -> Result<Vec<String>, Refusal> {
 }
 
 /// Whether the first line is a header; `None` where that cannot be known.
-fn is_header(header: &[String], row: &[Vec<u8>], width: usize) -> Option<bool> {
+fn is_header(header: &[String], row: &Row<'_>, width: usize) -> Option<bool> {
     // Lines of counts are of one length: a shorter one before them names their columns.
     if header.len() < width {
         return Some(true);
@@ -231,10 +265,7 @@ fn is_header(header: &[String], row: &[Vec<u8>], width: usize) -> Option<bool> {
     if headed {
         return Some(true);
     }
-    let second = row
-        .first()
-        .map(|name| String::from_utf8_lossy(name).into_owned());
-    let alike = second.is_some_and(|second| form(&second) == form(first));
+    let alike = form(&String::from_utf8_lossy(&row.first)) == form(first);
     if is_cell_name(first) || is_gene_name(first) || (alike && !is_number(first.as_bytes())) {
         return Some(false);
     }
@@ -247,7 +278,7 @@ fn row_names(
     has_header: bool,
     headed: bool,
     header: &[String],
-    row: &[Vec<u8>],
+    row: &Row<'_>,
     width: usize,
 ) -> Names {
     match told.row_names {
@@ -259,7 +290,7 @@ fn row_names(
     if has_header && header.len() + 1 == width {
         return Names::First;
     }
-    if !row.first().is_some_and(|first| is_number(first)) {
+    if !is_number(&row.first) {
         return Names::First;
     }
     if !headed {
@@ -271,25 +302,45 @@ fn row_names(
     }
 }
 
-/// How many columns after the name are no counts but something known of genes, and which of them, or
-/// the name itself, holds symbols.
-fn annotations(heading: Option<&str>, columns: &[String]) -> (usize, usize) {
-    let of = |text: &str| {
-        Heading::of(text).filter(|heading| {
+/// Fields between the name of a line and its counts: something else that is known of genes.
+#[derive(Debug, Default)]
+pub(super) struct Annotations {
+    /// How many there are.
+    pub fields: usize,
+    /// Which of the name and the annotations names the line.
+    pub name_at: usize,
+    /// Whether they say that lines are genes: cells have a size, too.
+    are_of_genes: bool,
+}
+
+impl Annotations {
+    fn of(heading: Option<&str>, columns: &[String]) -> Self {
+        let heading = heading.and_then(Heading::of);
+        if heading == Some(Heading::Cells) {
+            return Self::default();
+        }
+        let of_genes = |heading: &Heading| {
             matches!(
                 heading,
                 Heading::Genes | Heading::Symbols | Heading::AboutGenes
             )
-        })
-    };
-    let found: Vec<Heading> = columns.iter().map_while(|name| of(name)).collect();
-    let all_named = heading.is_some_and(|heading| of(heading) == Some(Heading::Symbols));
-    let symbols = found
-        .iter()
-        .position(|heading| *heading == Heading::Symbols);
-    let name_at = match symbols {
-        Some(position) if !all_named => position + 1,
-        _ => 0,
-    };
-    (found.len(), name_at)
+        };
+        let found: Vec<Heading> = columns
+            .iter()
+            .map_while(|name| Heading::of(name).filter(of_genes))
+            .collect();
+        let symbols = found
+            .iter()
+            .position(|heading| *heading == Heading::Symbols);
+        let name_at = match symbols {
+            Some(position) if heading != Some(Heading::Symbols) => position + 1,
+            _ => 0,
+        };
+        let is_name = |heading: &Heading| *heading != Heading::AboutGenes;
+        Self {
+            fields: found.len(),
+            name_at,
+            are_of_genes: found.len() > 1 || found.iter().any(is_name),
+        }
+    }
 }

@@ -43,12 +43,12 @@ pub(super) fn read(lines: &mut Lines, head: &Head) -> Result<CountMatrix> {
             .map_err(|refusal| lines.refuse_at(head.first_line, refusal))?;
     }
     while let Some(line) = lines.read()? {
-        if separator.is_blank(line) {
-            continue;
-        }
-        if let Err(refusal) = table.push(line, separator, &budget) {
-            return Err(lines.refuse(refusal));
-        }
+        let pushed = match separator.leaves_out(line, HEADER.len()) {
+            Ok(true) => Ok(()),
+            Ok(false) => table.push(line, separator, &budget),
+            Err(refusal) => Err(refusal),
+        };
+        pushed.map_err(|refusal| lines.refuse(refusal))?;
     }
     table
         .into_matrix(&budget)
@@ -168,7 +168,7 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    const TEXT: &str = "gene\tcell\tcount\nCD3E\tTTGA\t2\nCD3E\tACCA\t1\n\nLYZ\tACCA\t7\n";
+    const TEXT: &str = "gene\tcell\tcount\nCD3E\tTTGA\t2\nCD3E\tACCA\t1\n\n# LYZ\nLYZ\tACCA\t7\n";
 
     #[test]
     fn lines_of_genes_and_cells_are_read() {

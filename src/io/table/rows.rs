@@ -1,9 +1,9 @@
 //! The lines of a table, compressed as they are read.
 
-use super::layout::{Layout, Names};
+use super::layout::{Layout, Names, why_no_counts};
 use crate::io::budget::{Budget, Shortage, bytes_of};
 use crate::io::delimited::UNCLOSED;
-use crate::io::name_kinds::is_gene_name;
+use crate::io::name_kinds::{Heading, is_gene_name};
 use crate::io::text::{Refusal, parse_value, shown};
 
 /// Rows read so far.
@@ -96,7 +96,7 @@ impl Rows {
     ) -> Result<String, Refusal> {
         let mut name = String::new();
         let mut first = String::new();
-        for position in 0..=layout.annotations {
+        for position in 0..=layout.annotations.fields {
             let Some(fields) = *rest else { break };
             let (field, after) = layout.separator.next_field(fields).ok_or(UNCLOSED)?;
             *rest = after;
@@ -104,7 +104,7 @@ impl Rows {
                 first = budget.name(&field)?;
                 self.take_first_count(&field, budget)?;
             }
-            if position == layout.name_at && position > 0 {
+            if position == layout.annotations.name_at && position > 0 {
                 name = budget.name(&field)?;
             }
         }
@@ -158,6 +158,12 @@ impl Rows {
             )
             .into());
         }
+        if let Some(reason) = heading
+            .as_deref()
+            .and_then(|name| why_no_counts("column", name))
+        {
+            return Err(reason.into());
+        }
         tracing::warn!("the table has no names of lines: they are numbered from 0");
         self.put_first(&counts, budget)?;
         if layout.has_header {
@@ -174,6 +180,13 @@ impl Rows {
         }
         layout.names = Names::Absent;
         Ok(())
+    }
+
+    /// Why a line among genes is none, where its name says that it is something known of cells.
+    pub fn about_cells(&self) -> Option<String> {
+        let is_about = |name: &&String| Heading::of(name) == Some(Heading::AboutCells);
+        let name = self.names.iter().find(is_about)?;
+        why_no_counts("line", name)
     }
 
     /// Makes a first column of counts.

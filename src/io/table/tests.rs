@@ -66,6 +66,36 @@ fn malformed_tables_are_refused_with_file_and_line() {
             "line 1: the column \"nCount_RNA\"",
         ),
         (
+            "cell,g1,g2\nc1,1,2\n#c2,3,4\n",
+            "line 3: is this line a comment? It starts with \"#c2,3,4\"",
+        ),
+        ("cell,g1,g2\n#c1,1,2\n", "line 2: is this line a comment?"),
+        ("cell,CD3E,age\nc1,3,30\n", "line 1: the column \"age\""),
+        (
+            "patient,CD3E,LYZ\n1,3,3\n1,0,2\n2,4,0\n",
+            "line 2: the column \"patient\" is something known of cells",
+        ),
+        (
+            "gene,cell1,cell2\nCD3E,3,0\nage,30,41\n",
+            "the line \"age\" is something known of cells and no gene; leave such lines out",
+        ),
+        (
+            "gene,cell1,cell2,exon_length\nCD3E,3,0,1200\n",
+            "line 1: the column \"exon_length\" is by its name neither a gene nor a cell",
+        ),
+        (
+            "gene,cell1,entrezgene\nCD3E,3,916\n",
+            "line 1: the column \"entrezgene\"",
+        ),
+        (
+            "cell,size,CD3E,LYZ\nc1,31,3,3\n",
+            "line 1: the column \"size\"",
+        ),
+        (
+            ",Unnamed: 0,CD3E\nc1,0,3\n",
+            "line 1: the column \"Unnamed: 0\"",
+        ),
+        (
             "cell\nc1\n",
             "no separator divides its lines, such as \"cell\"",
         ),
@@ -218,6 +248,25 @@ fn tables_of_many_programs_are_read_whichever_way_they_lie() {
             "gene_id\tgene_name\tACGTACGTACGT-1\tTTGTACGTACGT-1\nENSG00000111640\tGAPDH\t8\t0\n\
              ENSG00000198851\tCD3E\t0\t11\nLYZ\t\t3\t1\n",
         ),
+        (
+            "entrez.csv",
+            "Geneid,entrezgene,width,ACGTACGTACGT-1,TTGTACGTACGT-1\nGAPDH,2597,1310,8,0\n\
+             CD3E,916,1361,0,11\nLYZ,4069,1476,3,1\n",
+        ),
+        // Headers that are marked as comments, comments between lines.
+        (
+            "marked.txt",
+            "#\tACGTACGTACGT-1\tTTGTACGTACGT-1\nGAPDH\t8\t0\n# T cells\nCD3E\t0\t11\nLYZ\t3\t1\n",
+        ),
+        (
+            "marked_r.csv",
+            "#ACGTACGTACGT-1,TTGTACGTACGT-1\nGAPDH,8,0\n#CD3E\nCD3E,0,11\nLYZ,3,1\n",
+        ),
+        // Cells, whose size a program measured.
+        (
+            "size.csv",
+            ",size,GAPDH,CD3E,LYZ\nACGTACGTACGT-1,31,8,0,3\nTTGTACGTACGT-1,40,0,11,1\n",
+        ),
         // featureCounts.
         (
             "feature_counts.txt",
@@ -244,6 +293,36 @@ fn tables_of_many_programs_are_read_whichever_way_they_lie() {
         assert_eq!(counts.gene_names(), genes, "{name}");
         assert_eq!(counts.cell_names(), cells, "{name}");
         assert_eq!(counts.to_dense(), dense, "{name}");
+    }
+}
+
+#[test]
+fn wells_of_a_plate_are_cells_whichever_way_they_lie() {
+    let wells: Vec<String> = (b'A'..=b'H')
+        .flat_map(|row| (1..=12).map(move |column| format!("{}{column:02}", char::from(row))))
+        .collect();
+    let unfamiliar = [
+        "Sxl", "Dsx", "Tra2", "Fru", "Vasa", "Nos", "Osk", "Bam", "Eya", "Dpp", "Hh", "Wg",
+    ];
+    let familiar = ["GAPDH", "ACTB", "CD3E", "LYZ"];
+    for genes in [&unfamiliar[..], &familiar[..]] {
+        let count = |well: usize, gene: usize| ((well * 7 + gene * 5) % 4).to_string();
+        let line = |name: &str, counts: Vec<String>| format!("{name},{}\n", counts.join(","));
+        let mut of_cells = format!(",{}\n", genes.join(","));
+        for (well, name) in wells.iter().enumerate() {
+            let counts = (0..genes.len()).map(|gene| count(well, gene)).collect();
+            of_cells.push_str(&line(name, counts));
+        }
+        let mut of_genes = format!(",{}\n", wells.join(","));
+        for (gene, name) in genes.iter().enumerate() {
+            let counts = (0..wells.len()).map(|well| count(well, gene)).collect();
+            of_genes.push_str(&line(name, counts));
+        }
+        for text in [of_cells, of_genes] {
+            let counts = read("plate.csv", &text, &TableOptions::new()).unwrap();
+            assert_eq!(counts.cell_names(), wells);
+            assert_eq!(counts.gene_names(), genes);
+        }
     }
 }
 

@@ -55,6 +55,53 @@ fn files_of_many_programs_are_found() {
             any,
             ["matrix.mtx.gz", "features.tsv.gz", "barcodes.tsv"],
         ),
+        // A save beside an older one.
+        (
+            &[
+                "matrix.mtx",
+                "matrix.mtx.gz",
+                "features.tsv",
+                "features.tsv.gz",
+                "barcodes.tsv",
+                "barcodes.tsv.gz",
+            ],
+            any,
+            ["matrix.mtx.gz", "features.tsv.gz", "barcodes.tsv.gz"],
+        ),
+        (
+            &[
+                "matrix.mtx.gz",
+                "features.tsv",
+                "genes.tsv.gz",
+                "barcodes.tsv",
+                "barcodes.tsv.gz",
+            ],
+            any,
+            ["matrix.mtx.gz", "genes.tsv.gz", "barcodes.tsv.gz"],
+        ),
+        (
+            &[
+                "matrix.mtx",
+                "features.tsv.gz",
+                "genes.tsv",
+                "barcodes.tsv",
+                "barcodes.tsv.gz",
+            ],
+            any,
+            ["matrix.mtx", "genes.tsv", "barcodes.tsv"],
+        ),
+        (
+            &[
+                "a_matrix.MTX.GZ",
+                "a_features.tsv",
+                "a_features.tsv.GZ",
+                "features.tsv.gz",
+                "a_barcodes.tsv",
+                "barcodes.tsv.gz",
+            ],
+            any,
+            ["a_matrix.MTX.GZ", "a_features.tsv.GZ", "a_barcodes.tsv"],
+        ),
         // GEO: the sample before, or after, the fixed name.
         (
             &[
@@ -208,6 +255,20 @@ fn files_of_many_programs_are_found() {
     ] {
         assert_eq!(located(files, choice).unwrap(), expected, "{files:?}");
     }
+}
+
+#[test]
+fn symbols_are_compressed_as_the_matrix_is() {
+    let folder = folder_with(&[
+        "cells_x_genes.mtx.gz",
+        "cells_x_genes.genes.txt.gz",
+        "cells_x_genes.genes.names.txt",
+        "cells_x_genes.genes.names.txt.gz",
+        "cells_x_genes.barcodes.txt.gz",
+    ]);
+    let sample = Sample::locate(folder.path(), Choice::default()).unwrap();
+    let symbols = folder.path().join("cells_x_genes.genes.names.txt.gz");
+    assert_eq!(sample.symbols, Some(symbols));
 }
 
 #[test]
