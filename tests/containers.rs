@@ -156,26 +156,37 @@ fn results_are_added_to_files_of_every_layout() {
     }
 }
 
-/// Behind the end of the old file lies what is new; before it only what leads there has changed.
+/// Behind the end of the old file lies what is new; before it only what leads there has changed,
+/// also when entries take the place of others.
 #[test]
 fn what_was_there_stays_byte_for_byte() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["anndata_0_7.h5ad", "many_columns.h5ad"] {
+    for name in ["anndata_0_7.h5ad", "many_columns.h5ad", "surroundings.h5ad"] {
         let output = folder.path().join(name);
-        H5adResults::new()
-            .with("found", CellResults::new(vec![0; 12]))
-            .write(fixture(name), &output)
-            .unwrap();
-        let (before, after) = (fs::read(fixture(name)).unwrap(), fs::read(&output).unwrap());
-        let changed = before
-            .iter()
-            .zip(&after)
-            .filter(|(one, other)| one != other);
-        let changed = changed.count();
-        assert!(
-            changed < 6000 && after.len() > before.len(),
-            "{name}: {changed}"
-        );
+        fs::copy(fixture(name), &output).unwrap();
+        for label in 0..4 {
+            let before = fs::read(&output).unwrap();
+            H5adResults::new()
+                .with("found", CellResults::new(vec![label; 12]))
+                .with_overwrite(true)
+                .write(&output, &output)
+                .unwrap();
+            let after = fs::read(&output).unwrap();
+            let changed = before
+                .iter()
+                .zip(&after)
+                .filter(|(one, other)| one != other);
+            let changed = changed.count();
+            assert!(
+                changed < 6000 && after.len() > before.len(),
+                "{name}: {changed}"
+            );
+            let found = read_h5ad(&output).unwrap().cell_annotations;
+            let labels = found.get("found").unwrap().labels();
+            assert_eq!(labels, vec![Some(label.to_string()); 12], "{name}");
+            let names = found.names();
+            assert_eq!(names.filter(|&column| column == "found").count(), 1);
+        }
     }
 }
 

@@ -48,7 +48,6 @@ pub(super) struct Store {
     /// The same bytes, for what the HDF5 layer does not show.
     bytes: Arc<std::fs::File>,
     file_bytes: u64,
-    is_compressed: bool,
     budget: Budget,
 }
 
@@ -133,7 +132,6 @@ impl Store {
             root: String::new(),
             file,
             file_bytes: content.length,
-            is_compressed: content.is_compressed,
             bytes: content.file,
             budget,
         })
@@ -172,11 +170,6 @@ impl Store {
     /// Bytes of the file, without a compression as a whole.
     pub(super) fn content_bytes(&self) -> u64 {
         self.file_bytes
-    }
-
-    /// Whether the file itself has no compression as a whole.
-    pub(super) fn is_stored_as_found(&self) -> bool {
-        !self.is_compressed
     }
 
     /// Copies the bytes of the file in place of all that the other one holds.

@@ -25,8 +25,6 @@ pub(super) struct Content {
     pub length: u64,
     /// Bytes as they lie on the disk.
     stored: u64,
-    /// Whether it is compressed as a whole.
-    pub is_compressed: bool,
 }
 
 impl Content {
@@ -41,8 +39,7 @@ impl Content {
             .take(GZIP.len() as u64)
             .read_to_end(&mut start)
             .map_err(failed)?;
-        let is_compressed = start == GZIP;
-        let (file, length) = if is_compressed {
+        let (file, length) = if start == GZIP {
             reader.seek(SeekFrom::Start(0)).map_err(failed)?;
             decompressed(path, &file, stored)?
         } else {
@@ -59,7 +56,6 @@ impl Content {
             file: Arc::new(file),
             length,
             stored,
-            is_compressed,
         })
     }
 

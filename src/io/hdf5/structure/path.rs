@@ -63,24 +63,3 @@ fn components(path: &str) -> impl DoubleEndedIterator<Item = String> + '_ {
         .filter(|name| !name.is_empty() && *name != ".")
         .map(str::to_string)
 }
-
-/// Whether all that the groups of the file lead to are objects of this file, each by one link.
-pub(in crate::io) fn is_plain(image: &Image) -> Result<bool, Problem> {
-    let mut seen = std::collections::HashSet::new();
-    let mut waiting = vec![image.superblock().root];
-    while let Some(address) = waiting.pop() {
-        if !seen.insert(address) {
-            return Ok(false);
-        }
-        let Ok(group) = Group::at(image, address) else {
-            continue;
-        };
-        for link in group.links(image)? {
-            match link.target {
-                Target::Object(object) => waiting.push(object),
-                _ => return Ok(false),
-            }
-        }
-    }
-    Ok(true)
-}
