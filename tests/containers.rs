@@ -339,6 +339,24 @@ fn zstandard_is_read_and_other_filters_are_named() {
     );
 }
 
+#[test]
+fn chunks_that_were_never_written_hold_the_fill_value() {
+    let path = fixture("unwritten.h5ad");
+    let mut expected = Array2::from_elem((12, 6), 3.0);
+    let written = ndarray::s![5..10, ..];
+    expected.slice_mut(written).assign(&counts().slice(written));
+    for name in ["plain", "gzip", "zstd"] {
+        let options = H5adOptions::new().with_layer(name);
+        let found = options.read(&path).unwrap().counts;
+        assert_eq!(found.to_dense(), expected, "{name}");
+        let source = options.open(&path).unwrap();
+        assert_eq!(source.read_window(3..4).unwrap().row(0), found.row(3));
+        let options = H5adOptions::new().with_layer(format!("{name}_all"));
+        let nothing = options.read(&path).unwrap().counts.to_dense();
+        assert_eq!(nothing, Array2::from_elem((12, 6), 3.0), "{name}");
+    }
+}
+
 /// Every place of the compressed file is damaged once: an error or the same counts, never a panic.
 #[test]
 fn damaged_files_are_errors() {

@@ -8,7 +8,7 @@ use flate2::read::ZlibDecoder;
 use hdf5_pure::{Dataset, File, Filter, FormatError};
 
 use super::positioned::{check_end, read_at, source_error};
-use super::structure::{Found, Header, Image, Message, Problem, follow, kind};
+use super::structure::{Found, Header, Image, Message, Problem, UNDEFINED, follow, kind};
 use super::{Store, bytes_of};
 use crate::error::{Error, Result};
 
@@ -121,13 +121,25 @@ fn decompress(store: &Store, at: &str, dataset: &Dataset, filters: &[Filter]) ->
     store.within(at, store.budget().take_list::<u8>(length))?;
     let meanwhile = bytes_of::<u8>(chunk_length).saturating_mul(4);
     store.within(at, store.budget().allow(meanwhile))?;
-    let mut bytes = vec![0; length];
     let grid = Grid {
         axes: &axes,
         chunk_axes: &chunk_axes,
         element,
     };
-    for chunk in dataset.chunks().map_err(damaged)? {
+    let chunks = dataset.chunks().map_err(damaged)?;
+    let mut bytes = if chunks.len() as u64 >= grid.chunks() {
+        vec![0; length]
+    } else {
+        // Chunks that were never written hold the fill value.
+        let unwritten = changed(store, at, stored_nowhere)?;
+        unwritten.read_raw().map_err(damaged)?
+    };
+    if bytes.len() != length {
+        return Err(broken(
+            "its fill value has another length than its elements",
+        ));
+    }
+    for chunk in chunks {
         let stored = usize::try_from(chunk.storage_size)
             .ok()
             .filter(|&stored| stored as u64 <= store.file_bytes)
@@ -207,6 +219,14 @@ struct Grid<'a> {
 }
 
 impl Grid<'_> {
+    /// How many chunks hold the whole dataset.
+    fn chunks(&self) -> u64 {
+        let axes = self.axes.iter().zip(self.chunk_axes);
+        axes.fold(1, |all, (axis, chunk)| {
+            all.saturating_mul(axis.div_ceil(*chunk))
+        })
+    }
+
     /// Copies the part of a chunk that lies within the dataset, row by row.
     fn place(&self, chunk: &[u8], offset: &[u64], into: &mut [u8]) -> Option<()> {
         let last = self.axes.len().checked_sub(1)?;
@@ -247,9 +267,23 @@ impl Grid<'_> {
 
 /// Lets the dataset have neither chunks nor filters.
 fn stored_plainly(image: &mut Image, address: u64, bytes: Vec<u8>) -> Result<(), Problem> {
-    let mut header = Header::read(image, address)?;
     let length = bytes.len() as u64;
     let data = image.append(bytes);
+    with_plain_layout(image, address, data, length)
+}
+
+/// Lets the dataset be one that nothing was ever written to.
+fn stored_nowhere(image: &mut Image, address: u64) -> Result<(), Problem> {
+    with_plain_layout(image, address, UNDEFINED, 0)
+}
+
+fn with_plain_layout(
+    image: &mut Image,
+    address: u64,
+    data: u64,
+    length: u64,
+) -> Result<(), Problem> {
+    let mut header = Header::read(image, address)?;
     // Version 3, contiguous.
     let mut layout = vec![3, 1];
     layout.extend(data.to_le_bytes());

@@ -28,4 +28,4 @@ pub(in crate::io) use path::{Found, follow};
 pub(in crate::io) use superblock::Superblock;
 
 /// An address that leads nowhere.
-const UNDEFINED: u64 = u64::MAX;
+pub(in crate::io) const UNDEFINED: u64 = u64::MAX;
