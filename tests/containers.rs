@@ -123,6 +123,21 @@ fn files_before_anndata_0_7_are_read() {
     );
 }
 
+/// Those of `raw` are others than those of X, which have the same name.
+#[test]
+fn categories_of_raw_before_anndata_0_7_are_its_own() {
+    let raw = H5adOptions::new().with_raw().with_gene_names("name");
+    let genes = raw.read(fixture("raw_categories.h5ad")).unwrap().counts;
+    assert_eq!(genes.gene_names(), ["MS4A1", "LYZ", "NKG7"]);
+    let x = H5adOptions::new().with_gene_names("name");
+    let genes = x.read(fixture("raw_categories.h5ad")).unwrap().counts;
+    assert_eq!(genes.gene_names(), ["MS4A1", "PPBP"]);
+    refusal(
+        raw.read(fixture("raw_without_categories.h5ad")),
+        &["at /raw.var/name", "categories", "choose another column"],
+    );
+}
+
 #[test]
 fn results_are_added_to_files_of_every_layout() {
     for name in [
