@@ -37,7 +37,9 @@ impl Store {
             Found::Object { address, .. } => address,
             _ => return Err(self.error(at, "missing; the file is not complete")),
         };
-        let group = Group::at(&image, address).map_err(problem)?;
+        let Some(group) = Group::at(&image, address).map_err(problem)? else {
+            return Err(self.error(at, "is a dataset, expected a group"));
+        };
         let mut names = Vec::new();
         for link in group.links(&image).map_err(problem)? {
             let leads_somewhere = match &link.target {

@@ -31,15 +31,15 @@ pub(in crate::io) struct Group {
 impl Group {
     /// The root of the file.
     pub fn root(image: &Image) -> Result<Self, Problem> {
-        Self::at(image, image.superblock().root)
+        Self::at(image, image.superblock().root)?
+            .ok_or_else(|| Problem::new("its root is a dataset, expected a group"))
     }
 
-    pub fn at(image: &Image, address: u64) -> Result<Self, Problem> {
+    /// The group at an address; `None` where there is a dataset.
+    pub fn at(image: &Image, address: u64) -> Result<Option<Self>, Problem> {
         let header = Header::read(image, address)?;
-        if header.find(kind::LAYOUT).is_some() {
-            return Err(Problem::new("it is a dataset, expected a group"));
-        }
-        Ok(Self { header })
+        let is_dataset = header.find(kind::LAYOUT).is_some();
+        Ok((!is_dataset).then_some(Self { header }))
     }
 
     /// All links, in the order in which they are stored.

@@ -26,7 +26,7 @@ pub(in crate::io) fn follow(image: &Image, path: &str) -> Result<Found, Problem>
     let root = image.superblock().root;
     let mut address = root;
     while let Some(name) = wanted.pop() {
-        let Ok(group) = Group::at(image, address) else {
+        let Some(group) = Group::at(image, address)? else {
             return Ok(Found::Nothing);
         };
         match group.find(image, &name)? {
