@@ -3,6 +3,7 @@
 mod content;
 mod foreign;
 mod half_precision;
+mod known_links;
 mod linked;
 mod positioned;
 mod sparse;
@@ -21,8 +22,10 @@ use hdf5_pure::{
 use super::budget::{Budget, Shortage, bytes_of};
 use crate::error::{Error, Result};
 use content::Content;
+use known_links::KnownLinks;
+use linked::Object;
 use positioned::Positioned;
-use structure::check_pages;
+use structure::{Image, check_pages};
 
 pub(super) use content::is_hdf5;
 pub(super) use half_precision::is_half;
@@ -48,6 +51,7 @@ pub(super) struct Store {
     /// The same bytes, for what the HDF5 layer does not show.
     bytes: Arc<std::fs::File>,
     file_bytes: u64,
+    links: KnownLinks,
     budget: Budget,
 }
 
@@ -132,6 +136,7 @@ impl Store {
             root: String::new(),
             file,
             file_bytes: content.length,
+            links: KnownLinks::new(content.length.max(FREE_BYTES)),
             bytes: content.file,
             budget,
         })
@@ -283,42 +288,51 @@ impl Store {
 
     /// Whether there is something at the path.
     pub(super) fn exists(&self, at: &str) -> Result<bool> {
-        Ok(self.stored(at)?.is_some())
+        Ok(self.linked(at)?.is_some())
     }
 
     /// As [`find`](Self::find), with datasets as they are stored.
     pub(super) fn stored(&self, at: &str) -> Result<Option<Node>> {
-        let path = self.whole_path(at);
-        let directly = self.find_directly(at, &path);
-        if let Ok(Some(_)) = directly {
-            return directly;
-        }
-        // What passes over links may find nothing, or stumble over one.
-        match self.linked(at) {
-            Ok(Some(target)) if target != path => self.find_directly(at, &target),
-            Ok(_) => directly,
-            Err(error) => directly.and(Err(error)),
+        // The HDF5 layer reads all links of every group along a path, and more of a damaged one than
+        // the file holds; what is not there or damaged must not come so far.
+        match self.linked(at)? {
+            Some(object) => self.open_object(at, &object),
+            None => Ok(None),
         }
     }
 
-    fn find_directly(&self, at: &str, path: &str) -> Result<Option<Node>> {
-        match self.file.group(path) {
-            Ok(group) => Ok(Some(Node::Group(group))),
-            Err(hdf5_pure::Error::NotAGroup(_)) => match self.file.dataset(path) {
-                Ok(dataset) => {
-                    self.check_chunk_index(at, path, &dataset)?;
-                    Ok(Some(Node::Dataset(dataset)))
+    fn open_object(&self, at: &str, object: &Object) -> Result<Option<Node>> {
+        let path = &object.path;
+        let image = self.image()?;
+        let links = self.links.of(&image, object.address);
+        let opened = match links.map_err(|problem| self.problem(at, problem))? {
+            Some(_) => self.file.group(path).map(Node::Group),
+            None => self.file.dataset(path).map(Node::Dataset),
+        };
+        match opened {
+            Ok(node) => {
+                if let Node::Dataset(dataset) = &node {
+                    self.check_chunk_index(at, &image, object.address, dataset)?;
                 }
-                // A path through a dataset, or a type with a name.
-                Err(hdf5_pure::Error::NotAGroup(_) | hdf5_pure::Error::NotADataset(_)) => Ok(None),
-                Err(error) => Err(self.damaged(at, error)),
-            },
-            Err(hdf5_pure::Error::Format(FormatError::PathNotFound(_))) => Ok(None),
+                Ok(Some(node))
+            }
+            // A type with a name.
+            Err(
+                hdf5_pure::Error::NotAGroup(_)
+                | hdf5_pure::Error::NotADataset(_)
+                | hdf5_pure::Error::Format(FormatError::PathNotFound(_)),
+            ) => Ok(None),
             Err(error) => Err(self.damaged(at, error)),
         }
     }
 
-    fn check_chunk_index(&self, at: &str, path: &str, dataset: &Dataset) -> Result<()> {
+    fn check_chunk_index(
+        &self,
+        at: &str,
+        image: &Image,
+        address: u64,
+        dataset: &Dataset,
+    ) -> Result<()> {
         // A layout of the newest version, which the HDF5 layer does not know, is read as an older one.
         if !matches!(
             dataset.chunk_index(),
@@ -326,7 +340,7 @@ impl Store {
         ) {
             return Ok(());
         }
-        check_pages(&self.image()?, path).map_err(|problem| self.problem(at, problem))
+        check_pages(image, address).map_err(|problem| self.problem(at, problem))
     }
 
     /// The names of the groups within a group, sorted.

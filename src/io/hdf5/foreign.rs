@@ -7,8 +7,9 @@ use std::sync::Arc;
 use flate2::read::ZlibDecoder;
 use hdf5_pure::{Dataset, File, Filter, FormatError};
 
+use super::linked::Object;
 use super::positioned::{check_end, read_at, source_error};
-use super::structure::{Found, Header, Image, Message, Problem, UNDEFINED, follow, kind};
+use super::structure::{Header, Image, Message, Problem, UNDEFINED, kind};
 use super::{Store, bytes_of};
 use crate::error::{Error, Result};
 
@@ -56,8 +57,7 @@ fn changed(
 ) -> Result<Dataset> {
     let mut image = store.image()?;
     let problem = |problem| store.problem(at, problem);
-    let Found::Object { path, address } = follow(&image, &store.whole_path(at)).map_err(problem)?
-    else {
+    let Some(Object { path, address }) = store.linked(at)? else {
         return Err(store.error(at, "missing; the file is not complete"));
     };
     change(&mut image, address).map_err(problem)?;

@@ -24,7 +24,7 @@ pub(in crate::io) use header::{Header, Message, kind};
 pub(in crate::io) use heap::HeapCollection;
 pub(in crate::io) use image::{Image, Problem};
 pub(in crate::io) use link::Target;
-pub(in crate::io) use path::{Found, follow};
+pub(in crate::io) use path::{Found, follow, follow_by};
 pub(in crate::io) use superblock::Superblock;
 
 /// An address that leads nowhere.
