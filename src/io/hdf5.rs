@@ -25,7 +25,7 @@ use content::Content;
 use known_links::KnownLinks;
 use linked::Object;
 use positioned::Positioned;
-use structure::{Image, check_pages};
+use structure::{Image, check_attributes, check_pages};
 
 pub(super) use content::is_hdf5;
 pub(super) use half_precision::is_half;
@@ -370,6 +370,10 @@ impl Store {
 
     /// The attributes of a node.
     pub(super) fn attributes(&self, at: &str, node: &Node) -> Result<Attributes> {
+        if let Some(object) = self.linked(at)? {
+            check_attributes(&self.image()?, object.address)
+                .map_err(|problem| self.problem(at, problem))?;
+        }
         node.attributes().map_err(|error| self.damaged(at, error))
     }
 

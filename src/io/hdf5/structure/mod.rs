@@ -19,7 +19,7 @@ mod superblock;
 mod symbol_table;
 
 pub(in crate::io) use fixed_array::check_pages;
-pub(in crate::io) use group::{Changes, Group};
+pub(in crate::io) use group::{Changes, Group, check_attributes};
 pub(in crate::io) use header::{Header, Message, kind};
 pub(in crate::io) use heap::HeapCollection;
 pub(in crate::io) use image::{Image, Problem};
