@@ -97,11 +97,27 @@ impl Attributes {
 impl Store {
     /// A file whose bytes are all in memory: quick to read as a whole.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let content = Content::open(path)?;
+        Self::in_memory(path, Content::open(path)?)
+    }
+
+    fn in_memory(path: &Path, content: Content) -> Result<Self> {
         let budget = content.budget();
         budget
             .take(content.length)
-            .map_err(|shortage| shortage.at(path, "at /"))?;
+            .map_err(|shortage| match shortage {
+                Shortage::System { bytes } => Error::io(
+                    path,
+                    std::io::Error::new(
+                        std::io::ErrorKind::OutOfMemory,
+                        format!(
+                            "the system has no memory left for the file of {bytes} bytes; read an \
+                             .h5ad file part by part with `H5adOptions::open`, or use a larger \
+                             machine"
+                        ),
+                    ),
+                ),
+                other => other.at(path, "at /"),
+            })?;
         let bytes = content.read(path)?;
         Self::with(path, content, budget, || File::from_bytes(bytes))
     }

@@ -131,3 +131,23 @@ pub(in crate::io) fn is_hdf5(path: &Path) -> Result<bool> {
     // What cannot be decompressed is no HDF5 file; its reader says what is wrong with it.
     Ok(decoder.read_to_end(&mut start).is_ok() && start == SIGNATURE)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Store;
+    use super::*;
+
+    #[test]
+    fn files_larger_than_memory_are_refused_with_what_to_do() {
+        let content = Content {
+            file: Arc::new(tempfile::tempfile().unwrap()),
+            length: 1 << 60,
+            stored: 1 << 60,
+        };
+        let opened = Store::in_memory(Path::new("cells.h5ad"), content);
+        let message = opened.map(|_| ()).unwrap_err().to_string();
+        for word in ["cells.h5ad", "no memory left", "`H5adOptions::open`"] {
+            assert!(message.contains(word), "{word}: {message}");
+        }
+    }
+}

@@ -95,7 +95,12 @@ impl Image {
         if stop > self.end {
             return Err(past_end());
         }
-        let mut bytes = vec![0; count];
+        let mut bytes = Vec::new();
+        // A damaged structure of a large file may claim nearly all of it.
+        bytes
+            .try_reserve_exact(count)
+            .map_err(|_| Problem::Io(io::ErrorKind::OutOfMemory.into()))?;
+        bytes.resize(count, 0);
         self.fill(self.superblock.base + address, &mut bytes)?;
         Ok(bytes)
     }
