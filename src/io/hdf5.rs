@@ -1,6 +1,7 @@
 //! Guarded access to an HDF5 file: every read is bounded by the size of the file.
 
 mod content;
+mod fletcher32;
 mod foreign;
 mod half_precision;
 mod known_links;
