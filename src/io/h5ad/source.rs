@@ -117,7 +117,7 @@ fn open_matrix(store: &Store, at: &str, cells: usize, genes: usize) -> Result<(M
             let chunk = store.chunk_length(at, &dataset)?.unwrap_or(1);
             let most = (DENSE_WINDOW / genes.max(1)).max(1);
             // Whole chunks, but at least one.
-            let block = (most / chunk).max(1) * chunk;
+            let block = (most / chunk).max(1).saturating_mul(chunk);
             Ok((Matrix::Dense(dataset), block))
         }
         Node::Group(_) => {
@@ -133,18 +133,23 @@ fn open_matrix(store: &Store, at: &str, cells: usize, genes: usize) -> Result<(M
             check_shape(store, at, &shape, cells, genes)?;
             let parts = Box::new(SparseParts::open(store, at, cells)?);
             let offsets = parts.read_offsets(store)?;
-            let entries_of_cell = (parts.stored() / cells.max(1)).max(1);
-            let block = match parts.chunk_length(store)? {
-                None => FEWEST_CELLS,
-                Some(chunk) => {
-                    let entries = (CHUNKS * chunk).min(MOST_ENTRIES).max(chunk);
-                    let cells = entries.div_ceil(entries_of_cell);
-                    cells.max(FEWEST_CELLS).next_multiple_of(FEWEST_CELLS / 4)
-                }
-            };
+            let chunk = parts.chunk_length(store)?;
+            let block = block_of(chunk, parts.stored(), cells);
             Ok((Matrix::Sparse { parts, offsets }, block))
         }
     }
+}
+
+/// Cells of a block of a sparse matrix; `chunk` is how many entries are compressed together.
+fn block_of(chunk: Option<usize>, stored: usize, cells: usize) -> usize {
+    let Some(chunk) = chunk else {
+        return FEWEST_CELLS;
+    };
+    // A file may claim chunks longer than all that it holds.
+    let chunk = chunk.min(stored.max(1));
+    let entries = CHUNKS.saturating_mul(chunk).min(MOST_ENTRIES).max(chunk);
+    let cells = entries.div_ceil((stored / cells.max(1)).max(1));
+    cells.max(FEWEST_CELLS).next_multiple_of(FEWEST_CELLS / 4)
 }
 
 impl H5adSource {
@@ -235,5 +240,23 @@ impl CountSource for H5adSource {
     /// Names the matrix of the file that holds counts, where the one that is read does not.
     fn explain(&self, error: Error) -> Error {
         self.origin.explain(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_have_whole_chunks_and_an_end() {
+        // 100 entries a cell.
+        let block = |chunk| block_of(chunk, 1_000_000, 10_000);
+        assert_eq!(block(None), FEWEST_CELLS);
+        assert_eq!(block(Some(1)), FEWEST_CELLS);
+        assert_eq!(block(Some(32_768)), 2816);
+        for longest in [1 << 20, 1 << 61, usize::MAX] {
+            assert_eq!(block(Some(longest)), 41_984);
+        }
+        assert_eq!(block_of(Some(usize::MAX), 0, 0), FEWEST_CELLS);
     }
 }

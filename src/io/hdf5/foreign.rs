@@ -20,6 +20,8 @@ const CHECKSUM: u16 = 3;
 const ZSTD: u16 = 32015;
 /// The version of layouts that HDF5 2.0 writes in its newest format.
 const NEWEST_LAYOUT: u8 = 5;
+/// Filters of a dataset: a chunk has a bit for each, whether it was left out.
+const MOST_FILTERS: usize = u32::BITS as usize;
 /// Filters of `hdf5-pure`: deflate, shuffle, checksum, scale-offset, LZF.
 const KNOWN: [u16; 5] = [DEFLATE, SHUFFLE, CHECKSUM, 6, 32000];
 
@@ -35,6 +37,7 @@ pub(super) fn decoded(store: &Store, at: &str, dataset: &Dataset) -> Result<Opti
         _ => None,
     };
     let filters = older.as_ref().unwrap_or(dataset).filter_pipeline();
+    check_number(store, at, filters.len())?;
     if filters.iter().all(|filter| KNOWN.contains(&filter.id)) {
         return Ok(older);
     }
@@ -48,6 +51,17 @@ pub(super) fn decoded(store: &Store, at: &str, dataset: &Dataset) -> Result<Opti
         stored_plainly(image, address, bytes)
     })
     .map(Some)
+}
+
+/// Refuses more filters than there are bits for.
+fn check_number(store: &Store, at: &str, filters: usize) -> Result<()> {
+    if filters <= MOST_FILTERS {
+        return Ok(());
+    }
+    Err(store.error(
+        at,
+        format!("claims {filters} filters, HDF5 has at most {MOST_FILTERS}; the file is damaged"),
+    ))
 }
 
 /// A dataset of the file as it were with a change to its object header.
@@ -368,6 +382,19 @@ mod tests {
                 assert_eq!(found, values, "byte {position}");
             }
         }
+    }
+
+    #[test]
+    fn more_filters_than_there_are_bits_for_are_refused() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/containers");
+        let store = Store::open(&fixtures.join("zstd.h5ad")).unwrap();
+        check_number(&store, "/X/data", 32).unwrap();
+        let refused = check_number(&store, "/X/data", 33).unwrap_err();
+        let message = refused.to_string();
+        assert!(
+            message.contains("at /X/data: claims 33 filters"),
+            "{message}"
+        );
     }
 
     #[test]
