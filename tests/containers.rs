@@ -309,6 +309,26 @@ fn the_newest_layouts_are_read() {
     }
 }
 
+/// Sound files are not called damaged.
+#[test]
+fn chunks_that_cannot_be_found_are_to_be_rewritten() {
+    let path = fixture("two_growing_axes.h5ad");
+    for layer in ["written", "zstd"] {
+        let options = H5adOptions::new().with_layer(layer);
+        for message in [
+            options.read(&path).unwrap_err().to_string(),
+            options.open(&path).unwrap_err().to_string(),
+        ] {
+            assert!(message.contains("write_h5ad"), "{message}");
+            assert!(message.contains("version-2 B-tree"), "{message}");
+            assert!(!message.contains("damaged"), "{message}");
+        }
+    }
+    let empty = H5adOptions::new().with_layer("empty").read(&path).unwrap();
+    assert_eq!(empty.counts.stored(), 0);
+    assert_eq!(read_h5ad(&path).unwrap().counts.to_dense(), counts());
+}
+
 #[test]
 fn half_precision_is_read() {
     let path = fixture("half_precision.h5ad");

@@ -279,16 +279,31 @@ impl Store {
             hdf5_pure::Error::Format(
                 error @ (FormatError::UnsupportedVirtualLayout
                 | FormatError::UnsupportedExternalStorage),
-            ) => self.error(
+            ) => self.to_rewrite(at, format!("{error}; write all into one file")),
+            hdf5_pure::Error::Format(
+                error @ (FormatError::UnsupportedMessage(_)
+                | FormatError::UnsupportedFilteredHeapObject
+                | FormatError::UnsupportedSohmReference
+                | FormatError::UnsupportedZfp(_)
+                | FormatError::UnsupportedFillValueVersion(_)),
+            ) => self.to_rewrite(
                 at,
-                format!(
-                    "{error}; write all into one file in Python: import anndata; \
-                     anndata.read_h5ad(\"{}\").write_h5ad(\"whole.h5ad\")",
-                    self.path.display()
-                ),
+                format!("{error}, which is not known here; rewrite the file"),
             ),
             other => self.error(at, format!("the file is damaged or truncated: {other}")),
         }
+    }
+
+    /// The refusal of what another program can store in a way that is read here.
+    pub(super) fn to_rewrite(&self, at: &str, reason: impl std::fmt::Display) -> Error {
+        self.error(
+            at,
+            format!(
+                "{reason} in Python: import anndata; \
+                 anndata.read_h5ad(\"{}\").write_h5ad(\"rewritten.h5ad\")",
+                self.path.display()
+            ),
+        )
     }
 
     /// What is at the path, `None` when there is nothing. Soft links are followed, and datasets whose

@@ -98,7 +98,7 @@ pub(super) fn rehearse(
 fn refused(path: &Path, problem: Problem) -> Error {
     match problem {
         Problem::Io(source) => Error::io(path, source),
-        Problem::Structure(reason) => Error::format(
+        Problem::Structure(reason) | Problem::Unsupported(reason) => Error::format(
             path,
             None,
             format!(
@@ -170,7 +170,7 @@ fn attach(
             Found::Object { address, .. } => Group::at(image, address)?,
             Found::Nothing => None,
             Found::External { file, .. } => {
-                return Err(Problem::Structure(format!(
+                return Err(Problem::Unsupported(format!(
                     "/{} is a link to another file, {file}",
                     new.name
                 )));

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use flate2::read::ZlibDecoder;
-use hdf5_pure::{Dataset, File, Filter, FormatError};
+use hdf5_pure::{ChunkIndex, Dataset, File, Filter, FormatError};
 
 use super::fletcher32;
 use super::linked::Object;
@@ -36,7 +36,17 @@ pub(super) fn decoded(store: &Store, at: &str, dataset: &Dataset) -> Result<Opti
         }
         _ => None,
     };
-    let filters = older.as_ref().unwrap_or(dataset).filter_pipeline();
+    let known = older.as_ref().unwrap_or(dataset);
+    if let Ok(Some(ChunkIndex::BTreeV2)) = known.chunk_index()
+        && known.chunks().is_err()
+    {
+        return Err(store.to_rewrite(
+            at,
+            "its chunks are found by a version-2 B-tree, as those of datasets that can grow along \
+             two axes, which is not read here; rewrite the file",
+        ));
+    }
+    let filters = known.filter_pipeline();
     check_number(store, at, filters.len())?;
     if filters.iter().all(|filter| KNOWN.contains(&filter.id)) {
         return Ok(older);
@@ -46,7 +56,7 @@ pub(super) fn decoded(store: &Store, at: &str, dataset: &Dataset) -> Result<Opti
             return Err(refused(store, at, filter.id));
         }
     }
-    let bytes = decompress(store, at, older.as_ref().unwrap_or(dataset), &filters)?;
+    let bytes = decompress(store, at, known, &filters)?;
     changed(store, at, |image, address| {
         stored_plainly(image, address, bytes)
     })
@@ -343,6 +353,10 @@ impl Store {
     pub(in crate::io) fn problem(&self, at: &str, problem: Problem) -> Error {
         match problem {
             Problem::Io(source) => Error::io(&self.path, source),
+            Problem::Unsupported(reason) => self.to_rewrite(
+                at,
+                format!("{reason}, which is not known here; rewrite the file"),
+            ),
             other => self.error(at, format!("the file is damaged or truncated: {other}")),
         }
     }

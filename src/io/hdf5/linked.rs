@@ -24,13 +24,11 @@ impl Store {
         match found {
             Found::Object { path, address } => Ok(Some(Object { path, address })),
             Found::Nothing => Ok(None),
-            Found::External { file, path } => Err(self.error(
+            Found::External { file, path } => Err(self.to_rewrite(
                 at,
                 format!(
                     "a link to {path} of another file, {file}, which is not read; write all into \
-                     one file in Python: import anndata; \
-                     anndata.read_h5ad(\"{}\").write_h5ad(\"whole.h5ad\")",
-                    self.path.display()
+                     one file"
                 ),
             )),
         }

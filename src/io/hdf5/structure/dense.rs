@@ -140,7 +140,7 @@ impl Heap {
         let id_bytes = usize::from(fields.short()?);
         let filters = fields.short()?;
         if filters > 0 {
-            return Err(Problem::new("a heap of names is compressed"));
+            return Err(Problem::Unsupported("a heap of names is compressed".into()));
         }
         fields.take(101)?;
         let width = u64::from(fields.short()?);
@@ -173,8 +173,8 @@ impl Heap {
     /// Where an object lies, and how long it is.
     fn find(&self, image: &Image, id: &[u8]) -> Result<(u64, u64), Problem> {
         if let Place::Elsewhere = place_of(id)? {
-            return Err(Problem::new(
-                "a name or attribute is too large to lie in its heap itself",
+            return Err(Problem::Unsupported(
+                "a name or attribute is too large to lie in its heap itself".into(),
             ));
         }
         let (offset, length) = self.position(id)?;
