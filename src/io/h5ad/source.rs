@@ -30,6 +30,8 @@ const MOST_ENTRIES: usize = 1 << 22;
 /// Opened by [`H5adOptions::open`]; a [`CountSource`] for
 /// [`Preprocess::fit_source`](crate::preprocess::Preprocess::fit_source). In memory are only names and
 /// where rows begin, about 60 bytes a cell. Matrices must be stored by cells, sparse (CSR) or dense.
+/// Of files compressed with zstd the matrix is in memory, too: it is decompressed as a whole when the
+/// file is opened. gzip and LZF are decompressed part by part.
 ///
 /// What is wrong with the counts themselves (an index out of range, a NaN, a negative value, a
 /// damaged chunk) shows when they are read, and ends the reading fit with the error that
@@ -74,7 +76,8 @@ enum Matrix {
 }
 
 impl H5adOptions {
-    /// Opens the file without reading its counts; see [`H5adSource`].
+    /// Opens the file without reading its counts; see [`H5adSource`]. Counts compressed with zstd are
+    /// decompressed into memory all the same.
     ///
     /// # Errors
     /// As [`read_h5ad`](super::read_h5ad), as far as structure and names go, and
