@@ -123,6 +123,21 @@ fn files_before_anndata_0_7_are_read() {
     );
 }
 
+/// Those of `raw` are others than those of X, which have the same name.
+#[test]
+fn categories_of_raw_before_anndata_0_7_are_its_own() {
+    let raw = H5adOptions::new().with_raw().with_gene_names("name");
+    let genes = raw.read(fixture("raw_categories.h5ad")).unwrap().counts;
+    assert_eq!(genes.gene_names(), ["MS4A1", "LYZ", "NKG7"]);
+    let x = H5adOptions::new().with_gene_names("name");
+    let genes = x.read(fixture("raw_categories.h5ad")).unwrap().counts;
+    assert_eq!(genes.gene_names(), ["MS4A1", "PPBP"]);
+    refusal(
+        raw.read(fixture("raw_without_categories.h5ad")),
+        &["at /raw.var/name", "categories", "choose another column"],
+    );
+}
+
 #[test]
 fn results_are_added_to_files_of_every_layout() {
     for name in [
@@ -156,26 +171,37 @@ fn results_are_added_to_files_of_every_layout() {
     }
 }
 
-/// Behind the end of the old file lies what is new; before it only what leads there has changed.
+/// Behind the end of the old file lies what is new; before it only what leads there has changed,
+/// also when entries take the place of others.
 #[test]
 fn what_was_there_stays_byte_for_byte() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["anndata_0_7.h5ad", "many_columns.h5ad"] {
+    for name in ["anndata_0_7.h5ad", "many_columns.h5ad", "surroundings.h5ad"] {
         let output = folder.path().join(name);
-        H5adResults::new()
-            .with("found", CellResults::new(vec![0; 12]))
-            .write(fixture(name), &output)
-            .unwrap();
-        let (before, after) = (fs::read(fixture(name)).unwrap(), fs::read(&output).unwrap());
-        let changed = before
-            .iter()
-            .zip(&after)
-            .filter(|(one, other)| one != other);
-        let changed = changed.count();
-        assert!(
-            changed < 6000 && after.len() > before.len(),
-            "{name}: {changed}"
-        );
+        fs::copy(fixture(name), &output).unwrap();
+        for label in 0..4 {
+            let before = fs::read(&output).unwrap();
+            H5adResults::new()
+                .with("found", CellResults::new(vec![label; 12]))
+                .with_overwrite(true)
+                .write(&output, &output)
+                .unwrap();
+            let after = fs::read(&output).unwrap();
+            let changed = before
+                .iter()
+                .zip(&after)
+                .filter(|(one, other)| one != other);
+            let changed = changed.count();
+            assert!(
+                changed < 6000 && after.len() > before.len(),
+                "{name}: {changed}"
+            );
+            let found = read_h5ad(&output).unwrap().cell_annotations;
+            let labels = found.get("found").unwrap().labels();
+            assert_eq!(labels, vec![Some(label.to_string()); 12], "{name}");
+            let names = found.names();
+            assert_eq!(names.filter(|&column| column == "found").count(), 1);
+        }
     }
 }
 
@@ -283,6 +309,26 @@ fn the_newest_layouts_are_read() {
     }
 }
 
+/// Sound files are not called damaged.
+#[test]
+fn chunks_that_cannot_be_found_are_to_be_rewritten() {
+    let path = fixture("two_growing_axes.h5ad");
+    for layer in ["written", "zstd"] {
+        let options = H5adOptions::new().with_layer(layer);
+        for message in [
+            options.read(&path).unwrap_err().to_string(),
+            options.open(&path).unwrap_err().to_string(),
+        ] {
+            assert!(message.contains("write_h5ad"), "{message}");
+            assert!(message.contains("version-2 B-tree"), "{message}");
+            assert!(!message.contains("damaged"), "{message}");
+        }
+    }
+    let empty = H5adOptions::new().with_layer("empty").read(&path).unwrap();
+    assert_eq!(empty.counts.stored(), 0);
+    assert_eq!(read_h5ad(&path).unwrap().counts.to_dense(), counts());
+}
+
 #[test]
 fn half_precision_is_read() {
     let path = fixture("half_precision.h5ad");
@@ -326,6 +372,24 @@ fn zstandard_is_read_and_other_filters_are_named() {
             "write_h5ad",
         ],
     );
+}
+
+#[test]
+fn chunks_that_were_never_written_hold_the_fill_value() {
+    let path = fixture("unwritten.h5ad");
+    let mut expected = Array2::from_elem((12, 6), 3.0);
+    let written = ndarray::s![5..10, ..];
+    expected.slice_mut(written).assign(&counts().slice(written));
+    for name in ["plain", "gzip", "zstd"] {
+        let options = H5adOptions::new().with_layer(name);
+        let found = options.read(&path).unwrap().counts;
+        assert_eq!(found.to_dense(), expected, "{name}");
+        let source = options.open(&path).unwrap();
+        assert_eq!(source.read_window(3..4).unwrap().row(0), found.row(3));
+        let options = H5adOptions::new().with_layer(format!("{name}_all"));
+        let nothing = options.read(&path).unwrap().counts.to_dense();
+        assert_eq!(nothing, Array2::from_elem((12, 6), 3.0), "{name}");
+    }
 }
 
 /// Every place of the compressed file is damaged once: an error or the same counts, never a panic.

@@ -261,12 +261,18 @@ fn a_file_is_extended_in_place_and_entries_replaced_on_request() {
     let labels = found.cell_annotations.get("mine").unwrap().labels();
     assert_eq!(labels.into_iter().flatten().collect::<String>(), "11000");
     assert_eq!(found.embedding("X_mine"), Some(Array2::ones((5, 3)).view()));
-    // Replacing again and again does not let the file grow.
+    // The old entries stay in the file, so each time adds as much.
     let writer = writer.with_overwrite(true);
-    writer.write(&path, &path).unwrap();
-    let length = fs::metadata(&path).unwrap().len();
-    writer.write(&path, &path).unwrap();
-    assert_eq!(fs::metadata(&path).unwrap().len(), length);
+    let lengths: Vec<u64> = (0..3)
+        .map(|_| {
+            writer.write(&path, &path).unwrap();
+            fs::metadata(&path).unwrap().len()
+        })
+        .collect();
+    assert_eq!(lengths[2] - lengths[1], lengths[1] - lengths[0]);
+    let found = read_h5ad(&path).unwrap();
+    let labels = found.cell_annotations.get("mine").unwrap().labels();
+    assert_eq!(labels.into_iter().flatten().collect::<String>(), "02");
     let columns: Vec<&str> = found.cell_annotations.names().collect();
     assert_eq!(columns.iter().filter(|&&name| name == "mine").count(), 1);
     assert_eq!(names_in(folder.path()), ["cells.h5ad"]);

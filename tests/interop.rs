@@ -210,7 +210,7 @@ fn a_fit_is_written_for_python() {
     std::fs::write(ours.join("fit.json"), expected.to_string()).unwrap();
 }
 
-/// Long lists are stored in chunks, once as they are written and once laid out anew.
+/// Long lists are stored in chunks, as they are written and where results were replaced.
 #[test]
 fn large_files_are_written_for_python() {
     let Some(folder) = folder() else { return };

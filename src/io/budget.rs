@@ -17,6 +17,10 @@ pub(super) const OF_PLAIN_TEXT: u64 = 25;
 /// two or three bytes each; a list that holds them takes up to 150 while it grows.
 pub(super) const OF_COMPRESSED: u64 = 100;
 
+/// From here on the system is asked whether it has so much: where it has not, a list of this length
+/// would end the process.
+const ASKED_FOR: u64 = 1 << 28;
+
 /// The memory that the reader of a file, or of files that belong together, may hold at a time.
 ///
 /// Everything whose size the file decides is counted at the size that it has in memory, capacity
@@ -94,6 +98,9 @@ impl Budget {
         };
         if bytes > self.limit {
             return Err(shortage(bytes));
+        }
+        if bytes >= ASKED_FOR && !is_available(bytes) {
+            return Err(Shortage::System { bytes });
         }
         let needed = self.used.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if needed > self.limit {
@@ -201,6 +208,12 @@ impl Budget {
     }
 }
 
+/// Whether the system has so many bytes of memory.
+fn is_available(bytes: u64) -> bool {
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    Vec::<u8>::new().try_reserve_exact(bytes).is_ok()
+}
+
 /// Bytes that so many elements take.
 pub(super) fn bytes_of<T>(elements: usize) -> u64 {
     (elements as u64).saturating_mul(size_of::<T>() as u64)
@@ -224,6 +237,20 @@ mod tests {
         assert!(bytes_of::<u64>(list.len()) > FREE_BYTES / 3);
         let message = refused.at(Path::new("a.csv"), "line 3").to_string();
         assert!(message.starts_with("a.csv, line 3: "), "{message}");
+    }
+
+    #[test]
+    fn more_than_the_system_has_is_refused() {
+        // A file that may take this much, as a sparse one of terabytes may.
+        let budget = Budget::new([(1 << 60, 1)]);
+        for refused in [
+            budget.take(1 << 60),
+            budget.allow(1 << 60),
+            budget.take_list::<u64>(1 << 57),
+        ] {
+            assert!(matches!(refused, Err(Shortage::System { bytes }) if bytes == 1 << 60));
+        }
+        budget.take(ASKED_FOR).unwrap();
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Guarded access to an HDF5 file: every read is bounded by the size of the file.
 
 mod content;
+mod fletcher32;
 mod foreign;
 mod half_precision;
+mod known_links;
 mod linked;
 mod positioned;
 mod sparse;
@@ -21,8 +23,10 @@ use hdf5_pure::{
 use super::budget::{Budget, Shortage, bytes_of};
 use crate::error::{Error, Result};
 use content::Content;
+use known_links::KnownLinks;
+use linked::Object;
 use positioned::Positioned;
-use structure::check_pages;
+use structure::{Image, check_attributes, check_pages};
 
 pub(super) use content::is_hdf5;
 pub(super) use half_precision::is_half;
@@ -48,7 +52,7 @@ pub(super) struct Store {
     /// The same bytes, for what the HDF5 layer does not show.
     bytes: Arc<std::fs::File>,
     file_bytes: u64,
-    is_compressed: bool,
+    links: KnownLinks,
     budget: Budget,
 }
 
@@ -94,11 +98,27 @@ impl Attributes {
 impl Store {
     /// A file whose bytes are all in memory: quick to read as a whole.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let content = Content::open(path)?;
+        Self::in_memory(path, Content::open(path)?)
+    }
+
+    fn in_memory(path: &Path, content: Content) -> Result<Self> {
         let budget = content.budget();
         budget
             .take(content.length)
-            .map_err(|shortage| shortage.at(path, "at /"))?;
+            .map_err(|shortage| match shortage {
+                Shortage::System { bytes } => Error::io(
+                    path,
+                    std::io::Error::new(
+                        std::io::ErrorKind::OutOfMemory,
+                        format!(
+                            "the system has no memory left for the file of {bytes} bytes; read an \
+                             .h5ad file part by part with `H5adOptions::open`, or use a larger \
+                             machine"
+                        ),
+                    ),
+                ),
+                other => other.at(path, "at /"),
+            })?;
         let bytes = content.read(path)?;
         Self::with(path, content, budget, || File::from_bytes(bytes))
     }
@@ -133,7 +153,7 @@ impl Store {
             root: String::new(),
             file,
             file_bytes: content.length,
-            is_compressed: content.is_compressed,
+            links: KnownLinks::new(content.length.max(FREE_BYTES)),
             bytes: content.file,
             budget,
         })
@@ -172,11 +192,6 @@ impl Store {
     /// Bytes of the file, without a compression as a whole.
     pub(super) fn content_bytes(&self) -> u64 {
         self.file_bytes
-    }
-
-    /// Whether the file itself has no compression as a whole.
-    pub(super) fn is_stored_as_found(&self) -> bool {
-        !self.is_compressed
     }
 
     /// Copies the bytes of the file in place of all that the other one holds.
@@ -264,16 +279,31 @@ impl Store {
             hdf5_pure::Error::Format(
                 error @ (FormatError::UnsupportedVirtualLayout
                 | FormatError::UnsupportedExternalStorage),
-            ) => self.error(
+            ) => self.to_rewrite(at, format!("{error}; write all into one file")),
+            hdf5_pure::Error::Format(
+                error @ (FormatError::UnsupportedMessage(_)
+                | FormatError::UnsupportedFilteredHeapObject
+                | FormatError::UnsupportedSohmReference
+                | FormatError::UnsupportedZfp(_)
+                | FormatError::UnsupportedFillValueVersion(_)),
+            ) => self.to_rewrite(
                 at,
-                format!(
-                    "{error}; write all into one file in Python: import anndata; \
-                     anndata.read_h5ad(\"{}\").write_h5ad(\"whole.h5ad\")",
-                    self.path.display()
-                ),
+                format!("{error}, which is not known here; rewrite the file"),
             ),
             other => self.error(at, format!("the file is damaged or truncated: {other}")),
         }
+    }
+
+    /// The refusal of what another program can store in a way that is read here.
+    pub(super) fn to_rewrite(&self, at: &str, reason: impl std::fmt::Display) -> Error {
+        self.error(
+            at,
+            format!(
+                "{reason} in Python: import anndata; \
+                 anndata.read_h5ad(\"{}\").write_h5ad(\"rewritten.h5ad\")",
+                self.path.display()
+            ),
+        )
     }
 
     /// What is at the path, `None` when there is nothing. Soft links are followed, and datasets whose
@@ -290,42 +320,51 @@ impl Store {
 
     /// Whether there is something at the path.
     pub(super) fn exists(&self, at: &str) -> Result<bool> {
-        Ok(self.stored(at)?.is_some())
+        Ok(self.linked(at)?.is_some())
     }
 
     /// As [`find`](Self::find), with datasets as they are stored.
     pub(super) fn stored(&self, at: &str) -> Result<Option<Node>> {
-        let path = self.whole_path(at);
-        let directly = self.find_directly(at, &path);
-        if let Ok(Some(_)) = directly {
-            return directly;
-        }
-        // What passes over links may find nothing, or stumble over one.
-        match self.linked(at) {
-            Ok(Some(target)) if target != path => self.find_directly(at, &target),
-            Ok(_) => directly,
-            Err(error) => directly.and(Err(error)),
+        // The HDF5 layer reads all links of every group along a path, and more of a damaged one than
+        // the file holds; what is not there or damaged must not come so far.
+        match self.linked(at)? {
+            Some(object) => self.open_object(at, &object),
+            None => Ok(None),
         }
     }
 
-    fn find_directly(&self, at: &str, path: &str) -> Result<Option<Node>> {
-        match self.file.group(path) {
-            Ok(group) => Ok(Some(Node::Group(group))),
-            Err(hdf5_pure::Error::NotAGroup(_)) => match self.file.dataset(path) {
-                Ok(dataset) => {
-                    self.check_chunk_index(at, path, &dataset)?;
-                    Ok(Some(Node::Dataset(dataset)))
+    fn open_object(&self, at: &str, object: &Object) -> Result<Option<Node>> {
+        let path = &object.path;
+        let image = self.image()?;
+        let links = self.links.of(&image, object.address);
+        let opened = match links.map_err(|problem| self.problem(at, problem))? {
+            Some(_) => self.file.group(path).map(Node::Group),
+            None => self.file.dataset(path).map(Node::Dataset),
+        };
+        match opened {
+            Ok(node) => {
+                if let Node::Dataset(dataset) = &node {
+                    self.check_chunk_index(at, &image, object.address, dataset)?;
                 }
-                // A path through a dataset, or a type with a name.
-                Err(hdf5_pure::Error::NotAGroup(_) | hdf5_pure::Error::NotADataset(_)) => Ok(None),
-                Err(error) => Err(self.damaged(at, error)),
-            },
-            Err(hdf5_pure::Error::Format(FormatError::PathNotFound(_))) => Ok(None),
+                Ok(Some(node))
+            }
+            // A type with a name.
+            Err(
+                hdf5_pure::Error::NotAGroup(_)
+                | hdf5_pure::Error::NotADataset(_)
+                | hdf5_pure::Error::Format(FormatError::PathNotFound(_)),
+            ) => Ok(None),
             Err(error) => Err(self.damaged(at, error)),
         }
     }
 
-    fn check_chunk_index(&self, at: &str, path: &str, dataset: &Dataset) -> Result<()> {
+    fn check_chunk_index(
+        &self,
+        at: &str,
+        image: &Image,
+        address: u64,
+        dataset: &Dataset,
+    ) -> Result<()> {
         // A layout of the newest version, which the HDF5 layer does not know, is read as an older one.
         if !matches!(
             dataset.chunk_index(),
@@ -333,7 +372,7 @@ impl Store {
         ) {
             return Ok(());
         }
-        check_pages(&self.image()?, path).map_err(|problem| self.problem(at, problem))
+        check_pages(image, address).map_err(|problem| self.problem(at, problem))
     }
 
     /// The names of the groups within a group, sorted.
@@ -363,6 +402,10 @@ impl Store {
 
     /// The attributes of a node.
     pub(super) fn attributes(&self, at: &str, node: &Node) -> Result<Attributes> {
+        if let Some(object) = self.linked(at)? {
+            check_attributes(&self.image()?, object.address)
+                .map_err(|problem| self.problem(at, problem))?;
+        }
         node.attributes().map_err(|error| self.damaged(at, error))
     }
 

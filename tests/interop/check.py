@@ -192,7 +192,7 @@ def check_fit(folder):
 
 
 def check_large(folder):
-    """Compressed chunks, as written and as laid out anew when results are replaced."""
+    """Compressed chunks, as written and where results were replaced."""
     expected = json.loads((folder / "large.json").read_text())
     for name, label in (("large.h5ad", "0"), ("large_again.h5ad", "1")):
         data = ad.read_h5ad(folder / name)

@@ -264,6 +264,42 @@ fn genes_are_found_by_another_column() {
     );
 }
 
+/// A layer has genes as X has them, so those of a column's names go beside it.
+#[test]
+fn denoised_genes_of_a_column_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("fit");
+    let input = container("identifiers.h5ad");
+    let denoised = ["--denoised", "--write", "csv,h5ad"];
+    let by_name = ["--gene-column", "feature_name", "--denoised"];
+    quick_of(&input, &output, &by_name);
+    let read = |output: &Path| {
+        H5adOptions::new()
+            .with_embeddings(["scdcc_denoised"])
+            .read(output.join("cells.h5ad"))
+    };
+    let data = read(&output).unwrap();
+    assert_eq!(data.embedding("scdcc_denoised").unwrap().dim(), (12, 6));
+    // The same names are found for new cells without the option.
+    let model = output.join("model.safetensors");
+    let new = folder.path().join("new");
+    let map = ["map", text(&model), &input, "--output", text(&new)];
+    succeeds(&[&map[..], &denoised[..]].concat());
+    let data = read(&new).unwrap();
+    assert_eq!(data.embedding("scdcc_denoised").unwrap().dim(), (12, 6));
+    // By the names of X, they are a layer.
+    let output = folder.path().join("layer");
+    quick_of(&input, &output, &["--denoised"]);
+    let layer = H5adOptions::new().with_layer("scdcc_denoised");
+    let layer = layer.read(output.join("cells.h5ad")).unwrap();
+    assert_eq!(layer.counts.genes(), 6);
+    // A name that is taken is known before training.
+    let taken = text(&new.join("cells.h5ad")).to_string();
+    let again = celldec(&["cluster", &taken, "--denoised", "--output", text(&output)]);
+    assert_eq!(again.code, Some(1), "{}", again.stdout);
+    assert!(!again.stdout.contains("pretraining"), "{}", again.stdout);
+}
+
 #[test]
 fn without_training_there_are_results() {
     let folder = tempfile::tempdir().unwrap();

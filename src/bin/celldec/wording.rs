@@ -73,6 +73,10 @@ const IN_OPTIONS: &[(&str, &str)] = &[
         "or read it into memory with `H5adOptions::read`",
         "or leave --on-disk out",
     ),
+    (
+        "read an .h5ad file part by part with `H5adOptions::open`",
+        "leave the counts of an .h5ad file on disk with --on-disk",
+    ),
     (" (`SmoothedTarget::with_max_cells`)", ""),
     (
         "(use `projection::pca` for fewer)",

@@ -3,21 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
-use hdf5_pure::{RepackOptions, repack};
 use ndarray::{Array2, ArrayView2};
 
 use super::details;
-use super::encode::{Part, UNREADABLE, check_name};
+use super::encode::{Part, check_name};
 use super::extend::{extend, rehearse};
 use super::host::{DICTIONARIES, Host};
 use super::results::{CellResults, ResultKeys, SoftAssignmentsKey};
 use crate::error::{Error, Result};
 use crate::io::atomic::{Temporary, check_room, is_gzip, replace_atomically};
-use crate::io::hdf5::structure::is_plain;
-use crate::io::hdf5::{Node, Store};
+use crate::io::hdf5::Store;
 
-/// Groups within groups; more are a circle of links.
-const DEEPEST: usize = 64;
 /// Names of columns that an attribute holds: 16 bytes each of the 64 KB that it may take.
 const MOST_COLUMNS: usize = 4000;
 
@@ -84,8 +80,9 @@ impl H5adResults {
 
     /// Writes a copy of `input` with the results to `output`; with the same path twice, the file is
     /// replaced. Everything else in the file stays as it is, byte for byte: results are added behind
-    /// its end. Entries that are replaced leave the file only where it can be laid out anew without
-    /// loss; elsewhere their space stays unused.
+    /// its end. Of an entry that is replaced, the link in its group leads to the new one from then on;
+    /// its bytes stay in the file, unused, until the file is written anew (in Python by
+    /// `adata.write_h5ad`).
     ///
     /// `output` appears when it is complete; until then the copy lies beside it. An `input` that is
     /// compressed as a whole (`.h5ad.gz`) is decompressed.
@@ -99,15 +96,9 @@ impl H5adResults {
         let host = Host::open(input)?;
         let placed = self.place(&host)?;
         rehearse_all(&host, &placed)?;
-        let replaced = replaced(&host, &placed)?;
         let removed = host.categories_used()?;
         replace_atomically(output, |temporary| {
-            let is_repacked = !replaced.drop_paths().is_empty()
-                && can_be_laid_out(&host)?
-                && repack(input, temporary.path(), &replaced).is_ok();
-            if !is_repacked {
-                copy(&host.store, temporary, output)?;
-            }
+            copy(&host.store, temporary, output)?;
             extend(temporary, output, host.store.root(), &removed, |root| {
                 fill(root, &host, &placed)
             })
@@ -244,20 +235,6 @@ fn check_name_of_output(output: &Path) -> Result<()> {
     ))
 }
 
-/// What leaves the file to make room for results.
-fn replaced(host: &Host, placed: &[Placed<'_>]) -> Result<RepackOptions> {
-    let mut replaced = RepackOptions::new();
-    for results in placed {
-        for (parent, name) in keys_used(results.keys, results.results) {
-            if host.holds(parent, name)? {
-                let root = host.store.root();
-                replaced = replaced.drop_path(&format!("{root}/{parent}/{name}"));
-            }
-        }
-    }
-    Ok(replaced)
-}
-
 /// Whether the adding of these results would succeed.
 fn rehearse_all(host: &Host, placed: &[Placed<'_>]) -> Result<()> {
     let mut members: BTreeMap<&str, Vec<String>> = BTreeMap::new();
@@ -292,38 +269,6 @@ fn copy(input: &Store, temporary: &Temporary, output: &Path) -> Result<()> {
     input
         .copy_content(temporary.file())
         .map_err(|source| Error::io(output, source))
-}
-
-/// Whether a file that is laid out anew would be the same: without links that are passed over, and
-/// without datasets that HDF5 2.0 could then not read.
-fn can_be_laid_out(host: &Host) -> Result<bool> {
-    let store = &host.store;
-    let is_plain = is_plain(&store.image()?).map_err(|problem| store.problem("/", problem))?;
-    Ok(is_plain && store.is_stored_as_found() && is_readable_anew(host, "", DEEPEST)?)
-}
-
-fn is_readable_anew(host: &Host, group_at: &str, depth: usize) -> Result<bool> {
-    let store = &host.store;
-    if depth == 0 {
-        return Ok(false);
-    }
-    for name in store.members(if group_at.is_empty() { "/" } else { group_at })? {
-        let at = format!("{group_at}/{name}");
-        let is_readable = match store.stored(&at)? {
-            None => false,
-            Some(Node::Group(_)) => is_readable_anew(host, &at, depth - 1)?,
-            Some(Node::Dataset(dataset)) => {
-                let longest = dataset
-                    .chunk_shape()
-                    .map(|chunks| chunks.into_iter().flatten().max());
-                longest.is_ok_and(|longest| !longest.is_some_and(|it| UNREADABLE.contains(&it)))
-            }
-        };
-        if !is_readable {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 /// The groups that receive results.
@@ -473,8 +418,7 @@ mod tests {
     use crate::io::{AnnotatedCounts, write_h5ad};
     use hdf5_pure::File;
 
-    /// What HDF5 2.0 could not read if the file were laid out anew stays where it is; that it reads
-    /// the rest is for `.ci/interop`.
+    /// Chunks as long as this crate could not write them so that HDF5 2.0 reads them.
     #[test]
     fn files_with_very_long_chunks_keep_them() {
         let folder = tempfile::tempdir().unwrap();

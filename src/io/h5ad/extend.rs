@@ -98,7 +98,7 @@ pub(super) fn rehearse(
 fn refused(path: &Path, problem: Problem) -> Error {
     match problem {
         Problem::Io(source) => Error::io(path, source),
-        Problem::Structure(reason) => Error::format(
+        Problem::Structure(reason) | Problem::Unsupported(reason) => Error::format(
             path,
             None,
             format!(
@@ -134,7 +134,9 @@ fn write(
 fn added(image: &Image) -> Result<Vec<Added>, Problem> {
     let mut added = Vec::new();
     for (name, address) in objects(image, &Group::root(image)?)? {
-        let group = Group::at(image, address)?;
+        let Some(group) = Group::at(image, address)? else {
+            continue;
+        };
         added.push(Added {
             members: objects(image, &group)?,
             columns: group.attribute(COLUMNS).cloned(),
@@ -165,10 +167,10 @@ fn attach(
     let mut whole = Vec::new();
     for new in added {
         let there = match follow(image, &format!("{within}/{}", new.name))? {
-            Found::Object { address, .. } => Group::at(image, address).ok(),
+            Found::Object { address, .. } => Group::at(image, address)?,
             Found::Nothing => None,
             Found::External { file, .. } => {
-                return Err(Problem::Structure(format!(
+                return Err(Problem::Unsupported(format!(
                     "/{} is a link to another file, {file}",
                     new.name
                 )));
@@ -192,10 +194,11 @@ fn attach(
     if whole.is_empty() {
         return Ok(());
     }
+    let missing = || Problem::Structure(format!("{within} is missing"));
     let Found::Object { address, .. } = follow(image, within)? else {
-        return Err(Problem::Structure(format!("{within} is missing")));
+        return Err(missing());
     };
-    let group = Group::at(image, address)?;
+    let group = Group::at(image, address)?.ok_or_else(missing)?;
     group.change(
         image,
         Changes {
@@ -236,4 +239,38 @@ fn verify(temporary: &Temporary, output: &Path, within: &str, added: &[Added]) -
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counts::CountMatrix;
+    use crate::io::{AnnotatedCounts, write_h5ad};
+
+    #[test]
+    fn groups_that_cannot_be_read_are_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cells.h5ad");
+        let counts = CountMatrix::from_dense(ndarray::array![[1.0, 2.0], [0.0, 3.0]].view());
+        write_h5ad(&path, &AnnotatedCounts::new(counts.unwrap())).unwrap();
+        let refusal = |path: &Path| {
+            let file = Arc::new(File::open(path).unwrap());
+            let groups = [("obs", vec!["found".to_string()])];
+            rehearse(file, path, "", &groups).map_err(|error| error.to_string())
+        };
+        refusal(&path).unwrap();
+
+        let image = Image::new(Arc::new(File::open(&path).unwrap())).unwrap();
+        let Found::Object { address, .. } = follow(&image, "/obs").unwrap() else {
+            panic!("no obs");
+        };
+        let mut bytes = std::fs::read(&path).unwrap();
+        let version = address as usize + b"OHDR".len();
+        assert_eq!(bytes[version], 2);
+        bytes[version] = 9;
+        std::fs::write(&path, &bytes).unwrap();
+        let message = refusal(&path).unwrap_err();
+        assert!(message.contains("version 9"), "{message}");
+        assert!(message.contains("nothing can be added"), "{message}");
+    }
 }

@@ -11,6 +11,9 @@ use crate::io::text::listed;
 
 /// Categories of anndata 0.7, which kept them apart from their columns.
 const OLD_CATEGORIES: &str = "__categories";
+/// The genes of `raw` before anndata 0.7, and where the categories of their columns lay.
+const OLD_RAW: &str = "/raw.var";
+const OLD_RAW_CATEGORIES: &str = "/raw.cat";
 
 /// A frame as it is stored.
 pub(super) enum Frame {
@@ -211,9 +214,25 @@ fn check_rows(store: &Store, at: &str, column: &Annotation, rows: Option<usize>)
     }
 }
 
-/// Where the categories of a column of codes lay before anndata 0.7.
+/// What the categories of a column of codes were called before anndata 0.7.
 pub(super) fn old_categories(name: &str) -> String {
     format!("{name}_categories")
+}
+
+/// Where they lay: those of `raw` apart from those of cells and genes, which share a place.
+fn old_categories_at(store: &Store, frame_at: &str, name: &str) -> Result<String> {
+    let in_uns = format!("/uns/{}", old_categories(name));
+    if frame_at != OLD_RAW {
+        return Ok(in_uns);
+    }
+    if !store.exists(OLD_RAW_CATEGORIES)? && store.exists(&in_uns)? {
+        // The first versions of anndata kept none of `raw`, and those of X may be in another order.
+        return Err(store.error(
+            &format!("{frame_at}/{name}"),
+            "the numbers of categories, which the file does not hold; choose another column",
+        ));
+    }
+    Ok(format!("{OLD_RAW_CATEGORIES}/{}", old_categories(name)))
 }
 
 /// A column with its categories, where it is one of codes.
@@ -226,7 +245,7 @@ fn with_old_categories(
     let Annotation::Integers(codes) = column else {
         return Ok(column);
     };
-    let categories_at = format!("/uns/{}", old_categories(name));
+    let categories_at = old_categories_at(store, frame_at, name)?;
     let Some(Node::Dataset(dataset)) = store.find(&categories_at)? else {
         return Ok(Annotation::Integers(codes));
     };

@@ -30,6 +30,8 @@ const MOST_ENTRIES: usize = 1 << 22;
 /// Opened by [`H5adOptions::open`]; a [`CountSource`] for
 /// [`Preprocess::fit_source`](crate::preprocess::Preprocess::fit_source). In memory are only names and
 /// where rows begin, about 60 bytes a cell. Matrices must be stored by cells, sparse (CSR) or dense.
+/// Of files compressed with zstd the matrix is in memory, too: it is decompressed as a whole when the
+/// file is opened. gzip and LZF are decompressed part by part.
 ///
 /// What is wrong with the counts themselves (an index out of range, a NaN, a negative value, a
 /// damaged chunk) shows when they are read, and ends the reading fit with the error that
@@ -74,7 +76,8 @@ enum Matrix {
 }
 
 impl H5adOptions {
-    /// Opens the file without reading its counts; see [`H5adSource`].
+    /// Opens the file without reading its counts; see [`H5adSource`]. Counts compressed with zstd are
+    /// decompressed into memory all the same.
     ///
     /// # Errors
     /// As [`read_h5ad`](super::read_h5ad), as far as structure and names go, and
@@ -117,7 +120,7 @@ fn open_matrix(store: &Store, at: &str, cells: usize, genes: usize) -> Result<(M
             let chunk = store.chunk_length(at, &dataset)?.unwrap_or(1);
             let most = (DENSE_WINDOW / genes.max(1)).max(1);
             // Whole chunks, but at least one.
-            let block = (most / chunk).max(1) * chunk;
+            let block = (most / chunk).max(1).saturating_mul(chunk);
             Ok((Matrix::Dense(dataset), block))
         }
         Node::Group(_) => {
@@ -133,18 +136,23 @@ fn open_matrix(store: &Store, at: &str, cells: usize, genes: usize) -> Result<(M
             check_shape(store, at, &shape, cells, genes)?;
             let parts = Box::new(SparseParts::open(store, at, cells)?);
             let offsets = parts.read_offsets(store)?;
-            let entries_of_cell = (parts.stored() / cells.max(1)).max(1);
-            let block = match parts.chunk_length(store)? {
-                None => FEWEST_CELLS,
-                Some(chunk) => {
-                    let entries = (CHUNKS * chunk).min(MOST_ENTRIES).max(chunk);
-                    let cells = entries.div_ceil(entries_of_cell);
-                    cells.max(FEWEST_CELLS).next_multiple_of(FEWEST_CELLS / 4)
-                }
-            };
+            let chunk = parts.chunk_length(store)?;
+            let block = block_of(chunk, parts.stored(), cells);
             Ok((Matrix::Sparse { parts, offsets }, block))
         }
     }
+}
+
+/// Cells of a block of a sparse matrix; `chunk` is how many entries are compressed together.
+fn block_of(chunk: Option<usize>, stored: usize, cells: usize) -> usize {
+    let Some(chunk) = chunk else {
+        return FEWEST_CELLS;
+    };
+    // A file may claim chunks longer than all that it holds.
+    let chunk = chunk.min(stored.max(1));
+    let entries = CHUNKS.saturating_mul(chunk).min(MOST_ENTRIES).max(chunk);
+    let cells = entries.div_ceil((stored / cells.max(1)).max(1));
+    cells.max(FEWEST_CELLS).next_multiple_of(FEWEST_CELLS / 4)
 }
 
 impl H5adSource {
@@ -235,5 +243,23 @@ impl CountSource for H5adSource {
     /// Names the matrix of the file that holds counts, where the one that is read does not.
     fn explain(&self, error: Error) -> Error {
         self.origin.explain(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_have_whole_chunks_and_an_end() {
+        // 100 entries a cell.
+        let block = |chunk| block_of(chunk, 1_000_000, 10_000);
+        assert_eq!(block(None), FEWEST_CELLS);
+        assert_eq!(block(Some(1)), FEWEST_CELLS);
+        assert_eq!(block(Some(32_768)), 2816);
+        for longest in [1 << 20, 1 << 61, usize::MAX] {
+            assert_eq!(block(Some(longest)), 41_984);
+        }
+        assert_eq!(block_of(Some(usize::MAX), 0, 0), FEWEST_CELLS);
     }
 }

@@ -25,8 +25,6 @@ pub(super) struct Content {
     pub length: u64,
     /// Bytes as they lie on the disk.
     stored: u64,
-    /// Whether it is compressed as a whole.
-    pub is_compressed: bool,
 }
 
 impl Content {
@@ -41,8 +39,7 @@ impl Content {
             .take(GZIP.len() as u64)
             .read_to_end(&mut start)
             .map_err(failed)?;
-        let is_compressed = start == GZIP;
-        let (file, length) = if is_compressed {
+        let (file, length) = if start == GZIP {
             reader.seek(SeekFrom::Start(0)).map_err(failed)?;
             decompressed(path, &file, stored)?
         } else {
@@ -59,7 +56,6 @@ impl Content {
             file: Arc::new(file),
             length,
             stored,
-            is_compressed,
         })
     }
 
@@ -134,4 +130,24 @@ pub(in crate::io) fn is_hdf5(path: &Path) -> Result<bool> {
     let mut decoder = MultiGzDecoder::new(&file).take(SIGNATURE.len() as u64);
     // What cannot be decompressed is no HDF5 file; its reader says what is wrong with it.
     Ok(decoder.read_to_end(&mut start).is_ok() && start == SIGNATURE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Store;
+    use super::*;
+
+    #[test]
+    fn files_larger_than_memory_are_refused_with_what_to_do() {
+        let content = Content {
+            file: Arc::new(tempfile::tempfile().unwrap()),
+            length: 1 << 60,
+            stored: 1 << 60,
+        };
+        let opened = Store::in_memory(Path::new("cells.h5ad"), content);
+        let message = opened.map(|_| ()).unwrap_err().to_string();
+        for word in ["cells.h5ad", "no memory left", "`H5adOptions::open`"] {
+            assert!(message.contains(word), "{word}: {message}");
+        }
+    }
 }

@@ -5,10 +5,12 @@ use std::io::Read;
 use std::sync::Arc;
 
 use flate2::read::ZlibDecoder;
-use hdf5_pure::{Dataset, File, Filter, FormatError};
+use hdf5_pure::{ChunkIndex, Dataset, File, Filter, FormatError};
 
+use super::fletcher32;
+use super::linked::Object;
 use super::positioned::{check_end, read_at, source_error};
-use super::structure::{Found, Header, Image, Message, Problem, follow, kind};
+use super::structure::{Header, Image, Message, Problem, UNDEFINED, kind};
 use super::{Store, bytes_of};
 use crate::error::{Error, Result};
 
@@ -18,6 +20,8 @@ const CHECKSUM: u16 = 3;
 const ZSTD: u16 = 32015;
 /// The version of layouts that HDF5 2.0 writes in its newest format.
 const NEWEST_LAYOUT: u8 = 5;
+/// Filters of a dataset: a chunk has a bit for each, whether it was left out.
+const MOST_FILTERS: usize = u32::BITS as usize;
 /// Filters of `hdf5-pure`: deflate, shuffle, checksum, scale-offset, LZF.
 const KNOWN: [u16; 5] = [DEFLATE, SHUFFLE, CHECKSUM, 6, 32000];
 
@@ -32,7 +36,18 @@ pub(super) fn decoded(store: &Store, at: &str, dataset: &Dataset) -> Result<Opti
         }
         _ => None,
     };
-    let filters = older.as_ref().unwrap_or(dataset).filter_pipeline();
+    let known = older.as_ref().unwrap_or(dataset);
+    if let Ok(Some(ChunkIndex::BTreeV2)) = known.chunk_index()
+        && known.chunks().is_err()
+    {
+        return Err(store.to_rewrite(
+            at,
+            "its chunks are found by a version-2 B-tree, as those of datasets that can grow along \
+             two axes, which is not read here; rewrite the file",
+        ));
+    }
+    let filters = known.filter_pipeline();
+    check_number(store, at, filters.len())?;
     if filters.iter().all(|filter| KNOWN.contains(&filter.id)) {
         return Ok(older);
     }
@@ -41,11 +56,22 @@ pub(super) fn decoded(store: &Store, at: &str, dataset: &Dataset) -> Result<Opti
             return Err(refused(store, at, filter.id));
         }
     }
-    let bytes = decompress(store, at, older.as_ref().unwrap_or(dataset), &filters)?;
+    let bytes = decompress(store, at, known, &filters)?;
     changed(store, at, |image, address| {
         stored_plainly(image, address, bytes)
     })
     .map(Some)
+}
+
+/// Refuses more filters than there are bits for.
+fn check_number(store: &Store, at: &str, filters: usize) -> Result<()> {
+    if filters <= MOST_FILTERS {
+        return Ok(());
+    }
+    Err(store.error(
+        at,
+        format!("claims {filters} filters, HDF5 has at most {MOST_FILTERS}; the file is damaged"),
+    ))
 }
 
 /// A dataset of the file as it were with a change to its object header.
@@ -56,8 +82,7 @@ fn changed(
 ) -> Result<Dataset> {
     let mut image = store.image()?;
     let problem = |problem| store.problem(at, problem);
-    let Found::Object { path, address } = follow(&image, &store.whole_path(at)).map_err(problem)?
-    else {
+    let Some(Object { path, address }) = store.linked(at)? else {
         return Err(store.error(at, "missing; the file is not complete"));
     };
     change(&mut image, address).map_err(problem)?;
@@ -121,13 +146,25 @@ fn decompress(store: &Store, at: &str, dataset: &Dataset, filters: &[Filter]) ->
     store.within(at, store.budget().take_list::<u8>(length))?;
     let meanwhile = bytes_of::<u8>(chunk_length).saturating_mul(4);
     store.within(at, store.budget().allow(meanwhile))?;
-    let mut bytes = vec![0; length];
     let grid = Grid {
         axes: &axes,
         chunk_axes: &chunk_axes,
         element,
     };
-    for chunk in dataset.chunks().map_err(damaged)? {
+    let chunks = dataset.chunks().map_err(damaged)?;
+    let mut bytes = if chunks.len() as u64 >= grid.chunks() {
+        vec![0; length]
+    } else {
+        // Chunks that were never written hold the fill value.
+        let unwritten = changed(store, at, stored_nowhere)?;
+        unwritten.read_raw().map_err(damaged)?
+    };
+    if bytes.len() != length {
+        return Err(broken(
+            "its fill value has another length than its elements",
+        ));
+    }
+    for chunk in chunks {
         let stored = usize::try_from(chunk.storage_size)
             .ok()
             .filter(|&stored| stored as u64 <= store.file_bytes)
@@ -178,9 +215,8 @@ fn undo(filter: &Filter, data: Vec<u8>, most: usize, element: usize) -> Result<V
             return Ok(unshuffled(&data, width).into_owned());
         }
         _ => {
-            output = data;
-            let kept = output.len().saturating_sub(4);
-            output.truncate(kept);
+            let failed = "a chunk has another checksum than was stored";
+            return fletcher32::verified(data).ok_or_else(|| failed.to_string());
         }
     }
     Ok(output)
@@ -207,6 +243,14 @@ struct Grid<'a> {
 }
 
 impl Grid<'_> {
+    /// How many chunks hold the whole dataset.
+    fn chunks(&self) -> u64 {
+        let axes = self.axes.iter().zip(self.chunk_axes);
+        axes.fold(1, |all, (axis, chunk)| {
+            all.saturating_mul(axis.div_ceil(*chunk))
+        })
+    }
+
     /// Copies the part of a chunk that lies within the dataset, row by row.
     fn place(&self, chunk: &[u8], offset: &[u64], into: &mut [u8]) -> Option<()> {
         let last = self.axes.len().checked_sub(1)?;
@@ -247,9 +291,23 @@ impl Grid<'_> {
 
 /// Lets the dataset have neither chunks nor filters.
 fn stored_plainly(image: &mut Image, address: u64, bytes: Vec<u8>) -> Result<(), Problem> {
-    let mut header = Header::read(image, address)?;
     let length = bytes.len() as u64;
     let data = image.append(bytes);
+    with_plain_layout(image, address, data, length)
+}
+
+/// Lets the dataset be one that nothing was ever written to.
+fn stored_nowhere(image: &mut Image, address: u64) -> Result<(), Problem> {
+    with_plain_layout(image, address, UNDEFINED, 0)
+}
+
+fn with_plain_layout(
+    image: &mut Image,
+    address: u64,
+    data: u64,
+    length: u64,
+) -> Result<(), Problem> {
+    let mut header = Header::read(image, address)?;
     // Version 3, contiguous.
     let mut layout = vec![3, 1];
     layout.extend(data.to_le_bytes());
@@ -295,6 +353,10 @@ impl Store {
     pub(in crate::io) fn problem(&self, at: &str, problem: Problem) -> Error {
         match problem {
             Problem::Io(source) => Error::io(&self.path, source),
+            Problem::Unsupported(reason) => self.to_rewrite(
+                at,
+                format!("{reason}, which is not known here; rewrite the file"),
+            ),
             other => self.error(at, format!("the file is damaged or truncated: {other}")),
         }
     }
@@ -302,7 +364,52 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use super::super::Node;
     use super::*;
+
+    #[test]
+    fn damaged_chunks_with_checksums_are_refused() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/containers");
+        let whole = std::fs::read(fixtures.join("zstd.h5ad")).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("damaged.h5ad");
+        let read = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            let store = Store::open(&path).unwrap();
+            let dataset = store.dataset("/layers/dense")?;
+            Ok::<_, Error>(dataset.read_f64().unwrap())
+        };
+        let values = read(&whole).unwrap();
+        std::fs::write(&path, &whole).unwrap();
+        let store = Store::open(&path).unwrap();
+        let Some(Node::Dataset(stored)) = store.stored("/layers/dense").unwrap() else {
+            panic!("no dataset");
+        };
+        let chunk = stored.chunks().unwrap().remove(0);
+        for position in chunk.address..chunk.address + chunk.storage_size {
+            let mut damaged = whole.clone();
+            damaged[position as usize] ^= 0x10;
+            // A bit without a meaning may change nothing.
+            if let Ok(found) = read(&damaged) {
+                assert_eq!(found, values, "byte {position}");
+            }
+        }
+    }
+
+    #[test]
+    fn more_filters_than_there_are_bits_for_are_refused() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/containers");
+        let store = Store::open(&fixtures.join("zstd.h5ad")).unwrap();
+        check_number(&store, "/X/data", 32).unwrap();
+        let refused = check_number(&store, "/X/data", 33).unwrap_err();
+        let message = refused.to_string();
+        assert!(
+            message.contains("at /X/data: claims 33 filters"),
+            "{message}"
+        );
+    }
 
     #[test]
     fn bytes_come_back_to_their_elements() {

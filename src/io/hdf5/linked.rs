@@ -1,28 +1,34 @@
 //! Soft and external links, which `hdf5-pure` passes over.
 
-use super::structure::{Found, Group, Target, follow};
+use super::structure::{Found, Target};
 use super::{Node, Store};
 use crate::error::Result;
 
+/// What a path leads to.
+pub(super) struct Object {
+    /// Its path without soft links.
+    pub path: String,
+    pub address: u64,
+}
+
 impl Store {
-    /// The path without soft links of what a path with some leads to, `None` when that is nothing.
+    /// What a path leads to, also through soft links, `None` when that is nothing.
     ///
     /// # Errors
     /// [`crate::Error::Format`] for a link to another file.
-    pub(super) fn linked(&self, at: &str) -> Result<Option<String>> {
-        let image = self.image()?;
-        let found =
-            follow(&image, &self.whole_path(at)).map_err(|problem| self.problem(at, problem))?;
+    pub(super) fn linked(&self, at: &str) -> Result<Option<Object>> {
+        let found = self
+            .links
+            .follow(&self.image()?, &self.whole_path(at))
+            .map_err(|problem| self.problem(at, problem))?;
         match found {
-            Found::Object { path, .. } => Ok(Some(path)),
+            Found::Object { path, address } => Ok(Some(Object { path, address })),
             Found::Nothing => Ok(None),
-            Found::External { file, path } => Err(self.error(
+            Found::External { file, path } => Err(self.to_rewrite(
                 at,
                 format!(
                     "a link to {path} of another file, {file}, which is not read; write all into \
-                     one file in Python: import anndata; \
-                     anndata.read_h5ad(\"{}\").write_h5ad(\"whole.h5ad\")",
-                    self.path.display()
+                     one file"
                 ),
             )),
         }
@@ -33,23 +39,26 @@ impl Store {
         let image = self.image()?;
         let problem = |problem| self.problem(at, problem);
         let group_at = self.whole_path(at);
-        let address = match follow(&image, &group_at).map_err(problem)? {
-            Found::Object { address, .. } => address,
-            _ => return Err(self.error(at, "missing; the file is not complete")),
+        let Found::Object { address, .. } =
+            self.links.follow(&image, &group_at).map_err(problem)?
+        else {
+            return Err(self.error(at, "missing; the file is not complete"));
         };
-        let group = Group::at(&image, address).map_err(problem)?;
+        let Some(links) = self.links.of(&image, address).map_err(problem)? else {
+            return Err(self.error(at, "is a dataset, expected a group"));
+        };
         let mut names = Vec::new();
-        for link in group.links(&image).map_err(problem)? {
-            let leads_somewhere = match &link.target {
+        for (name, target) in links.iter() {
+            let leads_somewhere = match target {
                 Target::Object(_) | Target::External { .. } => true,
                 Target::Other(_) => false,
                 Target::Soft(_) => {
-                    let path = format!("{}/{}", group_at.trim_end_matches('/'), link.name);
-                    follow(&image, &path).map_err(problem)? != Found::Nothing
+                    let path = format!("{}/{name}", group_at.trim_end_matches('/'));
+                    self.links.follow(&image, &path).map_err(problem)? != Found::Nothing
                 }
             };
             if leads_somewhere {
-                names.push(link.name);
+                names.push(name.clone());
             }
         }
         names.sort_unstable();

@@ -23,6 +23,13 @@ impl Counts {
         }
     }
 
+    pub fn gene_names(&self) -> &[String] {
+        match self {
+            Self::Memory(counts) => counts.gene_names(),
+            Self::Disk(source) => source.gene_names(),
+        }
+    }
+
     /// A name for comparison in a message.
     pub fn first_name(&self) -> &str {
         self.cell_names().first().map_or("", String::as_str)

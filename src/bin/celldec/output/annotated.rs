@@ -26,19 +26,45 @@ pub fn check<'a>(
     if input.format != CountFormat::H5ad {
         return check_writable(path);
     }
-    let cells = input.counts.cell_names().len();
-    let column = Array2::zeros((cells, 1));
-    let anything = CellResults::new(vec![0; cells])
-        .with_confidence(vec![0.0; cells])
+    // Pieces of no cell yet: the names that they take and how wide they are is all that counts.
+    let column = Array2::zeros((0, 1));
+    let mut anything = CellResults::new(Vec::new())
+        .with_kept_cells(Vec::new())
+        .with_confidence(Vec::new())
         .with_embedding(column.clone())
         .with_soft_assignments(column)
         .with_details(serde_json::json!({}));
-    let results = H5adResults::new().with_overwrite(destination.options.overwrite);
-    keys.into_iter()
-        .fold(results, |results, keys| {
-            results.with(keys.clone(), anything.clone())
-        })
-        .check_writing(destination.file.path, path)
+    let mut places = vec![true];
+    if destination.options.denoised {
+        let genes = input.counts.gene_names();
+        anything = anything.with_denoised(Array2::zeros((0, genes.len())), genes.to_vec());
+        // Preprocessing may yet drop genes, so that there can be no layer.
+        if fits_a_layer(destination, genes) {
+            places.push(false);
+        }
+    }
+    let keys: Vec<&ResultKeys> = keys.into_iter().collect();
+    places.into_iter().try_for_each(|in_obsm| {
+        let results = H5adResults::new().with_overwrite(destination.options.overwrite);
+        keys.iter()
+            .fold(results, |results, &keys| {
+                let keys = keys.clone().with_denoised_in_obsm(in_obsm);
+                results.with(keys, anything.clone())
+            })
+            .check_writing(destination.file.path, &path)
+    })
+}
+
+/// Whether these are all genes of the X of an .h5ad input by the names that they have there, as a
+/// layer needs them: those of `raw` are others, and a column may have named them otherwise.
+fn fits_a_layer(destination: &Destination<'_>, genes: &[String]) -> bool {
+    let of_no_cell = CellResults::new(Vec::new())
+        .with_kept_cells(Vec::new())
+        .with_denoised(Array2::zeros((0, genes.len())), genes.to_vec());
+    let layer = H5adResults::new()
+        .with_overwrite(true)
+        .with(ResultKeys::new("denoised"), of_no_cell);
+    !destination.file.is_raw() && layer.check(destination.file.path).is_ok()
 }
 
 /// Writes results into a copy of the input, the input itself, or a new file, and gives its path.
@@ -48,8 +74,8 @@ pub fn write(
     cells: &Cells,
     results: Vec<(ResultKeys, CellResults)>,
 ) -> Result<PathBuf> {
-    // A layer holds all genes of the file's X.
-    let in_obsm = cells.report().genes_dropped() > 0 || destination.file.is_raw();
+    let in_obsm = cells.report().genes_dropped() > 0
+        || (input.format == CountFormat::H5ad && !fits_a_layer(destination, cells.gene_names()));
     let mut file = H5adResults::new().with_overwrite(destination.options.overwrite);
     for (keys, pieces) in results {
         file = file.with(keys.with_denoised_in_obsm(in_obsm), pieces);

@@ -1,11 +1,47 @@
 //! What groups of many links, and objects of many attributes, keep in a fractal heap with a
 //! version-2 B-tree.
 
+use std::collections::HashSet;
+
 use super::UNDEFINED;
 use super::image::{Fields, Image, Problem};
 
 /// Trees and heaps that are deeper are damaged.
 const DEEPEST: u32 = 32;
+
+/// What the records of a tree name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Links,
+    Attributes,
+}
+
+impl Kind {
+    /// The number of trees of these, by name.
+    fn number(self) -> u8 {
+        match self {
+            Self::Links => 5,
+            Self::Attributes => 8,
+        }
+    }
+
+    /// A checksum of the name, and the identifier in the heap: of 7 bytes for links, of 8 for
+    /// attributes, which also have flags and a number.
+    fn record_bytes(self) -> u64 {
+        match self {
+            Self::Links => 4 + 7,
+            Self::Attributes => 8 + 1 + 4 + 4,
+        }
+    }
+
+    /// Where the identifier lies in a record.
+    fn id_at(self) -> usize {
+        match self {
+            Self::Links => 4,
+            Self::Attributes => 0,
+        }
+    }
+}
 
 /// An object of a heap.
 pub(super) struct Object {
@@ -15,33 +51,73 @@ pub(super) struct Object {
 }
 
 /// The objects of a heap that a tree of `kind` names.
-///
-/// `id_at` is where the identifier lies in a record.
 pub(super) fn read(
     image: &Image,
     heap: u64,
     tree: u64,
-    kind: u8,
-    id_at: usize,
+    kind: Kind,
 ) -> Result<Vec<Object>, Problem> {
     let heap = Heap::open(image, heap)?;
     let mut bytes_left = image.end();
     records(image, tree, kind)?
         .into_iter()
         .map(|record| {
+            let start = kind.id_at();
             let id = record
-                .get(id_at..id_at + heap.id_bytes)
+                .get(start..start + heap.id_bytes)
                 .ok_or_else(|| Problem::new("the records of a tree are too short"))?;
             let (at, length) = heap.find(image, id)?;
-            bytes_left = bytes_left
-                .checked_sub(length)
-                .ok_or_else(|| Problem::new("a heap holds more than the file"))?;
+            bytes_left = bytes_left.checked_sub(length).ok_or_else(more_than_file)?;
             Ok(Object {
                 bytes: image.read(at, length as usize)?,
                 record,
             })
         })
         .collect()
+}
+
+/// Refuses what a tree of attributes and their heap claim beyond the bytes of the file.
+pub(super) fn check_attributes(image: &Image, heap: u64, tree: u64) -> Result<(), Problem> {
+    /// The flag of a message that lies in a heap of the whole file.
+    const SHARED: u8 = 0x02;
+    /// The identifier, before the flags.
+    const ID_BYTES: usize = 8;
+    let heap = Heap::open(image, heap)?;
+    let mut bytes_left = image.end();
+    let mut seen = HashSet::new();
+    for record in records(image, tree, Kind::Attributes)? {
+        let (id, rest) = record.split_at(record.len().min(ID_BYTES));
+        if rest.first().is_none_or(|flags| flags & SHARED != 0) {
+            continue;
+        }
+        if let Place::Inside = place_of(id)? {
+            let (_, length) = heap.position(id)?;
+            bytes_left = bytes_left.checked_sub(length).ok_or_else(more_than_file)?;
+        }
+        if !seen.insert(id.to_vec()) {
+            return Err(Problem::new("two attributes lie in the same place"));
+        }
+    }
+    Ok(())
+}
+
+/// Where an object lies.
+enum Place {
+    /// In a block of the heap.
+    Inside,
+    /// Too large for one, or so small that it is the identifier.
+    Elsewhere,
+}
+
+fn place_of(id: &[u8]) -> Result<Place, Problem> {
+    Ok(match Fields::new(id).byte()? >> 4 & 3 {
+        0 => Place::Inside,
+        _ => Place::Elsewhere,
+    })
+}
+
+fn more_than_file() -> Problem {
+    Problem::new("a heap holds more than the file")
 }
 
 struct Heap {
@@ -64,7 +140,7 @@ impl Heap {
         let id_bytes = usize::from(fields.short()?);
         let filters = fields.short()?;
         if filters > 0 {
-            return Err(Problem::new("a heap of names is compressed"));
+            return Err(Problem::Unsupported("a heap of names is compressed".into()));
         }
         fields.take(101)?;
         let width = u64::from(fields.short()?);
@@ -96,20 +172,25 @@ impl Heap {
 
     /// Where an object lies, and how long it is.
     fn find(&self, image: &Image, id: &[u8]) -> Result<(u64, u64), Problem> {
-        let mut fields = Fields::new(id);
-        let kind = fields.byte()? >> 4 & 3;
-        if kind != 0 {
-            return Err(Problem::new(
-                "a name or attribute is too large to lie in its heap itself",
+        if let Place::Elsewhere = place_of(id)? {
+            return Err(Problem::Unsupported(
+                "a name or attribute is too large to lie in its heap itself".into(),
             ));
         }
-        let offset = fields.number(self.offset_bytes)?;
-        let length = fields.number(fields.rest().min(8))?;
+        let (offset, length) = self.position(id)?;
         let at = match self.rows {
             0 => self.root.checked_add(offset),
             rows => Some(self.place(image, self.root, rows, offset, 0)?),
         };
         at.map(|at| (at, length)).ok_or_else(lost)
+    }
+
+    /// The offset and the length that the identifier of an object gives.
+    fn position(&self, id: &[u8]) -> Result<(u64, u64), Problem> {
+        let mut fields = Fields::new(id);
+        fields.take(1)?;
+        let offset = fields.number(self.offset_bytes)?;
+        Ok((offset, fields.number(fields.rest().min(8))?))
     }
 
     /// Bytes of a block in this row of an indirect one.
@@ -166,14 +247,15 @@ fn lost() -> Problem {
 }
 
 /// All records of a version-2 B-tree, in order.
-fn records(image: &Image, address: u64, kind: u8) -> Result<Vec<Vec<u8>>, Problem> {
+fn records(image: &Image, address: u64, kind: Kind) -> Result<Vec<Vec<u8>>, Problem> {
     let bytes = image.read(address, 38)?;
     let mut fields = Fields::new(&bytes);
     fields.signature(b"BTHD")?;
     let (_, found) = (fields.byte()?, fields.byte()?);
-    if found != kind {
+    if found != kind.number() {
         return Err(Problem::new(format!(
-            "a tree of kind {found}, expected {kind}"
+            "a tree of kind {found}, expected {}",
+            kind.number()
         )));
     }
     let node_bytes = fields.number(4)?;
@@ -182,7 +264,8 @@ fn records(image: &Image, address: u64, kind: u8) -> Result<Vec<Vec<u8>>, Proble
     fields.take(2)?;
     let root = fields.long()?;
     let count = u64::from(fields.short()?);
-    if record_bytes == 0 || node_bytes < 10 + record_bytes || depth > DEEPEST {
+    // Nodes that are there many times would hold as many records, so these must be small.
+    if record_bytes != kind.record_bytes() || node_bytes < 10 + record_bytes || depth > DEEPEST {
         return Err(Problem::new("a tree of names contradicts itself"));
     }
     // What a child's address takes, level by level from the leaves.
@@ -257,5 +340,66 @@ impl Tree<'_> {
         }
         self.records.extend(records);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// The trees of a file of many columns and attributes, with other lengths of records.
+    #[test]
+    fn records_of_another_length_are_refused() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/containers");
+        let whole = std::fs::read(fixtures.join("many_columns.h5ad")).unwrap();
+        for kind in [Kind::Links, Kind::Attributes] {
+            let head = [b"BTHD\0".as_slice(), &[kind.number()]].concat();
+            let tree = whole.windows(6).position(|bytes| bytes == head).unwrap();
+            let found = |record_bytes: Option<u16>| {
+                let mut bytes = whole.clone();
+                if let Some(record_bytes) = record_bytes {
+                    bytes[tree + 6..tree + 10].copy_from_slice(&(1u32 << 26).to_le_bytes());
+                    bytes[tree + 10..tree + 12].copy_from_slice(&record_bytes.to_le_bytes());
+                }
+                let mut file = tempfile::tempfile().unwrap();
+                file.write_all(&bytes).unwrap();
+                let image = Image::new(Arc::new(file)).unwrap();
+                records(&image, tree as u64, kind)
+            };
+            assert!(found(None).unwrap().len() > 8);
+            for record_bytes in [0, 16, u16::MAX] {
+                let problem = found(Some(record_bytes)).unwrap_err().to_string();
+                assert!(problem.contains("contradicts itself"), "{problem}");
+            }
+        }
+    }
+
+    #[test]
+    fn attributes_in_the_same_place_are_refused() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/containers");
+        let whole = std::fs::read(fixtures.join("many_columns.h5ad")).unwrap();
+        let at = |start: &[u8]| {
+            let found = whole.windows(start.len()).position(|bytes| bytes == start);
+            found.unwrap()
+        };
+        let image = |bytes: &[u8]| {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(bytes).unwrap();
+            Image::new(Arc::new(file)).unwrap()
+        };
+        let tree = at(b"BTHD\0\x08");
+        // The heap of the attributes is the one whose identifiers have 8 bytes.
+        let heap = at(b"FRHP\0\x08\0");
+        let check = |bytes: &[u8]| check_attributes(&image(bytes), heap as u64, tree as u64);
+        check(&whole).unwrap();
+        let leaf = at(b"BTLF\0\x08") + 6;
+        let mut bytes = whole.clone();
+        bytes.copy_within(leaf..leaf + 17, leaf + 17);
+        let problem = check(&bytes).unwrap_err().to_string();
+        assert!(problem.contains("same place"), "{problem}");
     }
 }

@@ -2,14 +2,10 @@
 
 use super::header::{Header, kind};
 use super::image::{Fields, Image, Problem};
-use super::path::{Found, follow};
 
-/// Refuses the dataset at a path when its index is a fixed array whose pages hold more chunks than can
+/// Refuses the dataset at an address when its index is a fixed array whose pages hold more chunks than can
 /// be counted: `hdf5-pure` shifts by as many bits as the file says.
-pub(in crate::io) fn check_pages(image: &Image, path: &str) -> Result<(), Problem> {
-    let Found::Object { address, .. } = follow(image, path)? else {
-        return Ok(());
-    };
+pub(in crate::io) fn check_pages(image: &Image, address: u64) -> Result<(), Problem> {
     let header = Header::read(image, address)?;
     let layout = header.find(kind::LAYOUT);
     let Some(address) = layout.and_then(|layout| address_in(&layout.body)) else {

@@ -7,10 +7,6 @@ use super::link::{Link, Target};
 use super::symbol_table::SymbolTable;
 use super::{Superblock, UNDEFINED};
 
-/// Kinds of trees of links and of attributes, by name.
-const TREE_OF_LINKS: u8 = 5;
-const TREE_OF_ATTRIBUTES: u8 = 8;
-
 /// Changes to a group.
 #[derive(Debug, Default)]
 pub(in crate::io) struct Changes {
@@ -31,15 +27,15 @@ pub(in crate::io) struct Group {
 impl Group {
     /// The root of the file.
     pub fn root(image: &Image) -> Result<Self, Problem> {
-        Self::at(image, image.superblock().root)
+        Self::at(image, image.superblock().root)?
+            .ok_or_else(|| Problem::new("its root is a dataset, expected a group"))
     }
 
-    pub fn at(image: &Image, address: u64) -> Result<Self, Problem> {
+    /// The group at an address; `None` where there is a dataset.
+    pub fn at(image: &Image, address: u64) -> Result<Option<Self>, Problem> {
         let header = Header::read(image, address)?;
-        if header.find(kind::LAYOUT).is_some() {
-            return Err(Problem::new("it is a dataset, expected a group"));
-        }
-        Ok(Self { header })
+        let is_dataset = header.find(kind::LAYOUT).is_some();
+        Ok((!is_dataset).then_some(Self { header }))
     }
 
     /// All links, in the order in which they are stored.
@@ -67,7 +63,7 @@ impl Group {
         if let Some(info) = self.header.find(kind::LINK_INFO)
             && let Some((heap, tree)) = Many::of_links(&info.body)?.places()
         {
-            let links = dense::read(image, heap, tree, TREE_OF_LINKS, 4)?;
+            let links = dense::read(image, heap, tree, dense::Kind::Links)?;
             return Ok(links.into_iter().map(|link| link.bytes).collect());
         }
         let messages = self.header.messages.iter();
@@ -178,7 +174,7 @@ impl Group {
         for dense::Object {
             bytes: body,
             record,
-        } in dense::read(image, heap, tree, TREE_OF_ATTRIBUTES, 0)?
+        } in dense::read(image, heap, tree, dense::Kind::Attributes)?
         {
             // After the identifier: flags of the message, its number.
             let mut fields = Fields::new(record.get(8..).unwrap_or_default());
@@ -262,6 +258,18 @@ impl Many {
     fn few(mut self) -> Vec<u8> {
         self.bytes[self.heap_at..].fill(0xff);
         self.bytes
+    }
+}
+
+/// Refuses an object whose many attributes claim more than the file holds.
+pub(in crate::io) fn check_attributes(image: &Image, address: u64) -> Result<(), Problem> {
+    let header = Header::read(image, address)?;
+    let Some(info) = header.find(kind::ATTRIBUTE_INFO) else {
+        return Ok(());
+    };
+    match Many::of_attributes(&info.body)?.places() {
+        Some((heap, tree)) => dense::check_attributes(image, heap, tree),
+        None => Ok(()),
     }
 }
 

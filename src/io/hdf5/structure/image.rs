@@ -13,8 +13,10 @@ use crate::io::hdf5::positioned::read_at;
 pub(in crate::io) enum Problem {
     /// The file could not be read or written.
     Io(io::Error),
-    /// The file contradicts the format, or uses a part of it that is not known here.
+    /// The file contradicts the format.
     Structure(String),
+    /// The file uses a part of the format that is not known here.
+    Unsupported(String),
 }
 
 impl Problem {
@@ -27,7 +29,7 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(error) => error.fmt(f),
-            Self::Structure(reason) => f.write_str(reason),
+            Self::Structure(reason) | Self::Unsupported(reason) => f.write_str(reason),
         }
     }
 }
@@ -95,7 +97,12 @@ impl Image {
         if stop > self.end {
             return Err(past_end());
         }
-        let mut bytes = vec![0; count];
+        let mut bytes = Vec::new();
+        // A damaged structure of a large file may claim nearly all of it.
+        bytes
+            .try_reserve_exact(count)
+            .map_err(|_| Problem::Io(io::ErrorKind::OutOfMemory.into()))?;
+        bytes.resize(count, 0);
         self.fill(self.superblock.base + address, &mut bytes)?;
         Ok(bytes)
     }

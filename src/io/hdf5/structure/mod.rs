@@ -19,13 +19,13 @@ mod superblock;
 mod symbol_table;
 
 pub(in crate::io) use fixed_array::check_pages;
-pub(in crate::io) use group::{Changes, Group};
+pub(in crate::io) use group::{Changes, Group, check_attributes};
 pub(in crate::io) use header::{Header, Message, kind};
 pub(in crate::io) use heap::HeapCollection;
 pub(in crate::io) use image::{Image, Problem};
 pub(in crate::io) use link::Target;
-pub(in crate::io) use path::{Found, follow, is_plain};
+pub(in crate::io) use path::{Found, follow, follow_by};
 pub(in crate::io) use superblock::Superblock;
 
 /// An address that leads nowhere.
-const UNDEFINED: u64 = u64::MAX;
+pub(in crate::io) const UNDEFINED: u64 = u64::MAX;

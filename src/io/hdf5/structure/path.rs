@@ -20,16 +20,26 @@ pub(in crate::io) enum Found {
 
 /// Follows a path from the root.
 pub(in crate::io) fn follow(image: &Image, path: &str) -> Result<Found, Problem> {
+    follow_by(image, path, |group, name| {
+        let group = Group::at(image, group)?;
+        group.map_or(Ok(None), |group| group.find(image, name))
+    })
+}
+
+/// Follows a path from the root; `member` says what a member of the group at an address is, `None`
+/// where that is no group or has no such member.
+pub(in crate::io) fn follow_by(
+    image: &Image,
+    path: &str,
+    member: impl Fn(u64, &str) -> Result<Option<Target>, Problem>,
+) -> Result<Found, Problem> {
     let mut wanted: Vec<String> = components(path).rev().collect();
     let mut links_left = MOST_LINKS;
     let mut walked: Vec<String> = Vec::new();
     let root = image.superblock().root;
     let mut address = root;
     while let Some(name) = wanted.pop() {
-        let Ok(group) = Group::at(image, address) else {
-            return Ok(Found::Nothing);
-        };
-        match group.find(image, &name)? {
+        match member(address, &name)? {
             None | Some(Target::Other(_)) => return Ok(Found::Nothing),
             Some(Target::Object(object)) => {
                 address = object;
@@ -62,25 +72,4 @@ fn components(path: &str) -> impl DoubleEndedIterator<Item = String> + '_ {
     path.split('/')
         .filter(|name| !name.is_empty() && *name != ".")
         .map(str::to_string)
-}
-
-/// Whether all that the groups of the file lead to are objects of this file, each by one link.
-pub(in crate::io) fn is_plain(image: &Image) -> Result<bool, Problem> {
-    let mut seen = std::collections::HashSet::new();
-    let mut waiting = vec![image.superblock().root];
-    while let Some(address) = waiting.pop() {
-        if !seen.insert(address) {
-            return Ok(false);
-        }
-        let Ok(group) = Group::at(image, address) else {
-            continue;
-        };
-        for link in group.links(image)? {
-            match link.target {
-                Target::Object(object) => waiting.push(object),
-                _ => return Ok(false),
-            }
-        }
-    }
-    Ok(true)
 }

@@ -74,8 +74,8 @@ impl Superblock {
             end_at = 28;
         }
         if sizes != [8, 8] {
-            return Err(Problem::new(format!(
-                "its addresses and lengths have {} and {} bytes, known are 8",
+            return Err(Problem::Unsupported(format!(
+                "its addresses and lengths have {} and {} bytes instead of 8",
                 sizes[0], sizes[1]
             )));
         }

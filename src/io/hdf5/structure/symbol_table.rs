@@ -1,5 +1,7 @@
 //! Groups of HDF5's first format: a version-1 B-tree of entries, whose names lie in a local heap.
 
+use std::ops::Range;
+
 use super::image::{Fields, Image, Problem};
 use super::link::{Link, Target, text};
 
@@ -17,13 +19,15 @@ pub(super) struct SymbolTable {
     names_at: u64,
     names: Vec<u8>,
     entries: Vec<Entry>,
+    /// Bytes that names and paths of links may still have: each has its own in the file.
+    text_left: usize,
 }
 
 /// A link as it is stored.
-#[derive(Clone)]
 struct Entry {
-    name: Vec<u8>,
-    bytes: Vec<u8>,
+    /// Where its name lies in the list of names.
+    name: Range<usize>,
+    bytes: [u8; ENTRY],
 }
 
 impl SymbolTable {
@@ -40,11 +44,13 @@ impl SymbolTable {
         let names_at = fields.long()?;
         let length = usize::try_from(length)
             .map_err(|_| Problem::new("a list of names is longer than the file"))?;
+        let names = image.read(names_at, length)?;
         let mut table = Self {
             tree,
             heap,
             names_at,
-            names: image.read(names_at, length)?,
+            text_left: names.len(),
+            names,
             entries: Vec::new(),
         };
         let mut blocks_left = image.most_blocks();
@@ -66,10 +72,14 @@ impl SymbolTable {
         if image.read(node, 4)? == b"SNOD" {
             let head = image.read(node, 8)?;
             let count = usize::from(Fields::new(&head[6..]).short()?);
+            *blocks_left = blocks_left
+                .checked_sub(count as u64)
+                .ok_or_else(|| Problem::new("a tree of links has more entries than the file"))?;
             let bytes = image.read(node + 8, count * ENTRY)?;
-            for entry in bytes.chunks_exact(ENTRY) {
-                let name = self.name(Fields::new(entry).long()?)?.to_vec();
-                let bytes = entry.to_vec();
+            let (entries, _) = bytes.as_chunks::<ENTRY>();
+            for &bytes in entries {
+                let name = self.name(Fields::new(&bytes).long()?)?;
+                self.text_left = less(self.text_left, name.len())?;
                 self.entries.push(Entry { name, bytes });
             }
             return Ok(());
@@ -89,15 +99,17 @@ impl SymbolTable {
         Ok(())
     }
 
-    fn name(&self, offset: u64) -> Result<&[u8], Problem> {
-        let rest = usize::try_from(offset)
-            .ok()
-            .and_then(|offset| self.names.get(offset..));
-        rest.and_then(|rest| rest.split(|&byte| byte == 0).next())
-            .ok_or_else(|| Problem::new("a name lies outside of its list"))
+    /// Where the text lies that starts here.
+    fn name(&self, offset: u64) -> Result<Range<usize>, Problem> {
+        let outside = || Problem::new("a name lies outside of its list");
+        let start = usize::try_from(offset).map_err(|_| outside())?;
+        let rest = self.names.get(start..).ok_or_else(outside)?;
+        let length = rest.iter().position(|&byte| byte == 0);
+        Ok(start..start + length.unwrap_or(rest.len()))
     }
 
     pub fn links(&self) -> Result<Vec<Link>, Problem> {
+        let mut text_left = self.text_left;
         self.entries
             .iter()
             .map(|entry| {
@@ -106,12 +118,14 @@ impl SymbolTable {
                 let cached = fields.number(4)?;
                 fields.take(4)?;
                 let target = if cached == SOFT {
-                    Target::Soft(text(self.name(fields.number(4)?)?))
+                    let path = self.name(fields.number(4)?)?;
+                    text_left = less(text_left, path.len())?;
+                    Target::Soft(text(&self.names[path]))
                 } else {
                     Target::Object(object)
                 };
                 Ok(Link {
-                    name: text(&entry.name),
+                    name: text(&self.names[entry.name.clone()]),
                     target,
                 })
             })
@@ -128,23 +142,26 @@ impl SymbolTable {
         removed: &[String],
     ) -> Result<(), Problem> {
         self.entries.retain(|entry| {
-            let is_new = links.iter().any(|(name, _)| name.as_bytes() == entry.name);
-            let goes = removed.iter().any(|name| name.as_bytes() == entry.name);
+            let there = &self.names[entry.name.clone()];
+            let is_new = links.iter().any(|(name, _)| name.as_bytes() == there);
+            let goes = removed.iter().any(|name| name.as_bytes() == there);
             !is_new && !goes
         });
         for (name, object) in links {
             self.names.resize(self.names.len().next_multiple_of(8), 0);
-            let offset = self.names.len() as u64;
+            let offset = self.names.len();
             self.names.extend(name.as_bytes());
             self.names.push(0);
-            let mut bytes = offset.to_le_bytes().to_vec();
-            bytes.extend(object.to_le_bytes());
-            bytes.resize(ENTRY, 0);
-            let name = name.as_bytes().to_vec();
+            let mut bytes = [0; ENTRY];
+            bytes[..8].copy_from_slice(&(offset as u64).to_le_bytes());
+            bytes[8..16].copy_from_slice(&object.to_le_bytes());
+            let name = offset..offset + name.len();
             self.entries.push(Entry { name, bytes });
         }
         self.names.resize(self.names.len().next_multiple_of(8), 0);
-        self.entries.sort_by(|one, other| one.name.cmp(&other.name));
+        let names = &self.names;
+        self.entries
+            .sort_by(|one, other| names[one.name.clone()].cmp(&names[other.name.clone()]));
         self.store_names(image)?;
         self.store_tree(image)
     }
@@ -204,6 +221,13 @@ impl SymbolTable {
     }
 }
 
+/// What is left for texts after one more.
+fn less(text_left: usize, length: usize) -> Result<usize, Problem> {
+    text_left
+        .checked_sub(length)
+        .ok_or_else(|| Problem::new("the names of links are longer than their list"))
+}
+
 /// A node or leaf on the way into a tree.
 struct Child {
     /// Where its last name lies.
@@ -235,4 +259,63 @@ fn node(
     }
     bytes.resize(node_bytes(most_children), 0);
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::Arc;
+
+    use super::super::Superblock;
+    use super::*;
+
+    /// The links of a table of `leaves` leaves, all of them the same one.
+    fn links(names: &[u8], offsets: &[u64], leaves: u16) -> Result<Vec<Link>, Problem> {
+        const HEAP: u64 = 48;
+        let names_at = HEAP + 32;
+        let leaf = names_at + names.len() as u64;
+        let tree = leaf + 8 + (offsets.len() * ENTRY) as u64;
+        let mut bytes = b"HEAP\0\0\0\0".to_vec();
+        for number in [names.len() as u64, 1, names_at] {
+            bytes.extend(number.to_le_bytes());
+        }
+        bytes.extend(names);
+        bytes.extend(b"SNOD\x01\0");
+        bytes.extend((offsets.len() as u16).to_le_bytes());
+        for offset in offsets {
+            bytes.extend(offset.to_le_bytes());
+            bytes.extend([0; ENTRY - 8]);
+        }
+        bytes.extend(b"TREE\0\0");
+        bytes.extend(leaves.to_le_bytes());
+        bytes.extend([0; 24]);
+        for _ in 0..leaves {
+            bytes.extend(leaf.to_le_bytes());
+            bytes.extend([0; 8]);
+        }
+        let end = HEAP + bytes.len() as u64;
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&Superblock::stand_in(0, end)).unwrap();
+        file.write_all(&bytes).unwrap();
+        let image = Image::new(Arc::new(file))?;
+        let mut body = tree.to_le_bytes().to_vec();
+        body.extend(HEAP.to_le_bytes());
+        SymbolTable::read(&image, &body)?.links()
+    }
+
+    #[test]
+    fn links_take_no_more_memory_than_the_file() {
+        let found = links(b"\0one\0two\0", &[1, 5], 1).unwrap();
+        let found: Vec<String> = found.into_iter().map(|link| link.name).collect();
+        assert_eq!(found, ["one", "two"]);
+        for (names, offsets, leaves, expected) in [
+            // A long name, which many entries have.
+            (vec![b'a'; 4096], vec![0; 500], 1, "longer than their list"),
+            // A leaf that is there many times.
+            (vec![0; 64], vec![0; 50], 2000, "more entries than the file"),
+        ] {
+            let problem = links(&names, &offsets, leaves).unwrap_err().to_string();
+            assert!(problem.contains(expected), "{problem}");
+        }
+    }
 }
