@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use celldec::Error;
+use celldec::counts::CountSource;
 use celldec::io::{GeneNames, TenxH5Options, read_10x_h5, read_counts};
 use ndarray::{Array2, array, s};
 
@@ -116,4 +117,44 @@ fn other_and_damaged_files_are_errors() {
             }
         }
     }
+}
+
+/// Whatever is read of a file, part by part it is the same.
+#[test]
+fn a_file_on_disk_gives_what_one_in_memory_does() {
+    let options = || {
+        [
+            TenxH5Options::new(),
+            TenxH5Options::new().with_gene_names(GeneNames::Ids),
+            TenxH5Options::new().with_all_feature_types(true),
+            TenxH5Options::new().with_feature_type("Antibody Capture"),
+            TenxH5Options::new().with_genome("mm10"),
+        ]
+    };
+    let files = [
+        ("version_3.h5", &options()[..]),
+        ("version_2.h5", &options()[..2]),
+    ];
+    for (name, options) in files {
+        for options in options {
+            let whole = options.read(fixture(name)).unwrap();
+            let source = options.open(fixture(name)).unwrap();
+            assert_eq!(source.cell_names(), whole.cell_names());
+            assert_eq!(source.gene_names(), whole.gene_names());
+            for window in [0..5, 0..0, 1..4, 4..5] {
+                let rows = source.read_window(window.clone()).unwrap();
+                assert_eq!((rows.cells(), rows.genes()), (window.len(), whole.genes()));
+                for cell in window.clone() {
+                    assert_eq!(rows.row(cell - window.start), whole.row(cell), "{name}");
+                }
+            }
+            assert!(source.read_window(4..6).is_err());
+        }
+    }
+    let refused = TenxH5Options::new().with_genome("hg19");
+    let message = refused
+        .open(fixture("version_3.h5"))
+        .unwrap_err()
+        .to_string();
+    assert_eq!(message, refusal(refused, "version_3.h5"));
 }

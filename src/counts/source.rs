@@ -345,7 +345,7 @@ impl RowParts {
     }
 
     /// The rows, of so many genes.
-    pub(super) fn into_rows(self, genes: usize) -> CountRows<'static> {
+    pub(crate) fn into_rows(self, genes: usize) -> CountRows<'static> {
         CountRows::new(genes, self.offsets, self.indices, self.values)
     }
 

@@ -7,6 +7,7 @@ mod half_precision;
 mod known_links;
 mod linked;
 mod positioned;
+mod rows;
 mod sparse;
 pub(super) mod structure;
 mod texts;
@@ -32,6 +33,7 @@ pub(super) use content::is_hdf5;
 pub(super) use half_precision::is_half;
 pub(super) use texts::HeapTexts;
 
+pub(super) use rows::StoredRows;
 pub(super) use sparse::{SparseParts, check_numeric, read_sparse};
 
 /// Deflate cannot expand further than this; what claims more is not in the file.

@@ -68,7 +68,7 @@ pub use loom::{LoomOptions, read_loom};
 pub use mtx::{GeneNames, MtxOptions, read_10x_mtx, write_10x_mtx};
 pub use table::{TableOptions, read_table, write_columns_csv, write_matrix_csv};
 #[cfg(feature = "h5ad")]
-pub use tenx_h5::{TenxH5Options, read_10x_h5};
+pub use tenx_h5::{TenxH5Options, TenxH5Source, read_10x_h5};
 
 /// Reads counts from any supported file or folder, chosen by [`CountFormat::of`].
 ///

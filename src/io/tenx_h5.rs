@@ -1,5 +1,7 @@
 //! 10x Genomics `.h5` matrices, as written by Cell Ranger 2 and by 3 and later.
 
+mod source;
+
 use std::path::Path;
 
 use super::features::FeatureTypes;
@@ -9,6 +11,8 @@ use super::names::named;
 use super::text::listed;
 use crate::counts::CountMatrix;
 use crate::error::Result;
+
+pub use source::TenxH5Source;
 
 /// What to read of a 10x `.h5` file.
 ///
@@ -71,13 +75,23 @@ impl TenxH5Options {
     /// As [`read_10x_h5`].
     pub fn read(&self, path: impl AsRef<Path>) -> Result<CountMatrix> {
         let store = Store::open(path.as_ref())?;
+        let Located { at, genes, kept } = self.locate(&store)?;
+        let matrix = read_matrix(&store, &at, genes)?;
+        if kept.len() == matrix.genes() {
+            return Ok(matrix);
+        }
+        store.within(&at, store.budget().allow_selection(&matrix))?;
+        matrix.select_genes(&kept)
+    }
+
+    fn locate(&self, store: &Store) -> Result<Located> {
         match store.find("/matrix")? {
-            Some(Node::Group(_)) => self.read_version_3(&store),
-            _ => self.read_version_2(&store),
+            Some(Node::Group(_)) => self.locate_version_3(store),
+            _ => self.locate_version_2(store),
         }
     }
 
-    fn read_version_3(&self, store: &Store) -> Result<CountMatrix> {
+    fn locate_version_3(&self, store: &Store) -> Result<Located> {
         const FEATURES: &str = "/matrix/features";
         let names_at = match self.gene_names {
             GeneNames::Symbols => format!("{FEATURES}/name"),
@@ -112,15 +126,14 @@ impl TenxH5Options {
                 of_genome
             }
         };
-        let matrix = read_matrix(store, "/matrix", genes)?;
-        if kept.len() == matrix.genes() {
-            return Ok(matrix);
-        }
-        store.within("/matrix", store.budget().allow_selection(&matrix))?;
-        matrix.select_genes(&kept)
+        Ok(Located {
+            at: "/matrix".to_string(),
+            genes,
+            kept,
+        })
     }
 
-    fn read_version_2(&self, store: &Store) -> Result<CountMatrix> {
+    fn locate_version_2(&self, store: &Store) -> Result<Located> {
         let genomes = genomes_of(store)?;
         let genome = match (&self.genome, &genomes[..]) {
             (_, []) => {
@@ -162,8 +175,23 @@ impl TenxH5Options {
             GeneNames::Symbols => format!("{group_at}/gene_names"),
             GeneNames::Ids => format!("{group_at}/genes"),
         };
-        read_matrix(store, &group_at, read_names(store, &names_at)?)
+        let genes = read_names(store, &names_at)?;
+        Ok(Located {
+            kept: (0..genes.len()).collect(),
+            at: group_at,
+            genes,
+        })
     }
+}
+
+/// A matrix that is to be read.
+struct Located {
+    /// The HDF5 path of its group.
+    at: String,
+    /// Names of all its features.
+    genes: Vec<String>,
+    /// The features that are wanted, rising.
+    kept: Vec<usize>,
 }
 
 /// Reads a 10x Genomics `.h5` matrix into cells × genes, with barcodes and gene symbols.
@@ -234,21 +262,26 @@ fn optional_names(store: &Store, at: &str, genes: usize) -> Result<Option<Vec<St
 
 /// The matrix of a group, stored as genes × cells by columns.
 fn read_matrix(store: &Store, group_at: &str, genes: Vec<String>) -> Result<CountMatrix> {
-    let cells = read_names(store, &format!("{group_at}/barcodes"))?;
-    let shape_at = format!("{group_at}/shape");
-    let shape: Vec<u64> = store.read_indices(&shape_at, &store.dataset(&shape_at)?)?;
-    if shape != [genes.len() as u64, cells.len() as u64] {
-        return Err(store.error(
-            &shape_at,
-            format!(
-                "the matrix has the shape {}, but there are names of {} genes and {} cells",
-                shown_shape(&shape),
-                genes.len(),
-                cells.len()
-            ),
-        ));
-    }
+    let cells = read_cells(store, group_at, genes.len())?;
     let matrix = read_sparse(store, group_at, true, cells.len(), genes.len());
     store.within(group_at, store.budget().allow_naming(cells.len(), &genes))?;
     named(matrix, cells, genes)
+}
+
+/// The names of the cells of a matrix, which must have the shape that it says.
+fn read_cells(store: &Store, group_at: &str, genes: usize) -> Result<Vec<String>> {
+    let cells = read_names(store, &format!("{group_at}/barcodes"))?;
+    let shape_at = format!("{group_at}/shape");
+    let shape: Vec<u64> = store.read_indices(&shape_at, &store.dataset(&shape_at)?)?;
+    if shape == [genes as u64, cells.len() as u64] {
+        return Ok(cells);
+    }
+    Err(store.error(
+        &shape_at,
+        format!(
+            "the matrix has the shape {}, but there are names of {genes} genes and {} cells",
+            shown_shape(&shape),
+            cells.len()
+        ),
+    ))
 }

@@ -13,17 +13,8 @@ use crate::counts::{CountRows, CountSource, Origin, check_range};
 use crate::error::{Error, Result};
 use crate::io::annotations::CellAnnotations;
 use crate::io::budget::bytes_of;
-use crate::io::hdf5::{Node, SparseParts, Store, check_numeric};
+use crate::io::hdf5::{Node, Store, StoredRows, check_numeric};
 use crate::io::names::{check_cell_names, make_unique};
-
-/// Fewest cells of a block: fewer are not worth a read.
-const FEWEST_CELLS: usize = 1024;
-
-/// Chunks of a block: the chunks at its ends are decompressed for the neighbouring blocks, too.
-const CHUNKS: usize = 8;
-
-/// Most entries of a block, unless a single chunk has more.
-const MOST_ENTRIES: usize = 1 << 22;
 
 /// The counts of an AnnData file, read from disk part by part.
 ///
@@ -67,11 +58,7 @@ pub struct H5adSource {
 }
 
 enum Matrix {
-    Sparse {
-        parts: Box<SparseParts>,
-        /// Where rows begin `[cells + 1]`.
-        offsets: Vec<usize>,
-    },
+    Sparse(Box<StoredRows>),
     Dense(Dataset),
 }
 
@@ -134,25 +121,11 @@ fn open_matrix(store: &Store, at: &str, cells: usize, genes: usize) -> Result<(M
                 ));
             }
             check_shape(store, at, &shape, cells, genes)?;
-            let parts = Box::new(SparseParts::open(store, at, cells)?);
-            let offsets = parts.read_offsets(store)?;
-            let chunk = parts.chunk_length(store)?;
-            let block = block_of(chunk, parts.stored(), cells);
-            Ok((Matrix::Sparse { parts, offsets }, block))
+            let rows = Box::new(StoredRows::open(store, at, cells)?);
+            let block = rows.block();
+            Ok((Matrix::Sparse(rows), block))
         }
     }
-}
-
-/// Cells of a block of a sparse matrix; `chunk` is how many entries are compressed together.
-fn block_of(chunk: Option<usize>, stored: usize, cells: usize) -> usize {
-    let Some(chunk) = chunk else {
-        return FEWEST_CELLS;
-    };
-    // A file may claim chunks longer than all that it holds.
-    let chunk = chunk.min(stored.max(1));
-    let entries = CHUNKS.saturating_mul(chunk).min(MOST_ENTRIES).max(chunk);
-    let cells = entries.div_ceil((stored / cells.max(1)).max(1));
-    cells.max(FEWEST_CELLS).next_multiple_of(FEWEST_CELLS / 4)
 }
 
 impl H5adSource {
@@ -221,13 +194,7 @@ impl CountSource for H5adSource {
         check_range(&cells, self.cells.len())?;
         let rows = match &self.matrix {
             Matrix::Dense(dataset) => self.dense_window(dataset, cells),
-            Matrix::Sparse { parts, offsets } => {
-                let offsets = &offsets[cells.start..=cells.end];
-                let (first, last) = (offsets[0], offsets[cells.len()]);
-                let (indices, values) = parts.read(&self.store, first..last)?;
-                let offsets = offsets.iter().map(|offset| offset - first).collect();
-                CountRows::from_csr(cells.start, self.genes.len(), offsets, indices, values)
-            }
+            Matrix::Sparse(rows) => rows.read(&self.store, cells, self.genes.len()),
         };
         rows.map_err(|error| match error {
             Error::InvalidSparse { reason } => self.store.error(&self.at, reason),
@@ -243,23 +210,5 @@ impl CountSource for H5adSource {
     /// Names the matrix of the file that holds counts, where the one that is read does not.
     fn explain(&self, error: Error) -> Error {
         self.origin.explain(error)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn blocks_have_whole_chunks_and_an_end() {
-        // 100 entries a cell.
-        let block = |chunk| block_of(chunk, 1_000_000, 10_000);
-        assert_eq!(block(None), FEWEST_CELLS);
-        assert_eq!(block(Some(1)), FEWEST_CELLS);
-        assert_eq!(block(Some(32_768)), 2816);
-        for longest in [1 << 20, 1 << 61, usize::MAX] {
-            assert_eq!(block(Some(longest)), 41_984);
-        }
-        assert_eq!(block_of(Some(usize::MAX), 0, 0), FEWEST_CELLS);
     }
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use celldec::counts::CountSource;
 use celldec::error::Place;
-use celldec::io::H5adSource;
 use celldec::prelude::*;
 use celldec::preprocess::FittedPreprocess;
 
@@ -12,7 +11,7 @@ use celldec::preprocess::FittedPreprocess;
 pub enum Counts {
     Memory(CountMatrix),
     /// Read part by part, when they are needed.
-    Disk(Arc<H5adSource>),
+    Disk(Arc<dyn CountSource>),
 }
 
 impl Counts {

@@ -7,6 +7,7 @@ mod reading;
 mod table;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use celldec::io::{CellAnnotations, CountFormat};
 use celldec::prelude::*;
@@ -25,7 +26,7 @@ pub struct CellArguments {
 
     #[command(flatten)]
     pub reading: ReadArguments,
-    /// Leave the counts of an .h5ad file on disk and read them part by part.
+    /// Leave the counts of an .h5ad or 10x .h5 file on disk and read them part by part.
     ///
     /// For files that do not fit in memory. Training then shuffles blocks of cells, and cells within
     /// a buffer; results differ from those in memory as those of another seed do, unless all cells
@@ -66,7 +67,8 @@ impl CellArguments {
     /// The file of counts, checked as far as can be without reading it.
     pub fn file(&self) -> Result<CountFile<'_>> {
         let file = CountFile::new(&self.input, &self.reading)?;
-        file.refuse("--on-disk", self.on_disk, &[CountFormat::H5ad])?;
+        let on_disk = [CountFormat::H5ad, CountFormat::TenxH5];
+        file.refuse("--on-disk", self.on_disk, &on_disk)?;
         Ok(file)
     }
 }
@@ -142,8 +144,12 @@ fn read_counts(
     genes: Option<&[String]>,
 ) -> Result<(Counts, CellAnnotations)> {
     if !file.is_annotated() {
-        let counts = file.read(genes)?;
-        return Ok((Counts::Memory(counts), CellAnnotations::default()));
+        let counts = if on_disk {
+            Counts::Disk(Arc::new(file.tenx_h5_options().open(file.path)?))
+        } else {
+            Counts::Memory(file.read(genes)?)
+        };
+        return Ok((counts, CellAnnotations::default()));
     }
     if file.format != CountFormat::H5ad {
         let data = file.read_annotated()?;
@@ -162,7 +168,7 @@ fn read_counts(
     if on_disk {
         let source = options.open(file.path)?;
         let annotations = source.cell_annotations()?;
-        return Ok((Counts::Disk(source.into()), annotations));
+        return Ok((Counts::Disk(Arc::new(source)), annotations));
     }
     let data = options.read(file.path)?;
     Ok((Counts::Memory(data.counts), data.cell_annotations))

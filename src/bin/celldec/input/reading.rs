@@ -182,24 +182,26 @@ impl<'a> CountFile<'a> {
                 }
                 .read(self.path)
             }
-            CountFormat::TenxH5 => {
-                let mut options = TenxH5Options::new().with_gene_names(self.gene_names());
-                if let Some(genome) = &self.options.genome {
-                    options = options.with_genome(genome);
-                }
-                match self.options.feature_type.as_deref() {
-                    None => options,
-                    Some("all") => options.with_all_feature_types(true),
-                    Some(one) => options.with_feature_type(one),
-                }
-                .read(self.path)
-            }
+            CountFormat::TenxH5 => self.tenx_h5_options().read(self.path),
             CountFormat::H5ad => {
                 let options = self.h5ad_options(genes).with_annotations::<String>([]);
                 Ok(options.read(self.path)?.counts)
             }
             CountFormat::Loom | CountFormat::LabelledH5 => Ok(self.read_annotated()?.counts),
             _ => self.table_options(genes).read(self.path),
+        }
+    }
+
+    /// How a 10x .h5 file is to be read.
+    pub fn tenx_h5_options(&self) -> TenxH5Options {
+        let mut options = TenxH5Options::new().with_gene_names(self.gene_names());
+        if let Some(genome) = &self.options.genome {
+            options = options.with_genome(genome);
+        }
+        match self.options.feature_type.as_deref() {
+            None => options,
+            Some("all") => options.with_all_feature_types(true),
+            Some(one) => options.with_feature_type(one),
         }
     }
 
