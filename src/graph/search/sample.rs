@@ -34,11 +34,13 @@ impl Sample {
         let places = PLACES.min(cells / ROWS).max(1);
         let rows = ROWS.min(cells);
         let width = search.width();
+        let all = 0..cells;
+        let all = std::slice::from_ref(&all);
         let of_places = map(places, |place| {
             let first = place * (cells - rows) / places;
             let mut indices = vec![0; rows * width];
             let mut distances = vec![0.0; rows * width];
-            search.block(first, &[0..cells], &mut indices, &mut distances);
+            search.block(first, all, &mut indices, &mut distances);
             let rows = indices.chunks(width).zip(distances.chunks(width));
             rows.enumerate()
                 .map(|(row, (indices, distances))| Known {
