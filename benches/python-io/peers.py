@@ -3,7 +3,7 @@
     python benches/python-io/peers.py
 
 needs scanpy. Every form is written into a temporary folder, read by scanpy's own readers and compared,
-by names and values. What celldec makes of the same forms is in tests/cases.rs; what Seurat does is taken
+by names and values. What celldec makes of the same forms is in tests/files/cases.rs; what Seurat does is taken
 from its documentation and source. Prints the table.
 """
 

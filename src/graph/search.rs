@@ -118,7 +118,7 @@ impl NeighborSearch {
             while recall < self.recall && is_worth && searched < lists.len() {
                 found = found.refined(search.points());
                 let now = sample.recall(&found);
-                is_worth = now - recall >= WORTH * (1.0 - recall);
+                is_worth = now - recall > WORTH * (1.0 - recall);
                 recall = now;
                 tracing::debug!(recall, "neighbours of neighbours");
             }

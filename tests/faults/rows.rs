@@ -215,7 +215,7 @@ pub fn all() -> Vec<Row> {
                 #[cfg(feature = "h5ad")]
                 sparse::row_26_every_type_of_index_in_a_file_is_read,
             ],
-            &["tests/h5ad.rs::every_matrix_encoding_gives_the_same_counts"],
+            &["tests/files/h5ad.rs::every_matrix_encoding_gives_the_same_counts"],
         ),
         row(
             27,
@@ -244,7 +244,7 @@ pub fn all() -> Vec<Row> {
                 #[cfg(feature = "h5ad")]
                 files::row_28_encodings_are_read_or_named,
             ],
-            &["tests/h5ad.rs::every_annotation_encoding_is_read"],
+            &["tests/files/h5ad.rs::every_annotation_encoding_is_read"],
         ),
         row(
             29,

@@ -7,6 +7,7 @@ mod fixtures;
 mod tensors;
 
 mod likelihood;
+mod markers;
 mod metrics;
 mod preprocessing;
 mod scdcc_network;

@@ -1,19 +1,13 @@
 //! Marker genes: agreement with scanpy (`tests/fixtures/i_markers.py`), properties, refusals.
 
-#[path = "parity/fixtures.rs"]
-#[allow(
-    dead_code,
-    reason = "shared with the parity tests, which read more kinds of values"
-)]
-mod fixtures;
-
 use celldec::Error;
 use celldec::counts::CountMatrix;
 use celldec::io::{read_10x_mtx, read_labels};
 use celldec::markers::{ClusterMarkers, MarkerConfig, MarkerMethod, write_markers_csv};
 use celldec::metrics::encode_labels;
 use celldec::preprocess::{Preprocess, VariableGenes};
-use fixtures::Fixture;
+
+use super::fixtures::Fixture;
 
 const TYPES: usize = 10;
 const GENES: usize = 765;
