@@ -428,17 +428,24 @@ impl Error {
 
     /// The error with the names of the cell and gene at its place, which was given by position.
     pub(crate) fn with_names(self, cells: &[String], genes: &[String]) -> Self {
-        let named = |place: Place, names: &[String]| {
-            // What has a name got it where more was known.
-            match place.name.is_empty() && place.index < names.len() {
-                true => Place::named(place.index, names),
-                false => place,
-            }
+        let named = |place: Place, names: &[String]| match place.index < names.len() {
+            true => Place::named(place.index, names),
+            false => place,
         };
         self.map_places(|cell| named(cell, cells), |gene| named(gene, genes))
     }
 
-    /// The error with other names for the cell and gene that it is about.
+    /// The gene whose count this is about.
+    pub(crate) fn gene(&self) -> Option<&Place> {
+        match self {
+            Self::NonFiniteCount { gene, .. }
+            | Self::NegativeCount { gene, .. }
+            | Self::InexactSum { gene, .. } => Some(gene),
+            _ => None,
+        }
+    }
+
+    /// The error with other places of the cell and gene that it is about.
     pub(crate) fn map_places(
         self,
         at_cell: impl Fn(Place) -> Place,

@@ -222,14 +222,20 @@ impl Sample {
 }
 
 impl Sample {
-    /// The error with places among the joined cells and genes; a gene that is not among them keeps that
-    /// of the sample.
+    /// The error with places among the joined cells and genes; of a gene that is not among them, as the
+    /// sample tells it.
     fn in_joined(&self, error: Error) -> Error {
+        let place = |gene: &Place| self.genes.get(gene.index).copied().flatten();
+        if error.gene().is_some_and(|gene| place(gene).is_none()) {
+            return Error::CountSource {
+                cause: error.to_string().into(),
+            };
+        }
         error.map_places(
-            |cell| Place::new(self.cells.start + cell.index, ""),
-            |gene| match self.genes.get(gene.index) {
-                Some(&Some(place)) => Place::new(place as usize, ""),
-                _ => gene,
+            |cell| Place::new(self.cells.start + cell.index, cell.name),
+            |gene| match place(&gene) {
+                Some(place) => Place::new(place as usize, gene.name),
+                None => gene,
             },
         )
     }
@@ -322,7 +328,7 @@ mod tests {
     #[test]
     fn what_is_wrong_in_a_sample_is_named_by_its_own_cell_and_gene() {
         let texts = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
-        for (gene, expected) in [(2, "B"), (0, "only here")] {
+        for (gene, expected) in [(2, ["w-two", "B"]), (0, ["w", "only here"])] {
             let [first, _] = samples();
             let second: Arc<dyn CountSource> = Arc::new(Negative {
                 names: texts(&["v", "w"]),
@@ -332,8 +338,9 @@ mod tests {
             let joined = JoinedSource::new([first, ("two", second)], GeneJoin::Shared).unwrap();
             let error = visit_cells(&joined, &[0, 1, 2, 3], |_, _, _| {}).unwrap_err();
             let message = error.to_string();
-            assert!(message.contains(&joined.cell_names()[3]), "{message}");
-            assert!(message.contains(&format!("(\"{expected}\")")), "{message}");
+            for name in expected {
+                assert!(message.contains(&format!("(\"{name}\")")), "{message}");
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{Located, TenxH5Options, read_cells};
 use crate::counts::{CountRows, CountSource, RowParts, check_range};
-use crate::error::{Error, Result};
+use crate::error::{Error, Place, Result};
 use crate::io::hdf5::{Store, StoredRows};
 use crate::io::names::{check_cell_names, make_unique};
 
@@ -138,19 +138,20 @@ impl CountSource for TenxH5Source {
 }
 
 impl TenxH5Source {
-    /// The error with the place of its feature among the genes; another feature has no name there.
+    /// The error with the place of its feature among the genes, where it is one of them.
     fn in_genes(&self, error: Error) -> Error {
         let Some(places) = &self.places else {
             return error;
         };
+        let place = |feature: &Place| places.get(feature.index).copied().flatten();
+        if error.gene().is_some_and(|feature| place(feature).is_none()) {
+            return self.store.error(&self.at, error);
+        }
         error.map_places(
             |cell| cell,
-            |mut feature| {
-                match places.get(feature.index) {
-                    Some(&Some(place)) => feature.index = place as usize,
-                    _ => feature.name = "a feature that is not read".to_string(),
-                }
-                feature
+            |feature| match place(&feature) {
+                Some(place) => Place::new(place as usize, feature.name),
+                None => feature,
             },
         )
     }
