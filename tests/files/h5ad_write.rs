@@ -455,7 +455,11 @@ fn a_full_disk_leaves_the_old_file() {
             .args(["-c", "trap '' XFSZ; ulimit -f \"$0\"; exec \"$@\""])
             .arg(limit.to_string())
             .arg(std::env::current_exe().unwrap())
-            .args(["--exact", "a_full_disk_leaves_the_old_file", "--nocapture"])
+            .args([
+                "--exact",
+                "h5ad_write::a_full_disk_leaves_the_old_file",
+                "--nocapture",
+            ])
             .env(FOLDER, folder.path())
             .output();
         let Ok(run) = run else {
