@@ -352,11 +352,14 @@ pub fn write_10x_mtx(folder: impl AsRef<Path>, counts: &CountMatrix) -> Result<(
     let folder = folder.as_ref();
     let names = counts.cell_names().iter().chain(counts.gene_names());
     for name in names {
-        if name.is_empty() || name.contains(['\t', '\n', '\r']) {
+        // A field that begins with a quote is read up to the next one.
+        if name.is_empty() || name.starts_with('"') || name.contains(['\t', '\n', '\r']) {
             return Err(Error::format(
                 folder,
                 None,
-                format!("the name {name:?} is empty or holds a tab or line end; rename it first"),
+                format!(
+                    "the name {name:?} is empty, begins with a quote or holds a tab or line end; rename it first"
+                ),
             ));
         }
     }

@@ -573,14 +573,16 @@ fn one_of_several_matrices_is_chosen() {
 
 #[test]
 fn names_the_format_cannot_express_are_refused() {
-    let counts = CountMatrix::from_csr(1, 1, vec![0, 0], vec![], vec![])
-        .unwrap()
-        .with_names(vec!["a\tb".into()], vec!["g".into()])
-        .unwrap();
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("out");
-    assert!(write_10x_mtx(&target, &counts).is_err());
-    assert!(!target.exists());
+    for name in ["a\tb", "a\nb", "\"", "\"a\"", ""] {
+        let counts = CountMatrix::from_csr(1, 1, vec![0, 0], vec![], vec![])
+            .unwrap()
+            .with_names(vec!["c".into()], vec![name.into()])
+            .unwrap();
+        assert!(write_10x_mtx(&target, &counts).is_err(), "{name:?}");
+        assert!(!target.exists());
+    }
 }
 
 proptest! {
