@@ -39,8 +39,8 @@ const ROWS: usize = 256;
 /// first those that are in the lists whose centres are nearest to the centre of its own; then cells are
 /// compared with the neighbours of their neighbours, in rounds. How many lists and rounds there are is
 /// decided by the true neighbours of some 500 of the cells: they end when they find the share that is
-/// asked for, and where nothing less does, all pairs are compared. Time grows with the number of cells
-/// and little more; what is found depends on the data alone, neither on a seed nor on threads.
+/// asked for, and where nothing less does, all pairs are compared. What is found depends on the data
+/// alone, neither on a seed nor on threads.
 ///
 /// ```
 /// use celldec::graph::{NeighborSearch, nearest_neighbors};
@@ -107,7 +107,9 @@ impl NeighborSearch {
         }
         check_request(embedding, k)?;
         let lists = Lists::of(embedding);
-        let ordered = embedding.select(Axis(0), &lists.order);
+        // A power of two changes no digit, and lets squares of any distance be in the range of f32.
+        let mut ordered = embedding.select(Axis(0), &lists.order);
+        ordered.mapv_inplace(|value| (f64::from(value) * lists.scale) as f32);
         let width = (k + MORE).min(cells - 1);
         let search = Search::new(ordered.view(), width);
         drop(ordered);
@@ -192,7 +194,7 @@ fn in_order_of_cells(
             nearest.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
             for (slot, &(squared, index)) in nearest[..k].iter().enumerate() {
                 indices[slot] = index;
-                distances[slot] = squared.sqrt() as f32;
+                distances[slot] = (squared.sqrt() / lists.scale) as f32;
             }
         }
     });
@@ -273,6 +275,20 @@ mod tests {
                     );
                 }
             }
+        }
+    }
+
+    /// Squares of such coordinates, or of their differences, are beyond the range of f32.
+    #[test]
+    fn neither_large_nor_small_coordinates_matter() {
+        let points = groups(3_000, 8);
+        let search = NeighborSearch::default().with_exact_up_to(0);
+        let usual = search.find(points.view(), 10).unwrap();
+        for exponent in [-100, -70, 70, 100] {
+            let factor = 2f32.powi(exponent);
+            let found = search.find((&points * factor).view(), 10).unwrap();
+            assert_eq!(found.indices, usual.indices, "2^{exponent}");
+            assert_eq!(found.distances, &usual.distances * factor, "2^{exponent}");
         }
     }
 

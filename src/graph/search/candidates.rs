@@ -50,8 +50,9 @@ impl Candidates {
     }
 
     /// Each cell compared with the cells that are linked to those that it is linked to, whichever of the
-    /// two is the other's neighbour: they are near, so they are likely to be neighbours too (Dong, Moses and Li, "Efficient
-    /// k-nearest neighbor graph construction for generic similarity measures", WWW 2011).
+    /// two is the other's neighbour: they are near, so they are likely to be neighbours too (Dong, Moses
+    /// and Li, "Efficient k-nearest neighbor graph construction for generic similarity measures", WWW
+    /// 2011).
     ///
     /// A pair that met in an earlier round is not compared again. All cells are compared on the
     /// candidates as they were before, so that neither order nor threads matter.

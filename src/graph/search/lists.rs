@@ -25,6 +25,8 @@ pub(super) struct Lists {
     pub ranges: Vec<Range<usize>>,
     /// The centre of every list, scaled, `[lists, dimensions]`.
     centres: Array2<f32>,
+    /// The power of two that brings coordinates to the order of 1.
+    pub scale: f64,
 }
 
 impl Lists {
@@ -32,7 +34,7 @@ impl Lists {
     pub fn of(embedding: ArrayView2<f32>) -> Self {
         let cells = embedding.nrows();
         let count = cells.div_ceil(LIST);
-        let CentredPoints { points, .. } = CentredPoints::new(embedding);
+        let CentredPoints { points, scale, .. } = CentredPoints::new(embedding);
         let mut random = stream(0, Purpose::NeighborLists, 0, 0);
         let chosen = subsample(&mut random, cells, cells.min(count * SAMPLE));
         let sample = points.select(Axis(0), &chosen);
@@ -64,6 +66,7 @@ impl Lists {
             order,
             ranges,
             centres,
+            scale,
         }
     }
 
