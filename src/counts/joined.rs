@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::source::{CountSource, RowParts, check_range, explained};
-use super::{CountMatrix, CountRows};
+use super::{CountMatrix, CountRows, GeneMap};
 use crate::error::{Error, ParameterError, Place, Result};
 
 /// Which genes several samples have together.
@@ -57,8 +57,8 @@ struct Sample {
     source: Arc<dyn CountSource>,
     /// The places of its cells among all.
     cells: Range<usize>,
-    /// The place of each of its genes among all; none for a gene that is left out.
-    genes: Vec<Option<u32>>,
+    /// Where its genes are among all.
+    genes: GeneMap,
 }
 
 impl JoinedSource {
@@ -90,10 +90,6 @@ impl JoinedSource {
             }
         }
         let genes = joined_genes(&samples, join)?;
-        let places: HashMap<&str, u32> = (0..)
-            .zip(&genes)
-            .map(|(place, gene)| (gene.as_str(), place))
-            .collect();
         let mut joined = Vec::with_capacity(samples.len());
         let mut cells = Vec::new();
         let mut block = 0;
@@ -102,17 +98,17 @@ impl JoinedSource {
             let barcodes = source.cell_names().iter();
             cells.extend(barcodes.map(|barcode| format!("{barcode}-{name}")));
             block = block.max(source.block().min(source.cell_names().len()));
-            let of_sample = source.gene_names().iter();
+            let of_sample = source.gene_names();
+            let places: HashMap<&String, usize> = of_sample.iter().zip(0..).collect();
+            let positions: Vec<Option<usize>> =
+                genes.iter().map(|gene| places.get(gene).copied()).collect();
             joined.push(Sample {
-                genes: of_sample
-                    .map(|gene| places.get(gene.as_str()).copied())
-                    .collect(),
+                genes: GeneMap::new(&positions, of_sample.len())?,
                 cells: first..cells.len(),
                 name,
                 source,
             });
         }
-        drop(places);
         Ok(Self {
             samples: joined,
             cells,
@@ -200,44 +196,22 @@ impl Sample {
             .source
             .read_window(cells.clone())
             .map_err(|error| self.in_joined(explained(self.source.as_ref(), error)))?;
-        let mut entries: Vec<(u32, f32)> = Vec::new();
-        let (mut indices, mut values) = (Vec::new(), Vec::new());
-        for row in 0..read.cells() {
-            entries.clear();
-            let (of_row, counts) = read.row(row);
-            for (&gene, &count) in of_row.iter().zip(counts) {
-                if let Some(place) = self.genes[gene as usize] {
-                    entries.push((place, count));
-                }
-            }
-            entries.sort_unstable_by_key(|&(place, _)| place);
-            indices.clear();
-            values.clear();
-            indices.extend(entries.iter().map(|&(place, _)| place));
-            values.extend(entries.iter().map(|&(_, count)| count));
-            rows.push(&indices, &values);
-        }
+        rows.push_mapped(&read, &self.genes);
         Ok(())
     }
-}
 
-impl Sample {
     /// The error with places among the joined cells and genes; of a gene that is not among them, as the
     /// sample tells it.
     fn in_joined(&self, error: Error) -> Error {
-        let place = |gene: &Place| self.genes.get(gene.index).copied().flatten();
-        if error.gene().is_some_and(|gene| place(gene).is_none()) {
-            return Error::CountSource {
+        match self.genes.place(error) {
+            Ok(error) => error.map_places(
+                |cell| Place::new(self.cells.start + cell.index, cell.name),
+                |gene| gene,
+            ),
+            Err(error) => Error::CountSource {
                 cause: error.to_string().into(),
-            };
-        }
-        error.map_places(
-            |cell| Place::new(self.cells.start + cell.index, cell.name),
-            |gene| match place(&gene) {
-                Some(place) => Place::new(place as usize, gene.name),
-                None => gene,
             },
-        )
+        }
     }
 }
 

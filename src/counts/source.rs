@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::ops::Range;
 
-use super::{CountMatrix, CountRows};
+use super::{CountMatrix, CountRows, GeneMap, Row};
 use crate::error::{Error, Result};
 use crate::parallel::try_map;
 
@@ -342,6 +342,16 @@ impl RowParts {
     pub fn row(&self, row: usize) -> (&[u32], &[f32]) {
         let range = self.offsets[row]..self.offsets[row + 1];
         (&self.indices[range.clone()], &self.values[range])
+    }
+
+    /// Adds rows with the genes that they have elsewhere.
+    pub fn push_mapped(&mut self, rows: &CountRows<'_>, map: &GeneMap) {
+        let mut mapped = Row::default();
+        for row in 0..rows.cells() {
+            let (indices, values) = rows.row(row);
+            let (indices, values) = map.apply(indices, values, &mut mapped);
+            self.push(indices, values);
+        }
     }
 
     /// The rows, of so many genes.

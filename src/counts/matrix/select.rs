@@ -1,7 +1,7 @@
 //! Parts of a matrix: some of its cells, some of its genes, in another order.
 
 use super::{CountMatrix, check_length};
-use crate::error::{Error, Result};
+use crate::error::{Error, Place, Result};
 
 /// In place of a position: the gene is dropped.
 const DROPPED: u32 = u32::MAX;
@@ -45,6 +45,27 @@ impl GeneMap {
             positions,
             is_identity,
         })
+    }
+
+    /// The error with the place that its gene has in the new matrix.
+    ///
+    /// # Errors
+    /// The error as it is when its gene is dropped.
+    pub fn place(&self, error: Error) -> Result<Error> {
+        let position = |gene: &Place| {
+            let position = self.positions.get(gene.index).copied();
+            position.filter(|&position| position != DROPPED)
+        };
+        if error.gene().is_some_and(|gene| position(gene).is_none()) {
+            return Err(error);
+        }
+        Ok(error.map_places(
+            |cell| cell,
+            |gene| match position(&gene) {
+                Some(position) => Place::new(position as usize, gene.name),
+                None => gene,
+            },
+        ))
     }
 
     /// How many of a row's entries are kept.

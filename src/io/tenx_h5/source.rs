@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::{Located, TenxH5Options, read_cells};
-use crate::counts::{CountRows, CountSource, RowParts, check_range};
-use crate::error::{Error, Place, Result};
+use crate::counts::{CountRows, CountSource, GeneMap, RowParts, check_range};
+use crate::error::{Error, Result};
 use crate::io::hdf5::{Store, StoredRows};
 use crate::io::names::{check_cell_names, make_unique};
 
@@ -42,8 +42,8 @@ pub struct TenxH5Source {
     genes: Vec<String>,
     /// How many features the file has.
     features: usize,
-    /// The place of every feature among the genes, where not all are wanted.
-    places: Option<Vec<Option<u32>>>,
+    /// Where features are among the genes, where not all are wanted.
+    wanted: Option<GeneMap>,
 }
 
 impl TenxH5Options {
@@ -58,19 +58,14 @@ impl TenxH5Options {
         store.within(&at, store.budget().allow_naming(cells.len(), &genes))?;
         check_cell_names(&cells, &genes)?;
         let features = genes.len();
-        let mut all = genes;
-        make_unique(&mut all);
-        let (genes, places) = if kept.len() == features {
-            (all, None)
-        } else {
-            let mut places = vec![None; features];
-            let mut genes = Vec::with_capacity(kept.len());
-            for (place, &feature) in kept.iter().enumerate() {
-                places[feature] = Some(place as u32);
-                genes.push(std::mem::take(&mut all[feature]));
-            }
-            (genes, Some(places))
-        };
+        let mut genes = genes;
+        make_unique(&mut genes);
+        let mut wanted = None;
+        if kept.len() < features {
+            let positions: Vec<Option<usize>> = kept.iter().copied().map(Some).collect();
+            wanted = Some(GeneMap::new(&positions, features)?);
+            genes = kept.iter().map(|&kept| genes[kept].clone()).collect();
+        }
         Ok(TenxH5Source {
             rows: StoredRows::open(&store, &at, cells.len())?,
             store,
@@ -78,7 +73,7 @@ impl TenxH5Options {
             cells,
             genes,
             features,
-            places,
+            wanted,
         })
     }
 }
@@ -109,50 +104,23 @@ impl CountSource for TenxH5Source {
         let rows = self.rows.read(&self.store, cells, self.features);
         let rows = rows.map_err(|error| match error {
             Error::InvalidSparse { reason } => self.store.error(&self.at, reason),
-            other => self.in_genes(other),
+            other => match &self.wanted {
+                Some(wanted) => wanted
+                    .place(other)
+                    .unwrap_or_else(|error| self.store.error(&self.at, error)),
+                None => other,
+            },
         })?;
-        let Some(places) = &self.places else {
+        let Some(wanted) = &self.wanted else {
             return Ok(rows);
         };
         let mut kept = RowParts::with_capacity(rows.cells(), rows.stored());
-        let (mut indices, mut values) = (Vec::new(), Vec::new());
-        for row in 0..rows.cells() {
-            indices.clear();
-            values.clear();
-            let (features, counts) = rows.row(row);
-            for (&feature, &count) in features.iter().zip(counts) {
-                if let Some(place) = places[feature as usize] {
-                    indices.push(place);
-                    values.push(count);
-                }
-            }
-            kept.push(&indices, &values);
-        }
+        kept.push_mapped(&rows, wanted);
         Ok(kept.into_rows(self.genes.len()))
     }
 
     /// As many cells as a few compressed chunks hold.
     fn block(&self) -> usize {
         self.rows.block()
-    }
-}
-
-impl TenxH5Source {
-    /// The error with the place of its feature among the genes, where it is one of them.
-    fn in_genes(&self, error: Error) -> Error {
-        let Some(places) = &self.places else {
-            return error;
-        };
-        let place = |feature: &Place| places.get(feature.index).copied().flatten();
-        if error.gene().is_some_and(|feature| place(feature).is_none()) {
-            return self.store.error(&self.at, error);
-        }
-        error.map_places(
-            |cell| cell,
-            |feature| match place(&feature) {
-                Some(place) => Place::new(place as usize, feature.name),
-                None => feature,
-            },
-        )
     }
 }
