@@ -35,7 +35,8 @@ pub struct NamedPair {
 ///
 /// The separator is that of the extension (`.csv`, `.tsv`) or the one that divides the first lines;
 /// the file may be gzip, in UTF-8 or UTF-16, fields may be quoted, lines that start with `#` are
-/// comments; one that may be a pair is refused. A first line whose third field is neither of the two words is a header.
+/// comments; one that may be a pair is refused. A first line whose third field is neither of the two
+/// words is a header.
 ///
 /// Cells are named as their source names them;
 /// [`ConstraintPairs`](crate::pairs::ConstraintPairs) wants their positions among the cells that
@@ -78,11 +79,9 @@ pub fn read_constraint_pairs(path: impl AsRef<Path>) -> Result<Vec<NamedPair>> {
         let Some(line) = lines.read()? else {
             return Ok(pairs);
         };
-        let pushed = match separator.leaves_out(line, 3) {
-            Ok(true) => Ok(()),
-            Ok(false) => push(&mut pairs, line, number, separator, false, &budget),
-            Err(refusal) => Err(refusal),
-        };
+        let pushed = separator.read_line(line, 3, |line| {
+            push(&mut pairs, line, number, separator, false, &budget)
+        });
         pushed.map_err(|refusal| lines.refuse(refusal))?;
     }
 }

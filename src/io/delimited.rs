@@ -97,6 +97,19 @@ impl Separator {
         Ok(true)
     }
 
+    /// Reads a line after the header, unless it is [left out](Self::leaves_out).
+    pub fn read_line(
+        self,
+        line: &[u8],
+        width: usize,
+        read: impl FnOnce(&[u8]) -> std::result::Result<(), Refusal>,
+    ) -> std::result::Result<(), Refusal> {
+        match self.leaves_out(line, width)? {
+            true => Ok(()),
+            false => read(line),
+        }
+    }
+
     /// Whether a separator ends the line; a last field that is empty may also be quoted.
     pub fn ends(self, line: &[u8]) -> bool {
         match self {

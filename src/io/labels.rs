@@ -51,11 +51,9 @@ pub fn read_labels(path: impl AsRef<Path>, column: Option<&str>) -> Result<Vec<(
     loop {
         let number = lines.number() + 1;
         let Some(line) = lines.read()? else { break };
-        let pushed = match columns.separator.leaves_out(line, columns.width) {
-            Ok(true) => Ok(()),
-            Ok(false) => labels.push(line, number, &columns, &budget),
-            Err(refusal) => Err(refusal),
-        };
+        let pushed = columns.separator.read_line(line, columns.width, |line| {
+            labels.push(line, number, &columns, &budget)
+        });
         pushed.map_err(|refusal| lines.refuse(refusal))?;
     }
     if columns.has_header && columns.header_recurs(&labels.pairs) {

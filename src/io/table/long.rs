@@ -43,11 +43,9 @@ pub(super) fn read(lines: &mut Lines, head: &Head) -> Result<CountMatrix> {
             .map_err(|refusal| lines.refuse_at(head.first_line, refusal))?;
     }
     while let Some(line) = lines.read()? {
-        let pushed = match separator.leaves_out(line, HEADER.len()) {
-            Ok(true) => Ok(()),
-            Ok(false) => table.push(line, separator, &budget),
-            Err(refusal) => Err(refusal),
-        };
+        let pushed = separator.read_line(line, HEADER.len(), |line| {
+            table.push(line, separator, &budget)
+        });
         pushed.map_err(|refusal| lines.refuse(refusal))?;
     }
     table
