@@ -176,8 +176,10 @@ fn neighbors(count: usize, recall: Option<f64>) -> Result<(), Box<dyn Error>> {
     let size = size(count);
     let cells = Preprocess::scdcc().fit(&simulated(count)?.counts)?;
     let device = by_name("cpu")?;
-    let epochs = (15 * STEPS_OF / count).clamp(1, 15);
-    let trainer = Plan::scdcc(GROUPS)
+    let plan = Plan::scdcc(GROUPS);
+    let most = plan.pretraining.epochs();
+    let epochs = (most * STEPS_OF / count).clamp(1, most);
+    let trainer = plan
         .with_pretraining(|phase| phase.with_epochs(epochs))
         .trainer(&device)?;
     let encoder = trainer
