@@ -1,10 +1,10 @@
 //! Which cells are near each other, and what follows from it.
 //!
-//! [`nearest_neighbors`] of an embedding, or [of many cells](NeighborSearch) approximately, their [`connectivities`] as in UMAP, the communities of
-//! that [`Graph`] ([`find_communities`]), and [averages over
-//! neighbourhoods](Neighbors::average_over). [`GraphConfig`] holds the settings of a graph and its
-//! communities; [`EmbeddedCells`] finds the neighbours of cells in training when they are asked
-//! for.
+//! [`nearest_neighbors`] of an embedding, or [of many cells](NeighborSearch) approximately, their
+//! [`connectivities`] as in UMAP, the communities of that [`Graph`] ([`find_communities`]), and
+//! [averages over neighbourhoods](Neighbors::average_over). [`GraphConfig`] holds the settings of a
+//! graph and its communities; [`EmbeddedCells`] finds the neighbours of cells in training when they
+//! are asked for.
 //!
 //! Everything here works on a plain embedding `[cells, dimensions]`, gives the same bits for the
 //! same seed, and does not depend on the number of threads.

@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use ndarray::{Array2, ArrayView2, s};
+use ndarray::{Array2, ArrayView2, Axis, s};
 
 use super::points::{CentredPoints, check_embedding, row, squared_distance_f64, squared_norms};
 use crate::error::{ParameterError, Result};
 use crate::parallel::for_each;
 
 /// Queries handled as one unit of work.
-pub(super) const QUERIES: usize = 128;
+const QUERIES: usize = 128;
 /// Candidates whose scores are computed at once; with [`QUERIES`] they fit the cache.
 const CANDIDATES: usize = 1024;
 /// Scores tested together before any is looked at alone.
@@ -79,10 +79,8 @@ pub fn nearest_neighbors(embedding: ArrayView2<f32>, k: usize) -> Result<Neighbo
     if let (Some(indices), Some(distances)) = (indices.as_slice_mut(), distances.as_slice_mut()) {
         let distances = distances.chunks_mut(QUERIES * k);
         let blocks = indices.chunks_mut(QUERIES * k).zip(distances);
-        let all = 0..cells;
-        let all = std::slice::from_ref(&all);
         for_each(blocks.enumerate(), |(block, (indices, distances))| {
-            search.block(block * QUERIES, all, indices, distances);
+            search.block(block * QUERIES, indices, distances);
         });
     }
     Ok(Neighbors { indices, distances })
@@ -153,11 +151,6 @@ impl Search {
         }
     }
 
-    /// How many neighbours are looked for.
-    pub fn width(&self) -> usize {
-        self.k
-    }
-
     /// The points as they were given.
     pub fn points(&self) -> &Array2<f32> {
         &self.points
@@ -175,37 +168,72 @@ impl Search {
         2.0 * unit * (self.queries.ncols() as f64 + 8.0) * reach
     }
 
-    /// The neighbours of the cells from `first` on, as many as `indices` has rows of k, among those in
-    /// the `searched` ranges, which rise.
-    pub fn block(
+    /// The neighbours of the cells from `first` on, as many as `indices` has rows of k, among all.
+    pub fn block(&self, first: usize, indices: &mut [u32], distances: &mut [f32]) {
+        let mut nearest = self.nearest(indices.len() / self.k);
+        let cells: Vec<usize> = (first..first + nearest.len()).collect();
+        let queries = self.queries.slice(s![first..first + cells.len(), ..]);
+        let mut places: Vec<&mut Nearest> = nearest.iter_mut().collect();
+        self.search(&cells, queries, 0..self.points.nrows(), &mut places);
+        self.write(nearest, indices, distances);
+    }
+
+    /// The neighbours of the cells from `first` on, as many as `indices` has rows of k, each among those in
+    /// ranges of its own: `searched` holds pairs of a range and the row of `indices` of a cell, rising.
+    pub fn block_within(
         &self,
         first: usize,
-        searched: &[Range<usize>],
+        searched: &[(Range<usize>, usize)],
         indices: &mut [u32],
         distances: &mut [f32],
     ) {
-        let mut scores = Array2::zeros((QUERIES, CANDIDATES));
-        let rows = indices.len() / self.k;
-        let queries = self.queries.slice(s![first..first + rows, ..]);
-        let slack: Vec<f64> = (first..first + rows)
-            .map(|query| self.slack(query))
-            .collect();
-        let mut nearest: Vec<Nearest> = (0..rows).map(|_| Nearest::new(self.k)).collect();
-        let parts = searched.iter().flat_map(|range| {
-            let starts = range.clone().step_by(CANDIDATES);
-            starts.map(|start| (start, range.end.min(start + CANDIDATES)))
-        });
-        for (start, end) in parts {
+        let mut nearest = self.nearest(indices.len() / self.k);
+        for of_range in searched.chunk_by(|(range, _), (next, _)| range == next) {
+            let cells: Vec<usize> = of_range.iter().map(|(_, row)| first + row).collect();
+            let queries = self.queries.select(Axis(0), &cells);
+            // Rows rise, so that those of this range are met in their order.
+            let mut rows = of_range.iter().map(|&(_, row)| row).peekable();
+            let mut places: Vec<&mut Nearest> = nearest
+                .iter_mut()
+                .enumerate()
+                .filter_map(|(row, nearest)| rows.next_if_eq(&row).map(|_| nearest))
+                .collect();
+            let (range, _) = &of_range[0];
+            self.search(&cells, queries.view(), range.clone(), &mut places);
+        }
+        self.write(nearest, indices, distances);
+    }
+
+    fn nearest(&self, rows: usize) -> Vec<Nearest> {
+        (0..rows).map(|_| Nearest::new(self.k)).collect()
+    }
+
+    /// Offers the candidates of a range to cells with these queries. Ranges must come in their order.
+    fn search(
+        &self,
+        cells: &[usize],
+        queries: ArrayView2<f32>,
+        range: Range<usize>,
+        nearest: &mut [&mut Nearest],
+    ) {
+        let slack: Vec<f64> = cells.iter().map(|&cell| self.slack(cell)).collect();
+        let width = CANDIDATES.min(range.len());
+        let mut scores = Array2::zeros((cells.len(), width));
+        for start in range.clone().step_by(CANDIDATES) {
+            let end = range.end.min(start + CANDIDATES);
             let candidates = self.candidates.slice(s![start..end, ..]);
-            let mut scores = scores.slice_mut(s![..rows, ..end - start]);
+            let mut scores = scores.slice_mut(s![.., ..end - start]);
             ndarray::linalg::general_mat_mul(1.0, &queries, &candidates.t(), 0.0, &mut scores);
-            for (offset, (nearest, scores)) in nearest.iter_mut().zip(scores.rows()).enumerate() {
-                let Some(scores) = scores.to_slice() else {
-                    continue;
-                };
-                self.scan(first + offset, start, scores, slack[offset], nearest);
+            let rows = cells.iter().zip(&slack).zip(nearest.iter_mut());
+            for (((&cell, &slack), nearest), scores) in rows.zip(scores.rows()) {
+                if let Some(scores) = scores.to_slice() {
+                    self.scan(cell, start, scores, slack, nearest);
+                }
             }
         }
+    }
+
+    fn write(&self, nearest: Vec<Nearest>, indices: &mut [u32], distances: &mut [f32]) {
         for ((nearest, indices), distances) in nearest
             .into_iter()
             .zip(indices.chunks_exact_mut(self.k))

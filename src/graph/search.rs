@@ -1,46 +1,30 @@
 //! Neighbours, exactly among few cells and approximately among many.
 
-mod candidates;
 mod lists;
 mod sample;
 
-use std::ops::Range;
+use ndarray::{Array2, ArrayView2, Axis, s};
 
-use ndarray::{Array2, ArrayView2, Axis};
-
-use super::neighbors::{Neighbors, QUERIES, Search, check_request};
+use super::neighbors::{Neighbors, Search, check_request};
 use super::points::{row, squared_distance_f64};
 use crate::error::Result;
-use crate::parallel::{for_each, map};
-use candidates::Candidates;
+use crate::parallel::for_each;
 use lists::Lists;
-use sample::Sample;
+use sample::lists_for;
 
-/// Candidates that are kept of a cell besides as many as are asked for: they lead to others.
-const MORE: usize = 15;
-/// The share of the true neighbours that lists should hold before neighbours of neighbours are looked
-/// at: they find the rest sooner than more lists do.
-const SHARE: f64 = 0.6;
-/// Lists that are searched for that at least: cells of a single list would have no neighbours whose
-/// neighbours are in others.
-const LEAST_LISTS: usize = 4;
-/// Lists that are searched for that at most. Where cells differ by noise in many dimensions, near lists
-/// hold few of the neighbours.
-const MOST_LISTS: usize = 16;
-/// A round that finds less than this share of what is missing is the last.
-const WORTH: f64 = 0.1;
+/// Cells that are searched for together: they lie near each other and have most of their lists in common.
+const QUERIES: usize = 512;
 /// Cells whose results are put in their order together.
 const ROWS: usize = 256;
 
-/// How nearest neighbours are looked for: all pairs up to some number of cells, above it by comparing
-/// each cell with those of near lists and with the neighbours of its neighbours.
+/// How nearest neighbours are looked for: among all cells up to some number of them, above it among those
+/// of near lists.
 ///
-/// Above the limit cells are parted into lists of about 512 by k-means. The neighbours of a cell are
-/// first those that are in the lists whose centres are nearest to the centre of its own; then cells are
-/// compared with the neighbours of their neighbours, in rounds. How many lists and rounds there are is
-/// decided by the true neighbours of some 500 of the cells: they end when they find the share that is
-/// asked for, and where nothing less does, all pairs are compared. What is found depends on the data
-/// alone, neither on a seed nor on threads.
+/// Above the limit cells are parted into lists of about 512 by k-means, and the neighbours of a cell are
+/// the nearest of those in the lists whose centres are nearest to it. How many lists that are is decided
+/// by the true neighbours of some 500 of the cells: as many as hold the share that is asked for. Where
+/// cells differ by noise in many dimensions these are many lists, at last all. What is found depends on
+/// the data alone, neither on a seed nor on threads.
 ///
 /// ```
 /// use celldec::graph::{NeighborSearch, nearest_neighbors};
@@ -84,10 +68,21 @@ impl NeighborSearch {
         self
     }
 
-    /// Sets the share of the true neighbours that is to be found above it; 1 finds nearly all.
+    /// Sets the share of the true neighbours that is to be found above it; 1 finds all.
     pub fn with_recall(mut self, recall: f64) -> Self {
         self.recall = recall;
         self
+    }
+
+    /// The most memory that a search holds at a time, with what it finds, in bytes.
+    pub(crate) fn bytes(&self, cells: usize, dimensions: usize, k: usize) -> u64 {
+        // Points as they are, as queries and as candidates; their norms; indices and distances.
+        let mut of_cell = 4 * (3 * dimensions + 2) + 8 + 8 * k;
+        if !self.is_exact(cells) {
+            // The order of cells there and back; what is found, in both orders.
+            of_cell += 2 * 8 + 8 * k;
+        }
+        cells as u64 * of_cell as u64
     }
 
     /// Whether the neighbours of so many cells are found exactly.
@@ -107,98 +102,75 @@ impl NeighborSearch {
         }
         check_request(embedding, k)?;
         let lists = Lists::of(embedding);
-        // A power of two changes no digit, and lets squares of any distance be in the range of f32.
-        let mut ordered = embedding.select(Axis(0), &lists.order);
-        ordered.mapv_inplace(|value| (f64::from(value) * lists.scale) as f32);
-        let width = (k + MORE).min(cells - 1);
-        let search = Search::new(ordered.view(), width);
-        drop(ordered);
-        let sample = Sample::of(&search, cells, k);
-        let mut searched = sample
-            .lists_for(&lists, SHARE)
-            .clamp(LEAST_LISTS, MOST_LISTS);
-        loop {
-            let mut found = within_lists(&search, &lists, searched);
-            let mut recall = sample.recall(&found);
-            let mut is_worth = true;
-            tracing::debug!(lists = searched, recall, "neighbours within lists");
-            while recall < self.recall && is_worth && searched < lists.len() {
-                found = found.refined(search.points());
-                let now = sample.recall(&found);
-                is_worth = now - recall > WORTH * (1.0 - recall);
-                recall = now;
-                tracing::debug!(recall, "neighbours of neighbours");
-            }
-            if recall >= self.recall || searched >= lists.len() {
-                return Ok(in_order_of_cells(&found, search.points(), &lists, k));
-            }
-            searched *= 4;
-        }
+        let search = Search::new(embedding.select(Axis(0), &lists.order).view(), k);
+        let searched = lists_for(self.recall, &search, &lists, k);
+        tracing::debug!(searched, lists = lists.len(), "neighbours within lists");
+        let found = within_lists(&search, &lists, searched, k);
+        Ok(in_order_of_cells(&found, search.points(), &lists.order))
     }
 }
 
-/// The nearest of the cells in as many lists, nearest to its own, of every cell.
-fn within_lists(search: &Search, lists: &Lists, searched: usize) -> Candidates {
-    let width = search.width();
+/// The nearest neighbours of every cell in as many lists, by places in the order of the lists.
+fn within_lists(search: &Search, lists: &Lists, searched: usize, k: usize) -> Array2<u32> {
     let cells = lists.order.len();
-    // A list may be small, and so may those around it: there are always enough candidates.
-    let around: Vec<Vec<Range<usize>>> =
-        map(lists.len(), |list| lists.around(list, searched, width + 1));
-    let mut indices = vec![0u32; cells * width];
-    let mut distances = vec![0.0f32; cells * width];
-    let mut places = (indices.as_mut_slice(), distances.as_mut_slice());
-    let mut blocks = Vec::new();
-    for (range, around) in lists.ranges.iter().zip(&around) {
-        for first in range.clone().step_by(QUERIES) {
-            let rows = QUERIES.min(range.end - first);
-            let (indices, later_indices) = places.0.split_at_mut(rows * width);
-            let (distances, later_distances) = places.1.split_at_mut(rows * width);
-            places = (later_indices, later_distances);
-            blocks.push((first, around, indices, distances));
-        }
-    }
-    for_each(blocks.into_iter(), |(first, around, indices, distances)| {
-        search.block(first, around, indices, distances)
+    let mut indices = vec![0; cells * k];
+    let mut distances = vec![0.0; cells * k];
+    let blocks = indices
+        .chunks_mut(QUERIES * k)
+        .zip(distances.chunks_mut(QUERIES * k));
+    for_each(blocks.enumerate(), |(block, (indices, distances))| {
+        let first = block * QUERIES;
+        let points = search
+            .points()
+            .slice(s![first..first + indices.len() / k, ..]);
+        // Lists may be small: there are always enough cells, of which one is the cell itself.
+        let around = lists.around(points, searched, k + 1);
+        let mut within: Vec<(u32, usize)> = (0..)
+            .zip(around)
+            .flat_map(|(row, lists)| lists.into_iter().map(move |list| (list, row)))
+            .collect();
+        within.sort_unstable();
+        let ranges = within.into_iter();
+        let ranges: Vec<_> = ranges
+            .map(|(list, row)| (lists.ranges[list as usize].clone(), row))
+            .collect();
+        search.block_within(first, &ranges, indices, distances);
     });
-    Candidates::new(width, indices, distances)
+    Array2::from_shape_vec((cells, k), indices).expect("k of every cell")
 }
 
-/// The nearest of the candidates, by exact distances, of the cells in their own order.
-fn in_order_of_cells(
-    found: &Candidates,
-    points: &Array2<f32>,
-    lists: &Lists,
-    k: usize,
-) -> Neighbors {
-    let order = &lists.order;
-    let mut place_of = vec![0usize; order.len()];
+/// What was found by places, of cells in their own order.
+fn in_order_of_cells(found: &Array2<u32>, points: &Array2<f32>, order: &[usize]) -> Neighbors {
+    let (cells, k) = found.dim();
+    let mut place_of = vec![0usize; cells];
     for (place, &cell) in order.iter().enumerate() {
         place_of[cell] = place;
     }
-    let mut indices = vec![0u32; order.len() * k];
-    let mut distances = vec![0.0f32; order.len() * k];
+    let mut indices = vec![0u32; cells * k];
+    let mut distances = vec![0.0f32; cells * k];
     let blocks = indices
         .chunks_mut(ROWS * k)
         .zip(distances.chunks_mut(ROWS * k));
     for_each(blocks.enumerate(), |(block, (indices, distances))| {
-        let mut nearest: Vec<(f64, u32)> = Vec::new();
         let rows = indices.chunks_mut(k).zip(distances.chunks_mut(k));
         for (number, (indices, distances)) in rows.enumerate() {
             let place = place_of[block * ROWS + number];
             let point = row(points, place);
-            nearest.clear();
-            nearest.extend(found.of(place).iter().map(|&other| {
-                let squared = squared_distance_f64(point, row(points, other as usize));
-                (squared, order[other as usize] as u32)
-            }));
+            let others = found.row(place).into_iter();
+            let mut nearest: Vec<(f64, u32)> = others
+                .map(|&other| {
+                    let squared = squared_distance_f64(point, row(points, other as usize));
+                    (squared, order[other as usize] as u32)
+                })
+                .collect();
             nearest.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-            for (slot, &(squared, index)) in nearest[..k].iter().enumerate() {
+            for (slot, &(squared, index)) in nearest.iter().enumerate() {
                 indices[slot] = index;
-                distances[slot] = (squared.sqrt() / lists.scale) as f32;
+                distances[slot] = squared.sqrt() as f32;
             }
         }
     });
-    let shape = (order.len(), k);
+    let shape = (cells, k);
     Neighbors {
         indices: Array2::from_shape_vec(shape, indices).expect("k of every cell"),
         distances: Array2::from_shape_vec(shape, distances).expect("k of every cell"),
@@ -289,26 +261,6 @@ mod tests {
             let found = search.find((&points * factor).view(), 10).unwrap();
             assert_eq!(found.indices, usual.indices, "2^{exponent}");
             assert_eq!(found.distances, &usual.distances * factor, "2^{exponent}");
-        }
-    }
-
-    #[test]
-    fn a_round_finds_nearer_cells_and_loses_none() {
-        let points = noise(4_000, 16);
-        let lists = Lists::of(points.view());
-        let ordered = points.select(Axis(0), &lists.order);
-        let search = Search::new(ordered.view(), 20);
-        let sample = Sample::of(&search, 4_000, 10);
-        let before = within_lists(&search, &lists, 2);
-        let after = before.refined(search.points());
-        assert!(sample.recall(&after) > sample.recall(&before) + 0.04);
-        let farthest = |found: &Candidates| -> Vec<f32> {
-            (0..4_000)
-                .map(|cell| found.distances_of(cell)[19])
-                .collect()
-        };
-        for (after, before) in farthest(&after).into_iter().zip(farthest(&before)) {
-            assert!(after <= before);
         }
     }
 

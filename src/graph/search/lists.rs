@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use ndarray::{Array2, ArrayView2, Axis, s};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
 
 use crate::graph::points::CentredPoints;
 use crate::parallel::map;
 use crate::random::{Purpose, stream, subsample};
 
 /// Cells in a list, on average.
-pub(super) const LIST: usize = 512;
+const LIST: usize = 512;
 /// Cells that the lists' centres are learned from, for each list.
 const SAMPLE: usize = 32;
 /// Lloyd iterations for the centres: what they gain later is not worth their time.
@@ -23,10 +23,10 @@ pub(super) struct Lists {
     pub order: Vec<usize>,
     /// The places of every list in this order.
     pub ranges: Vec<Range<usize>>,
-    /// The centre of every list, scaled, `[lists, dimensions]`.
+    /// The centre of every list, moved and scaled, `[lists, dimensions]`.
     centres: Array2<f32>,
-    /// The power of two that brings coordinates to the order of 1.
-    pub scale: f64,
+    /// How points are moved and scaled for it.
+    space: CentredPoints,
 }
 
 impl Lists {
@@ -34,7 +34,8 @@ impl Lists {
     pub fn of(embedding: ArrayView2<f32>) -> Self {
         let cells = embedding.nrows();
         let count = cells.div_ceil(LIST);
-        let CentredPoints { points, scale, .. } = CentredPoints::new(embedding);
+        let mut space = CentredPoints::new(embedding);
+        let points = std::mem::take(&mut space.points);
         let mut random = stream(0, Purpose::NeighborLists, 0, 0);
         let chosen = subsample(&mut random, cells, cells.min(count * SAMPLE));
         let sample = points.select(Axis(0), &chosen);
@@ -66,7 +67,7 @@ impl Lists {
             order,
             ranges,
             centres,
-            scale,
+            space,
         }
     }
 
@@ -80,67 +81,78 @@ impl Lists {
         self.ranges.partition_point(|range| range.end <= place)
     }
 
-    /// All lists, that with the nearest centre to a list's own first, which is this list itself.
-    pub fn nearest_to(&self, list: usize) -> Vec<usize> {
-        let own = self.centres.row(list);
-        let mut lists: Vec<(f32, usize)> = self
-            .centres
-            .rows()
-            .into_iter()
-            .enumerate()
-            .map(|(other, centre)| {
-                let squares = own.iter().zip(centre).map(|(a, b)| (a - b).powi(2));
-                // Its own first, also where another has the same centre.
-                let distance = if other == list { -1.0 } else { squares.sum() };
-                (distance, other)
-            })
-            .collect();
-        lists.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        lists.into_iter().map(|(_, list)| list).collect()
+    /// The lists of points `[points, dimensions]`, those whose centres are nearest first.
+    pub fn nearest_first(&self, points: ArrayView2<f32>) -> Vec<Vec<u32>> {
+        let scores = self.scores(points);
+        let rows = scores.rows().into_iter();
+        rows.map(|scores| ranked(scores, self.len(), self.len()))
+            .collect()
     }
 
-    /// The places of the `count` lists nearest to a list, or of more until they hold `least` cells;
-    /// rising, lists that follow each other as one.
-    pub fn around(&self, list: usize, count: usize, least: usize) -> Vec<Range<usize>> {
-        let mut held = 0;
-        let mut ranges: Vec<Range<usize>> = Vec::new();
-        for (number, other) in self.nearest_to(list).into_iter().enumerate() {
-            if number >= count && held >= least {
-                break;
+    /// For every point `[points, dimensions]` the lists, rising, whose centres are the `count` nearest, or
+    /// more until they hold `least` cells.
+    pub fn around(&self, points: ArrayView2<f32>, count: usize, least: usize) -> Vec<Vec<u32>> {
+        let scores = self.scores(points);
+        let rows = scores.rows().into_iter().map(|scores| {
+            let held = |lists: &[u32]| -> usize {
+                lists
+                    .iter()
+                    .map(|&list| self.ranges[list as usize].len())
+                    .sum()
+            };
+            let mut lists = ranked(scores, count, 0);
+            if held(&lists) < least {
+                let all = ranked(scores, self.len(), self.len());
+                let enough = (count..self.len()).find(|&count| held(&all[..count]) >= least);
+                lists = all[..enough.unwrap_or(self.len())].to_vec();
             }
-            held += self.ranges[other].len();
-            ranges.push(self.ranges[other].clone());
-        }
-        ranges.sort_unstable_by_key(|range| range.start);
-        let mut joined: Vec<Range<usize>> = Vec::with_capacity(ranges.len());
-        for range in ranges {
-            match joined.last_mut() {
-                Some(last) if last.end == range.start => last.end = range.end,
-                _ => joined.push(range),
-            }
-        }
-        joined
+            lists.sort_unstable();
+            lists
+        });
+        rows.collect()
     }
+
+    fn scores(&self, points: ArrayView2<f32>) -> Array2<f32> {
+        scores(self.space.transform(points).view(), &self.centres)
+    }
+}
+
+/// The `count` lists of lowest score, the first of equals; the first `sorted` of them in their order.
+fn ranked(scores: ArrayView1<f32>, count: usize, sorted: usize) -> Vec<u32> {
+    let mut lists: Vec<(f32, u32)> = scores.iter().copied().zip(0..).collect();
+    let order = |a: &(f32, u32), b: &(f32, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
+    if count < lists.len() {
+        lists.select_nth_unstable_by(count, order);
+        lists.truncate(count);
+    }
+    if sorted > 0 {
+        lists.sort_unstable_by(order);
+    }
+    lists.into_iter().map(|(_, list)| list).collect()
+}
+
+/// Half the squared distance of every point to every centre, less what all centres have in common,
+/// `[points, centres]`.
+fn scores(points: ArrayView2<f32>, centres: &Array2<f32>) -> Array2<f32> {
+    let halves = centres
+        .rows()
+        .into_iter()
+        .map(|centre| centre.dot(&centre) / 2.0);
+    let halves: Array1<f32> = halves.collect();
+    let mut scores = Array2::zeros((points.nrows(), centres.nrows()));
+    ndarray::linalg::general_mat_mul(-1.0, &points, &centres.t(), 0.0, &mut scores);
+    scores += &halves;
+    scores
 }
 
 /// The nearest centre of every point `[points]`, the first of equals.
 fn nearest_centres(points: ArrayView2<f32>, centres: &Array2<f32>) -> Vec<u32> {
-    let (count, dimensions) = centres.dim();
-    // Point · centre is then half the squared distance, less what all centres have in common.
-    let norms: Vec<f32> = centres
-        .rows()
-        .into_iter()
-        .map(|centre| centre.dot(&centre) / 2.0)
-        .collect();
     let blocks = map(points.nrows().div_ceil(BLOCK), |block| {
         let rows = block * BLOCK..points.nrows().min((block + 1) * BLOCK);
-        let mut scores = Array2::zeros((rows.len(), count));
-        let points = points.slice(s![rows, ..dimensions]);
-        ndarray::linalg::general_mat_mul(-1.0, &points, &centres.t(), 0.0, &mut scores);
+        let scores = scores(points.slice(s![rows, ..]), centres);
         let nearest = scores.rows().into_iter().map(|scores| {
-            let scores = scores.iter().zip(&norms).map(|(score, norm)| score + norm);
             let (mut best, mut least) = (0, f32::INFINITY);
-            for (centre, score) in scores.enumerate() {
+            for (centre, &score) in scores.iter().enumerate() {
                 if score < least {
                     (best, least) = (centre as u32, score);
                 }
