@@ -46,6 +46,15 @@ fn presets_are_as_recorded() {
 fn presets_are_as_documented() {
     let scdcc = Plan::scdcc(8).record();
     assert_eq!(scdcc["pretraining"]["stages"][0]["epochs"], 15);
+    for (plan, epochs, cells) in [
+        (Plan::scdcc(8).pretraining, 15, 54_784),
+        (Plan::desc().pretraining, 10, 85_248),
+    ] {
+        assert_eq!(plan.enough_steps, Some(3000));
+        assert_eq!(plan.epochs_with(cells), epochs);
+        assert_eq!(plan.epochs_with(cells + 1), epochs - 1);
+        assert_eq!(plan.epochs_with(10_000_000), 1);
+    }
     assert_eq!(scdcc["head"]["settings"], "negative_binomial");
     assert_eq!(scdcc["target"]["settings"]["neighbors"], 15);
     assert_eq!(scdcc["decoder"], "kept");

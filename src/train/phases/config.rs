@@ -73,6 +73,10 @@ settings! {
         with_corruption / corruption: Corruption = Corruption::Gaussian(2.5),
         /// When to end a stage before its last epoch; `None`: never.
         with_early_stopping / early_stopping: Option<EarlyStopping> = None,
+        /// Steps after which a stage has no further epoch; `None`: it takes all its epochs. What a
+        /// network learns takes steps, however many cells there are: among very many each need not
+        /// be seen as often.
+        with_enough_steps / enough_steps: Option<usize> = None,
     }
 }
 
@@ -81,8 +85,10 @@ settings! {
 pub(in crate::train) const MOST_EPOCHS: usize = 1 << 30;
 
 impl PretrainConfig {
-    /// `epochs` epochs in one stage, at the learning rate of the first one.
+    /// `epochs` epochs in one stage, at the learning rate of the first one, however many steps they
+    /// take.
     pub fn with_epochs(mut self, epochs: usize) -> Self {
+        self.enough_steps = None;
         self.stages.truncate(1);
         match self.stages.first_mut() {
             Some(stage) => stage.epochs = epochs,
@@ -114,6 +120,15 @@ impl PretrainConfig {
     /// The most epochs the schedule can take.
     pub fn epochs(&self) -> usize {
         let epochs = self.stages.iter().map(|stage| stage.epochs);
+        epochs.fold(0, usize::saturating_add)
+    }
+
+    /// The most epochs it can take with so many cells.
+    pub fn epochs_with(&self, cells: usize) -> usize {
+        let of_epoch = cells.div_ceil(self.batch_size.max(1)).max(1);
+        let enough = self.enough_steps.map(|steps| steps.div_ceil(of_epoch));
+        let enough = enough.map_or(usize::MAX, |epochs| epochs.max(1));
+        let epochs = self.stages.iter().map(|stage| stage.epochs.min(enough));
         epochs.fold(0, usize::saturating_add)
     }
 }
@@ -159,5 +174,24 @@ pub(in crate::train) fn check_corruption(corruption: Corruption) -> Result<(), P
             requirement: "at least 0 and finite (dropout: below 1)",
             value,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stage_ends_with_the_epoch_that_takes_enough_steps() {
+        let config = PretrainConfig::new()
+            .with_stages(vec![Stage::new(1e-3, 15), Stage::new(1e-4, 2)])
+            .with_enough_steps(Some(30));
+        // 1, 10, 11 and 400 steps an epoch.
+        for (cells, epochs) in [(200, 17), (2_560, 5), (2_561, 5), (102_400, 2)] {
+            assert_eq!(config.epochs_with(cells), epochs, "{cells} cells");
+        }
+        assert_eq!(config.epochs(), 17);
+        let all = config.with_epochs(40);
+        assert_eq!(all.epochs_with(1_000_000), 40);
     }
 }

@@ -82,11 +82,13 @@ impl Progress {
     }
 
     /// Whether the stage has another epoch.
-    fn continues(&self, stage: &Stage, rule: Option<EarlyStopping>) -> bool {
-        let stopped = rule.is_some_and(|rule| {
+    fn continues(&self, stage: &Stage, config: &PretrainConfig) -> bool {
+        let stopped = config.early_stopping.is_some_and(|rule| {
             self.epochs_without_fall > 0 && self.epochs_without_fall >= rule.patience
         });
-        self.stage_epochs < stage.epochs && !stopped
+        let steps = config.enough_steps;
+        let enough = self.stage_epochs > 0 && steps.is_some_and(|steps| self.stage_steps >= steps);
+        self.stage_epochs < stage.epochs && !stopped && !enough
     }
 
     /// Counts an epoch that ended with a loss.
@@ -151,7 +153,7 @@ pub(super) fn run_stages<M: Module + Sync + 'static, P: Send>(
     let phase_start = Instant::now();
     run.event(&Event::PhaseStarted {
         phase: &phase,
-        epochs: config.epochs(),
+        epochs: config.epochs_with(cells.cells()),
     });
     let mut progress = Progress::new();
     let mut optimizer = None;
@@ -173,7 +175,7 @@ pub(super) fn run_stages<M: Module + Sync + 'static, P: Send>(
         let optimizer = optimizer.take().unwrap_or_else(|| config.optimizer.init());
         let learning_rate = stage.learning_rate.init("pretraining")?;
         let mut steps = Steps::new(optimizer, learning_rate, progress.stage_steps);
-        while progress.continues(stage, config.early_stopping) && !run.is_interrupted() {
+        while progress.continues(stage, config) && !run.is_interrupted() {
             let epoch_start = Instant::now();
             let epoch = progress.epoch;
             let at = EpochAddress {
