@@ -378,6 +378,24 @@ pub enum Error {
         /// Bytes of the file.
         file_bytes: u64,
     },
+    /// A fit would take more memory than it may.
+    #[error(
+        "a fit of {cells} cells × {genes} genes takes about {} of memory, more than the {} that it may \
+         take; {advice}",
+        size(*needed), size(*limit)
+    )]
+    InsufficientMemory {
+        /// Number of cells.
+        cells: usize,
+        /// Number of genes.
+        genes: usize,
+        /// Bytes that the fit is expected to take.
+        needed: u64,
+        /// Bytes that it may take.
+        limit: u64,
+        /// What to change.
+        advice: String,
+    },
     /// Several entries of a matrix for one cell and gene, whose sum is no exact count.
     #[error(
         "cell {cell}, gene {gene} has {entries} entries that sum to {sum}, which 32-bit floats \
@@ -396,11 +414,12 @@ pub enum Error {
 }
 
 /// A number of bytes for messages.
-fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     match bytes {
         0..10_000 => format!("{bytes} bytes"),
         10_000..10_000_000 => format!("{} KB", bytes / 1000),
-        _ => format!("{} MB", bytes / 1_000_000),
+        10_000_000..10_000_000_000 => format!("{} MB", bytes / 1_000_000),
+        _ => format!("{} GB", bytes / 1_000_000_000),
     }
 }
 

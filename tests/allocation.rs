@@ -1,5 +1,5 @@
-//! What readers allocate: at most 64 MB and four times what a file honestly holds, whatever it
-//! claims.
+//! What readers allocate, at most 64 MB and four times what a file honestly holds, whatever it claims;
+//! and what fits allocate, as their plans say before.
 //!
 //! An allocator counts every byte that lives at a time. Hostile files of up to 300 KB are made here;
 //! the test prints a table of the most that each of them took. Honest files must be read, in at most
@@ -10,13 +10,15 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use celldec::Error;
-use celldec::counts::CountMatrix;
 use celldec::io::{
     MtxOptions, TableOptions, read_10x_mtx, read_labels, read_table, write_10x_mtx,
     write_matrix_csv,
 };
+use celldec::nn::ReconstructionHead;
+use celldec::prelude::*;
+use celldec::train::DataSize;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -422,9 +424,95 @@ fn honest(measured: &Measured) {
     }
 }
 
-/// One test: allocations of others would be counted, too.
+/// Tests wait for each other: allocations of others would be counted, too.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// What a plan says of the memory of its fit, beside what the fit holds at a time: counts and the rest of
+/// the prepared cells, and what is allocated while it trains.
+fn fit<H: ReconstructionHead>(what: &str, cells: usize, genes: usize, plan: &Plan<H>) {
+    let counts = SimulationConfig::new(cells, genes)
+        .with_groups(3)
+        .with_differential_expression(0.3, 1.0, 0.7)
+        .simulate()
+        .unwrap()
+        .counts;
+    let before = LIVE.load(Ordering::Relaxed);
+    let cells = Preprocess::scdcc().fit(&counts).unwrap();
+    let prepared = LIVE.load(Ordering::Relaxed) - before;
+    let trainer = plan.trainer(&Device::default()).unwrap();
+    let (_, peak) = peak_of(|| {
+        // Before the first phase a block is asked for that is never touched.
+        let mut is_first = true;
+        let begin = |_: &Event<'_>| {
+            if std::mem::take(&mut is_first) {
+                PEAK.store(LIVE.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+        };
+        trainer.fit_observed(&cells, &mut { begin }).unwrap()
+    });
+    let held = (prepared + peak) as f64;
+    let memory = plan.memory(&DataSize::of(&cells));
+    let said = (memory.counts + memory.network + memory.cells) as f64;
+    println!(
+        "{what:<40} {:>7.1} MB held, {:>7.1} MB said, {:.2}",
+        held / 1e6,
+        said / 1e6,
+        said / held
+    );
+    assert!(
+        said < 1.5 * held && held < 1.5 * said,
+        "{what}: {said} of {held}"
+    );
+    let limited = trainer.with_memory_limit(memory.peak() - 1);
+    let error = limited.fit(&cells).unwrap_err().into_parts().0;
+    assert!(matches!(error, Error::InsufficientMemory { .. }), "{error}");
+}
+
+#[test]
+fn fits_hold_what_their_plans_say() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    fit(
+        "scDCC, 300 cells × 1000 genes",
+        300,
+        1000,
+        &Plan::scdcc(3).with_epochs(1, 1),
+    );
+    fit(
+        "scDCC as published, 300 cells × 1000 genes",
+        300,
+        1000,
+        &Plan::scdcc_reference(3).with_epochs(1, 1),
+    );
+    fit(
+        "DESC, 300 cells × 1000 genes",
+        300,
+        1000,
+        &Plan::desc().with_epochs(1, 1),
+    );
+    let small = |plan: Plan<CountHead>| plan.with_widths([16, 16]).with_epochs(1, 1);
+    fit(
+        "scDCC, 20 000 cells × 60 genes",
+        20_000,
+        60,
+        &small(Plan::scdcc(3)),
+    );
+    fit(
+        "scDCC at a resolution, 20 000 cells × 60 genes",
+        20_000,
+        60,
+        &small(Plan::scdcc_at_resolution(0.5)),
+    );
+    fit(
+        "scDCC, 60 000 cells × 40 genes",
+        60_000,
+        40,
+        &small(Plan::scdcc(3)),
+    );
+}
+
 #[test]
 fn readers_stay_within_their_budget() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut measured = Measured::new();
     tables(&mut measured);
     labels(&mut measured);

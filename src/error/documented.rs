@@ -183,6 +183,14 @@ fn of_crate() -> Vec<(String, String)> {
             limit: 42 << 20,
             file_bytes: 20_000,
         },
+        InsufficientMemory => Error::InsufficientMemory {
+            cells: 1_000_000,
+            genes: 2000,
+            needed: 3_100_000_000,
+            limit: 2_000_000_000,
+            advice: "read counts part by part with `Preprocess::fit_source`, which takes about 1600 MB"
+                .into(),
+        },
         InexactSum => Error::InexactSum {
             cell,
             gene,

@@ -69,6 +69,13 @@ pub(crate) struct Reading {
     pub blocks: usize,
 }
 
+/// How many cells are held in memory at a time by default, when their counts are read from a source.
+pub(crate) fn default_buffer_cells(cells: usize, stored: usize) -> usize {
+    let bytes_per_cell = 8.0 * stored as f64 / cells.max(1) as f64;
+    let most = (BUFFER_BYTES / bytes_per_cell.max(1.0)) as usize;
+    most.min(BUFFER_CELLS)
+}
+
 impl Cells {
     /// Puts cells together from the kept counts `[cells, genes]` and the total count of each cell.
     pub(super) fn assemble(
@@ -142,11 +149,8 @@ impl Cells {
             return None;
         };
         let block = counts.block();
-        let cells = self.buffer_cells.unwrap_or_else(|| {
-            let bytes_per_cell = 8.0 * self.stored() as f64 / self.cells().max(1) as f64;
-            let most = (BUFFER_BYTES / bytes_per_cell.max(1.0)) as usize;
-            most.min(BUFFER_CELLS)
-        });
+        let cells = self.buffer_cells;
+        let cells = cells.unwrap_or_else(|| default_buffer_cells(self.cells(), self.stored()));
         Some(Reading {
             block,
             blocks: (cells / block).max(1),

@@ -36,7 +36,7 @@ mod transform;
 mod variable_genes;
 
 pub(crate) use cell_rows::CellRows;
-pub(crate) use cells::Reading;
+pub(crate) use cells::{Reading, default_buffer_cells};
 pub(crate) use fingerprint::Fingerprint;
 pub(crate) use stored::LoadedRows;
 

@@ -11,7 +11,7 @@ use super::smoothed::{SmoothedKMeansConfig, smoothed_kmeans};
 use super::stable::{StableGraphConfig, stable_communities};
 use crate::error::{ParameterError, Result};
 use crate::graph::points::{check_embedding, means};
-use crate::graph::{GraphConfig, cell_graph, fewer_neighbors};
+use crate::graph::{GraphConfig, NeighborSearch, cell_graph, fewer_neighbors};
 use crate::random::{Purpose, stream, subsample};
 
 /// Where initial centroids come from.
@@ -35,6 +35,11 @@ pub enum CentroidStart {
     /// ([`encode_labels`](crate::metrics::encode_labels) makes them of names).
     Labels(#[serde(with = "given::labels")] Vec<usize>),
 }
+
+/// Bytes of a cell for the starts of k-means that run at the same time: bounds and labels.
+const KMEANS_CELL: usize = 300;
+/// Bytes of an edge of a cell graph while communities are found.
+const EDGE: usize = 40;
 
 impl CentroidStart {
     /// Checks the settings for data of `cells` cells.
@@ -84,6 +89,38 @@ impl CentroidStart {
             ));
         }
         fewer_neighbors(what, cells, neighbors)
+    }
+
+    /// How many clusters it gives, where that is set.
+    pub(crate) fn clusters(&self) -> Option<usize> {
+        match self {
+            Self::KMeans(config) => Some(config.clusters),
+            Self::SmoothedKMeans(config) => Some(config.kmeans.clusters),
+            Self::Given(given) => Some(given.centroids().nrows()),
+            Self::Labels(labels) => labels.iter().max().map(|&largest| largest + 1),
+            Self::Graph(_) | Self::StableGraph(_) => None,
+        }
+    }
+
+    /// About how much memory it takes, with the embedding `[cells, dimensions]`, in bytes.
+    pub(crate) fn bytes(&self, cells: usize, dimensions: usize) -> u64 {
+        let (among, of_cell, neighbors) = match self {
+            Self::KMeans(_) => (cells, KMEANS_CELL, 0),
+            Self::SmoothedKMeans(config) => (config.max_cells, KMEANS_CELL, config.neighbors),
+            Self::Graph(graph) => (graph.max_cells, EDGE * graph.neighbors, graph.neighbors),
+            Self::StableGraph(StableGraphConfig { graph, .. }) => {
+                (graph.max_cells, EDGE * graph.neighbors, graph.neighbors)
+            }
+            Self::Given(_) | Self::Labels(_) => (0, 0, 0),
+        };
+        let among = among.min(cells);
+        let search = match neighbors {
+            0 => 0,
+            k => NeighborSearch::default().bytes(among, dimensions, k),
+        };
+        // The embedding and what is selected of it; labels.
+        let embedded = (4 * dimensions + 8) as u64 * (cells + 3 * among) as u64;
+        embedded + search + among as u64 * of_cell as u64
     }
 
     /// Checks a start for a latent space of `width` dimensions.

@@ -12,17 +12,20 @@ mod ensemble;
 mod epoch;
 mod epoch_log;
 mod failure;
+mod memory;
 mod observer;
 mod phases;
 mod plan;
 mod presets;
 mod run;
+mod time_left;
 mod trainer;
 
 pub use checkpoint::CheckpointConfig;
 pub use ensemble::Ensemble;
 pub use epoch_log::EpochLog;
 pub use failure::{Failure, FitError, LastGood};
+pub use memory::{DataSize, MemoryEstimate};
 pub use observer::{Answer, Event, Observer};
 pub use phases::{
     Constraints, EarlyStopping, JointReconstruction, OwnEpoch, OwnPhase, PretrainConfig,
@@ -31,4 +34,5 @@ pub use phases::{
 };
 pub use plan::{DecoderTraining, NetworkConfig, PairTraining, Part, Plan, WidthRule, Widths};
 pub use run::TrainingRun;
+pub use time_left::TimeLeft;
 pub use trainer::{DescTrainer, ScdccTrainer, Trainer};

@@ -7,6 +7,7 @@ use burn::tensor::Device;
 
 use super::checkpoint::CheckpointConfig;
 use super::failure::{Failure, FitError, LastGood};
+use super::memory::DataSize;
 use super::observer::Observer;
 use super::phases::{
     Constraints, JointReconstruction, SelfTraining, SelfTrainingOutcome, check_encoder,
@@ -16,7 +17,7 @@ use super::phases::{
 use super::plan::{DecoderTraining, Part, Plan};
 use super::run::TrainingRun;
 use crate::batches::Batches;
-use crate::error::{ParameterError, Result};
+use crate::error::{Error, ParameterError, Result};
 use crate::loss::Weighted;
 use crate::model::{Fit, FittedModel, ModelInfo};
 use crate::nn::{
@@ -53,6 +54,7 @@ pub type DescTrainer = Trainer<MseHead>;
 pub struct Trainer<H: ReconstructionHead> {
     plan: Plan<H>,
     checkpoint: Option<CheckpointConfig>,
+    memory_limit: Option<u64>,
     device: Device,
 }
 
@@ -61,6 +63,7 @@ impl<H: ReconstructionHead> fmt::Debug for Trainer<H> {
         f.debug_struct("Trainer")
             .field("plan", &self.plan)
             .field("checkpoint", &self.checkpoint)
+            .field("memory_limit", &self.memory_limit)
             .field("device", &self.device)
             .finish()
     }
@@ -76,6 +79,7 @@ impl<H: ReconstructionHead> Plan<H> {
         Ok(Trainer {
             plan: self.clone(),
             checkpoint: None,
+            memory_limit: None,
             device: device.clone().inner(),
         })
     }
@@ -85,6 +89,13 @@ impl<H: ReconstructionHead> Trainer<H> {
     /// Makes fits write checkpoints, and resume from the one that is there.
     pub fn with_checkpoint(mut self, checkpoint: CheckpointConfig) -> Self {
         self.checkpoint = Some(checkpoint);
+        self
+    }
+
+    /// Refuses fits that are [expected](Plan::memory) to take more than so many bytes of memory, before
+    /// any work.
+    pub fn with_memory_limit(mut self, bytes: u64) -> Self {
+        self.memory_limit = Some(bytes);
         self
     }
 
@@ -122,7 +133,9 @@ impl<H: ReconstructionHead> Trainer<H> {
     /// [`ParameterError::Conflict`] when the plan has several starts, [`ParameterError::Clusters`]
     /// when there are more clusters than cells, another [`ParameterError`] when the start does not
     /// suit the number of cells, [`Error::Constraint`](crate::Error::Constraint) when a pair names
-    /// no cell, [`Error::SingleCommunity`](crate::Error::SingleCommunity) when a graph start finds
+    /// no cell, [`Error::InsufficientMemory`](crate::Error::InsufficientMemory) above a
+    /// [limit](Self::with_memory_limit),
+    /// [`Error::SingleCommunity`](crate::Error::SingleCommunity) when a graph start finds
     /// one community, [`Error::Diverged`](crate::Error::Diverged) when training does; those of the
     /// source, when counts are read from one; with checkpoints,
     /// [`Error::CheckpointMismatch`](crate::Error::CheckpointMismatch),
@@ -459,7 +472,23 @@ impl<H: ReconstructionHead> Trainer<H> {
         if let Some(pairs) = &self.plan.pairs {
             pairs.pairs().check_range(cells.cells())?;
         }
-        Ok(())
+        self.check_memory(cells)
+    }
+
+    fn check_memory(&self, cells: &Cells) -> Result<()> {
+        let size = DataSize::of(cells);
+        let memory = self.plan.memory(&size);
+        tracing::info!(%memory, "memory that the fit is expected to take");
+        let Some(limit) = self.memory_limit.filter(|&limit| limit < memory.peak()) else {
+            return Ok(());
+        };
+        Err(Error::InsufficientMemory {
+            cells: size.cells,
+            genes: size.genes,
+            needed: memory.peak(),
+            limit,
+            advice: self.plan.memory_advice(cells, limit),
+        })
     }
 
     /// Makes the plan part of what the run's checkpoint is compared by.

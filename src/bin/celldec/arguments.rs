@@ -72,3 +72,10 @@ pub fn whole_number(text: &str) -> Result<usize, String> {
     text.parse()
         .map_err(|_| "expected a whole number, such as 8".to_string())
 }
+
+pub fn positive_number(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok();
+    number
+        .filter(|number: &f64| *number > 0.0 && number.is_finite())
+        .ok_or_else(|| "expected a number above 0, such as 1.5".to_string())
+}

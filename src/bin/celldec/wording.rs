@@ -77,6 +77,11 @@ const IN_OPTIONS: &[(&str, &str)] = &[
         "read an .h5ad file part by part with `H5adOptions::open`",
         "leave the counts of an .h5ad file on disk with --on-disk",
     ),
+    (
+        "read counts part by part with `Preprocess::fit_source`",
+        "leave the counts on disk with --on-disk",
+    ),
+    (" (`FittedModel::assign`)", " with `celldec map`"),
     (" (`SmoothedTarget::with_max_cells`)", ""),
     (
         "(use `projection::pca` for fewer)",

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use celldec::prelude::*;
 use clap::{Args, ValueEnum};
 
-use crate::arguments::{DeviceArgument, whole_number};
+use super::memory;
+use crate::arguments::{DeviceArgument, positive_number, whole_number};
 use crate::input::CellArguments;
 use crate::output::OutputArguments;
 use crate::refusal::conflict;
@@ -192,6 +193,18 @@ pub struct ClusterArguments {
         help_heading = "Training"
     )]
     pub checkpoint: Option<PathBuf>,
+    /// Memory that the program may take, in GB [default: what is free].
+    ///
+    /// A fit that needs more is refused before it begins.
+    #[arg(
+        verbatim_doc_comment,
+        long,
+        value_name = "GB",
+        value_parser = positive_number,
+        allow_negative_numbers = true,
+        help_heading = "Computing"
+    )]
+    pub memory: Option<f64>,
     #[command(flatten)]
     pub computing: DeviceArgument,
 }
@@ -214,6 +227,14 @@ Examples:
     celldec cluster pbmc.h5ad --clusters 8 --constraints pairs.csv";
 
 impl ClusterArguments {
+    /// Bytes that the program may hold, where it is known.
+    pub fn memory_limit(&self) -> Option<u64> {
+        match self.memory {
+            Some(gigabytes) => Some((gigabytes * 1e9) as u64),
+            None => memory::limit(),
+        }
+    }
+
     /// Refuses options that contradict each other, or that this build has not got.
     pub fn check(&self) -> Result<()> {
         self.writing.check()?;

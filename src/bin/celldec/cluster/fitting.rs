@@ -2,6 +2,7 @@
 
 use celldec::nn::ReconstructionHead;
 use celldec::prelude::*;
+use celldec::train::{DataSize, TimeLeft};
 
 use super::arguments::{ClusterArguments, Method};
 use super::progress::Progress;
@@ -29,6 +30,8 @@ fn fit<H: ReconstructionHead>(
     // Settings are checked before the data are read.
     plan.trainer(device)?;
     let work = Work::prepare(arguments, console, &file, &preprocess)?;
+    let memory = plan.memory(&DataSize::of(work.cells()));
+    console.say(format_args!("  takes about   {memory}"));
     let pairs = work.read_constraints()?;
     let found = repeated(arguments, console, |seed| {
         let mut plan = plan.clone().with_seed(seed);
@@ -39,7 +42,11 @@ fn fit<H: ReconstructionHead>(
         if let Some(path) = &arguments.checkpoint {
             trainer = trainer.with_checkpoint(CheckpointConfig::new(path));
         }
-        let mut progress = Progress::new(console.clone());
+        if let Some(limit) = arguments.memory_limit() {
+            trainer = trainer.with_memory_limit(limit);
+        }
+        let left = TimeLeft::new(&plan, work.cells().cells());
+        let mut progress = Progress::new(console.clone(), left);
         let fits = trainer.fit_each_observed(work.cells(), &mut progress)?;
         Ok(fits.into_iter().map(Found::new).collect())
     })?;

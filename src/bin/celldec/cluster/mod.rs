@@ -4,6 +4,7 @@ mod arguments;
 mod constraints;
 mod fitting;
 mod keys;
+mod memory;
 mod progress;
 mod report;
 mod settings;

@@ -2,33 +2,58 @@
 
 use std::fmt::Write;
 use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use celldec::model::EpochRecord;
 use celldec::prelude::*;
+use celldec::train::TimeLeft;
 use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 
 use crate::console::Console;
 
-// Phases may end early, and nothing is known of the next one's speed: what is left is the most that
-// the running phase can take. Narrow enough for 80 columns; the message takes what is left.
-const BAR: &str = "  {prefix} {bar:12} {pos}/{len} epochs, {rate}, {left}  {wide_msg}";
-const SPINNER: &str = "  {spinner} {prefix} {elapsed}";
+// Narrow enough for 80 columns; the message takes what is left.
+const BAR: &str = "  {prefix} {bar:12} {pos}/{len} epochs, {left}  {wide_msg}";
+const SPINNER: &str = "  {spinner} {prefix} {elapsed}, {left}";
 
 /// An observer that prints progress.
 pub struct Progress {
     console: Console,
     bar: ProgressBar,
     losses: String,
+    /// Of the whole fit. Bars read it when they are drawn.
+    left: Arc<Mutex<TimeLeft>>,
 }
 
 impl Progress {
-    pub fn new(console: Console) -> Self {
+    pub fn new(console: Console, left: TimeLeft) -> Self {
         Self {
             console,
             bar: ProgressBar::hidden(),
             losses: String::new(),
+            left: Arc::new(Mutex::new(left)),
         }
+    }
+
+    fn style(&self, template: &str) -> Option<ProgressStyle> {
+        let left = Arc::clone(&self.left);
+        let text = move |_: &ProgressState, text: &mut dyn Write| {
+            let seconds = left
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .seconds();
+            // Writing into the bar's own text cannot fail.
+            let _ = match seconds {
+                None => write!(text, "time left unknown"),
+                Some(seconds) => {
+                    let left = HumanDuration(Duration::from_secs_f64(seconds.ceil()));
+                    write!(text, "about {left:#} left in all")
+                }
+            };
+        };
+        // The template is fixed; should it not parse, the plain bar serves as well.
+        let style = ProgressStyle::with_template(template).ok()?;
+        Some(style.with_key("left", text))
     }
 
     fn start(&mut self, phase: &Phase, epochs: usize) {
@@ -37,19 +62,18 @@ impl Progress {
         let bar = ProgressBar::hidden();
         bar.set_length(epochs as u64);
         bar.set_prefix(name(phase));
-        // The template is fixed; should it not parse, the plain bar serves as well.
-        if let Ok(style) = ProgressStyle::with_template(BAR) {
-            bar.set_style(style.with_key("rate", rate).with_key("left", left));
+        if let Some(style) = self.style(BAR) {
+            bar.set_style(style);
         }
         self.bar = self.console.add(bar);
-        self.bar.tick();
+        self.bar.enable_steady_tick(Duration::from_secs(1));
     }
 
     /// For work whose length is not known.
     fn start_spinner(&mut self, name: &str) {
         let bar = ProgressBar::hidden();
         bar.set_prefix(name.to_string());
-        if let Ok(style) = ProgressStyle::with_template(SPINNER) {
+        if let Some(style) = self.style(SPINNER) {
             bar.set_style(style);
         }
         self.bar = self.console.add(bar);
@@ -74,6 +98,8 @@ impl Progress {
 
 impl Observer for Progress {
     fn on_event(&mut self, event: &Event<'_>) -> ControlFlow<()> {
+        let left = self.left.lock();
+        left.unwrap_or_else(PoisonError::into_inner).note(event);
         match event {
             Event::PhaseStarted { phase, epochs } => self.start(phase, *epochs),
             Event::Resumed { phase, epoch } => {
@@ -82,7 +108,6 @@ impl Observer for Progress {
                     name(phase)
                 ));
                 self.bar.set_position(*epoch as u64);
-                self.bar.reset_eta();
             }
             Event::EpochFinished(record) => self.advance(record),
             Event::PhaseFinished {
@@ -120,20 +145,6 @@ impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
-}
-
-// Writing into the bar's own text cannot fail.
-
-fn rate(state: &ProgressState, text: &mut dyn Write) {
-    let _ = write!(text, "{:.1}/s", state.per_sec());
-}
-
-/// Nothing is known before the first epoch.
-fn left(state: &ProgressState, text: &mut dyn Write) {
-    let _ = match state.pos() {
-        0 => write!(text, "time left unknown"),
-        _ => write!(text, "at most {:#} left", HumanDuration(state.eta())),
-    };
 }
 
 fn name(phase: &Phase) -> String {

@@ -8,6 +8,7 @@ use celldec::io::{
     Annotation, CellAnnotations, CountFormat, H5adContents, H5adMatrix, H5adOptions,
 };
 use celldec::prelude::*;
+use celldec::train::DataSize;
 
 use crate::console::Console;
 use crate::exit;
@@ -196,6 +197,32 @@ impl Summary {
     }
 }
 
+impl Summary {
+    /// How much memory a fit takes with counts in memory, and with counts on disk where that is less.
+    fn memory(&self) -> String {
+        let Self {
+            cells,
+            genes,
+            stored,
+            ..
+        } = *self;
+        let plan = Plan::scdcc_auto();
+        let peak = |data: DataSize| plan.memory(&data).peak();
+        let in_memory = peak(DataSize::in_memory(cells, genes, stored));
+        let on_disk = peak(DataSize::on_disk(cells, genes, stored));
+        let megabytes = |bytes: u64| bytes.div_ceil(1_000_000);
+        if on_disk < in_memory {
+            format!(
+                "{} MB of memory ({} MB with --on-disk)",
+                megabytes(in_memory),
+                megabytes(on_disk)
+            )
+        } else {
+            format!("{} MB of memory", megabytes(in_memory))
+        }
+    }
+}
+
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let entries = self.cells as f64 * self.genes as f64;
@@ -208,7 +235,12 @@ impl fmt::Display for Summary {
             100.0 * self.stored as f64 / entries
         )?;
         match self.fractional {
-            None => write!(f, "whole numbers up to {}", self.largest),
+            None => write!(
+                f,
+                "whole numbers up to {}, a fit takes about {}",
+                self.largest,
+                self.memory()
+            ),
             Some(value) => write!(f, "not whole numbers, such as {value}: no raw counts"),
         }
     }
