@@ -5,14 +5,17 @@
 //! cargo run --release --features cli --example whole_fits -- neighbors --cells 100000,1000000
 //! ```
 //!
-//! Simulated counts: 2000 genes, about a tenth of the entries not zero, 12 groups. One line a figure,
+//! Simulated counts: 2000 genes, about a tenth of the entries not zero, 12 groups, in each of which a
+//! twentieth of the genes is expressed more. One line a figure,
 //! `NAME VALUE`; the number of cells is the end of the name (`100k`, `1m`). `RAYON_NUM_THREADS` sets the
 //! number of threads. Linux only: memory and processor time are read from `/proc/self`.
 //!
 //! `fit`: preprocessing and fit with the defaults of the method, from counts in memory to labels:
 //! `fit_seconds`, `fit_cpu_seconds`, `fit_ari` (agreement with the simulated groups), `fit_peak_mb`, the
-//! largest resident memory of the process from the raw counts on; and `fit_exponent`, that of the time
-//! over the number of cells, between the least and the greatest number.
+//! largest resident memory of the process from the raw counts on; the seconds of its parts
+//! (`preprocess_seconds`, `pretraining_seconds`, `start_seconds`, `self_training_seconds`) and the epochs
+//! of both phases; and `fit_exponent`, that of the time over the number of cells, between the least and
+//! the greatest number.
 //!
 //! `neighbors`: 15 neighbours in the latent space of scDCC after so many steps of pretraining as 50 000
 //! cells have by default:
@@ -69,6 +72,9 @@ enum Figure {
         /// Numbers of cells.
         #[arg(long, value_delimiter = ',', default_values_t = [10_000, 30_000, 100_000])]
         cells: Vec<usize>,
+        /// Epochs of pretraining; those of the method.
+        #[arg(long)]
+        pretraining_epochs: Option<usize>,
     },
     /// Time and recall of the search for neighbours.
     Neighbors {
@@ -92,7 +98,11 @@ enum Method {
 
 fn main() -> Result<(), Box<dyn Error>> {
     match Arguments::parse().figure {
-        Figure::Fit { method, cells } => fits(method, &cells),
+        Figure::Fit {
+            method,
+            cells,
+            pretraining_epochs,
+        } => fits(method, &cells, pretraining_epochs),
         Figure::Neighbors {
             cells,
             recall,
@@ -114,16 +124,18 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn simulated(cells: usize) -> celldec::Result<Simulation> {
     SimulationConfig::new(cells, GENES)
         .with_groups(GROUPS)
+        .with_differential_expression(0.05, 1.0, 0.7)
+        .with_down_regulation(0.0)
         .with_seed(1)
         .simulate()
 }
 
-fn fits(method: Method, sizes: &[usize]) -> Result<(), Box<dyn Error>> {
+fn fits(method: Method, sizes: &[usize], epochs: Option<usize>) -> Result<(), Box<dyn Error>> {
     let mut times = Vec::new();
     for &cells in sizes {
         let seconds = match method {
-            Method::Scdcc => fit(cells, &Preprocess::scdcc(), &Plan::scdcc(GROUPS))?,
-            Method::Desc => fit(cells, &Preprocess::desc(), &Plan::desc())?,
+            Method::Scdcc => fit(cells, &Preprocess::scdcc(), Plan::scdcc(GROUPS), epochs)?,
+            Method::Desc => fit(cells, &Preprocess::desc(), Plan::desc(), epochs)?,
         };
         times.push((cells as f64, seconds));
     }
@@ -142,15 +154,36 @@ fn fits(method: Method, sizes: &[usize]) -> Result<(), Box<dyn Error>> {
 fn fit<H: ReconstructionHead>(
     count: usize,
     preprocess: &Preprocess,
-    plan: &Plan<H>,
+    plan: Plan<H>,
+    epochs: Option<usize>,
 ) -> Result<f64, Box<dyn Error>> {
     let size = size(count);
+    let plan = match epochs {
+        Some(epochs) => plan.with_pretraining(|phase| phase.with_epochs(epochs)),
+        None => plan,
+    };
     let Simulation { counts, groups, .. } = simulated(count)?;
     reset_peak()?;
     let (start, processor) = (Instant::now(), processor_seconds()?);
     let cells = preprocess.fit(&counts)?;
     drop(counts);
-    let fit = plan.trainer(&by_name("cpu")?)?.fit(&cells)?;
+    println!(
+        "preprocess_seconds_{size} {:.1}",
+        start.elapsed().as_secs_f64()
+    );
+    let trainer = plan.trainer(&by_name("cpu")?)?;
+    let fit = trainer.fit_observed(&cells, &mut |event: &Event<'_>| match event {
+        Event::PhaseFinished {
+            phase,
+            epochs,
+            seconds,
+        } => {
+            let name = phase.to_string().replace([' ', '-'], "_");
+            println!("{name}_seconds_{size} {seconds:.1}\n{name}_epochs_{size} {epochs}");
+        }
+        Event::CentroidsFound { seconds, .. } => println!("start_seconds_{size} {seconds:.1}"),
+        _ => {}
+    })?;
     let seconds = start.elapsed().as_secs_f64();
     let kept: Vec<usize> = cells
         .kept_cells()
