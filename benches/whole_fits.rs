@@ -6,16 +6,17 @@
 //! ```
 //!
 //! Simulated counts: 2000 genes, about a tenth of the entries not zero, 12 groups, in each of which a
-//! twentieth of the genes is expressed more. One line a figure,
-//! `NAME VALUE`; the number of cells is the end of the name (`100k`, `1m`). `RAYON_NUM_THREADS` sets the
-//! number of threads. Linux only: memory and processor time are read from `/proc/self`.
+//! twentieth of the genes is expressed more. One line a figure, `NAME VALUE`; the number of cells is the
+//! end of the name (`100k`, `1m`). `RAYON_NUM_THREADS` sets the number of threads. Linux only: memory and
+//! processor time are read from `/proc/self`.
 //!
 //! `fit`: preprocessing and fit with the defaults of the method, from counts in memory to labels:
 //! `fit_seconds`, `fit_cpu_seconds`, `fit_ari` (agreement with the simulated groups), `fit_peak_mb`, the
 //! largest resident memory of the process from the raw counts on; the seconds of its parts
 //! (`preprocess_seconds`, `pretraining_seconds`, `start_seconds`, `self_training_seconds`) and the epochs
-//! of both phases; and `fit_exponent`, that of the time over the number of cells, between the least and
-//! the greatest number.
+//! of both phases; `fit_expected_mb`, what the plan says of its memory before; `time_left_factor`, how
+//! far from the truth the time was, at worst, that was told to be left; and `fit_exponent`, that of the
+//! time over the number of cells, between the least and the greatest number.
 //!
 //! `neighbors`: 15 neighbours in the latent space of scDCC after so many steps of pretraining as 50 000
 //! cells have by default:
@@ -40,6 +41,7 @@ use celldec::metrics::adjusted_rand_index;
 use celldec::model::evaluate;
 use celldec::nn::ReconstructionHead;
 use celldec::prelude::*;
+use celldec::train::{DataSize, TimeLeft};
 use clap::{Parser, Subcommand, ValueEnum};
 use ndarray::{Array2, ArrayView1};
 
@@ -171,20 +173,37 @@ fn fit<H: ReconstructionHead>(
         "preprocess_seconds_{size} {:.1}",
         start.elapsed().as_secs_f64()
     );
+    let memory = plan.memory(&DataSize::of(&cells)).peak();
+    println!("fit_expected_mb_{size} {:.0}", memory as f64 / 1e6);
     let trainer = plan.trainer(&by_name("cpu")?)?;
-    let fit = trainer.fit_observed(&cells, &mut |event: &Event<'_>| match event {
-        Event::PhaseFinished {
-            phase,
-            epochs,
-            seconds,
-        } => {
-            let name = phase.to_string().replace([' ', '-'], "_");
-            println!("{name}_seconds_{size} {seconds:.1}\n{name}_epochs_{size} {epochs}");
+    let mut left = TimeLeft::new(&plan, cells.cells());
+    let mut told = Vec::new();
+    let fit = trainer.fit_observed(&cells, &mut |event: &Event<'_>| {
+        left.note(event);
+        match event {
+            Event::PhaseFinished {
+                phase,
+                epochs,
+                seconds,
+            } => {
+                let name = phase.to_string().replace([' ', '-'], "_");
+                println!("{name}_seconds_{size} {seconds:.1}\n{name}_epochs_{size} {epochs}");
+            }
+            Event::CentroidsFound { seconds, .. } => println!("start_seconds_{size} {seconds:.1}"),
+            Event::EpochFinished(_) => {
+                told.extend(
+                    left.seconds()
+                        .map(|left| (start.elapsed().as_secs_f64(), left)),
+                );
+            }
+            _ => {}
         }
-        Event::CentroidsFound { seconds, .. } => println!("start_seconds_{size} {seconds:.1}"),
-        _ => {}
     })?;
     let seconds = start.elapsed().as_secs_f64();
+    println!(
+        "time_left_factor_{size} {:.2}",
+        worst_factor(&told, seconds)
+    );
     let kept: Vec<usize> = cells
         .kept_cells()
         .iter()
@@ -203,6 +222,17 @@ fn fit<H: ReconstructionHead>(
         println!("# {warning}");
     }
     Ok(seconds)
+}
+
+/// How far the seconds that were told to be left are from those that were, at most: after the first epoch,
+/// until a twentieth of the fit is left.
+fn worst_factor(told: &[(f64, f64)], end: f64) -> f64 {
+    let later = told.iter().skip(1);
+    later
+        .map(|&(at, told)| (told, end - at))
+        .filter(|&(_, left)| left > end / 20.0)
+        .map(|(told, left)| (told / left).max(left / told))
+        .fold(1.0, f64::max)
 }
 
 fn neighbors(count: usize, recall: Option<f64>) -> Result<(), Box<dyn Error>> {

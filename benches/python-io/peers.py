@@ -244,6 +244,16 @@ def main():
         about = ["\tChr\tStart\tEnd\tStrand\tLength"] + ["\tchr1;chr1\t1;5\t3;9\t+;+\t8"] * 6
         counts = lines(line.replace("\t", f"{extra}\t", 1) for line, extra in zip(counts, about))
         of_table("featureCounts", "columns dropped by hand", "counts.txt", "# Program:featureCounts\n" + counts, told=transposed)
+        long = [line.split(",") for line in table().splitlines()]
+        triples = [f"{gene}\t{row[0]}\t{n}" for row in long[1:] for gene, n in zip(long[0][1:], row[1:]) if n != "0"]
+        of_table(
+            "umi_tools (`gene`, `cell`, `count`)",
+            "`read.table`, `xtabs`",
+            "counts.tsv.gz",
+            lines(["gene\tcell\tcount", *triples]),
+            packed=True,
+            told=[("`read_umi_tools`", lambda path: sc.read_umi_tools(path)[CELLS, GENES])],
+        )
         quoted = lines(
             " ".join(f if f.isdigit() else f'"{f}"' for f in line.split(",")) for line in table().splitlines()
         ).replace('"cell" ', "", 1)

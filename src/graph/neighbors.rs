@@ -6,6 +6,7 @@ use ndarray::{Array2, ArrayView2, Axis, s};
 
 use super::points::{CentredPoints, check_embedding, row, squared_distance_f64, squared_norms};
 use crate::error::{ParameterError, Result};
+use crate::kernel::vectorize::{Vectorize, vectorize};
 use crate::parallel::for_each;
 
 /// Queries handled as one unit of work.
@@ -224,12 +225,14 @@ impl Search {
             let candidates = self.candidates.slice(s![start..end, ..]);
             let mut scores = scores.slice_mut(s![.., ..end - start]);
             ndarray::linalg::general_mat_mul(1.0, &queries, &candidates.t(), 0.0, &mut scores);
-            let rows = cells.iter().zip(&slack).zip(nearest.iter_mut());
-            for (((&cell, &slack), nearest), scores) in rows.zip(scores.rows()) {
-                if let Some(scores) = scores.to_slice() {
-                    self.scan(cell, start, scores, slack, nearest);
-                }
-            }
+            vectorize(Scan {
+                search: self,
+                cells,
+                slack: &slack,
+                start,
+                scores: scores.view(),
+                nearest,
+            });
         }
     }
 
@@ -247,6 +250,7 @@ impl Search {
     }
 
     /// Measures the candidates from `start` on whose scores could place them among the nearest.
+    #[inline(always)]
     fn scan(&self, query: usize, start: usize, scores: &[f32], slack: f64, nearest: &mut Nearest) {
         let threshold = |nearest: &Nearest| {
             if nearest.worst() == 0.0 {
@@ -275,6 +279,30 @@ impl Search {
                         limit = threshold(nearest);
                     }
                 }
+            }
+        }
+    }
+}
+
+/// The scores `[cells, candidates]` of candidates from `start` on, to be looked through.
+struct Scan<'a, 'n> {
+    search: &'a Search,
+    cells: &'a [usize],
+    slack: &'a [f64],
+    start: usize,
+    scores: ArrayView2<'a, f32>,
+    nearest: &'a mut [&'n mut Nearest],
+}
+
+impl Vectorize for Scan<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool, const WIDE: bool>(self) {
+        let rows = self.cells.iter().zip(self.slack).zip(self.nearest);
+        for (((&cell, &slack), nearest), scores) in rows.zip(self.scores.rows()) {
+            if let Some(scores) = scores.to_slice() {
+                self.search.scan(cell, self.start, scores, slack, nearest);
             }
         }
     }

@@ -19,14 +19,14 @@ mod welch;
 
 use serde::{Deserialize, Serialize};
 
-use crate::counts::CountMatrix;
+use crate::counts::{CountMatrix, CountSource};
 use crate::error::{Error, ParameterError, Result};
 use crate::metrics::encode_labels;
 use crate::parallel::{for_each, map};
 use crate::preprocess::Cells;
 
 use adjust::benjamini_hochberg;
-use expression::{Groups, Shares};
+use expression::{Groups, Shares, Sums};
 use moments::Moments;
 
 pub use table::write_markers_csv;
@@ -183,7 +183,61 @@ impl MarkerConfig {
     /// [`Error::MarkerCluster`] when a cluster or the rest of the cells has fewer than two cells;
     /// [`ParameterError::OutOfRange`] for a target sum that is not positive and finite.
     pub fn find(&self, counts: &CountMatrix, labels: &[usize]) -> Result<Vec<ClusterMarkers>> {
-        self.find_normalized(counts, &counts.cell_totals(), labels)
+        let all: Vec<usize> = (0..counts.cells()).collect();
+        self.find_normalized(
+            counts,
+            &all,
+            counts.cell_totals(),
+            counts.cells_per_gene(),
+            labels,
+        )
+    }
+
+    /// Marker genes from some cells of a source, in rising order, with a label for each; among all its
+    /// genes. [`find`](Self::find) of the same counts in memory gives the same.
+    ///
+    /// Counts are read part by part: once, and once more for every eight million of them.
+    ///
+    /// ```
+    /// use celldec::counts::SimulationConfig;
+    /// use celldec::markers::MarkerConfig;
+    ///
+    /// let simulation = SimulationConfig::new(200, 50).with_groups(2).with_seed(1).simulate()?;
+    /// let kept: Vec<usize> = (0..150).collect();
+    /// let labels = &simulation.groups[..150];
+    /// let found = MarkerConfig::new().find_in_source(&simulation.counts, &kept, labels)?;
+    /// let selected = simulation.counts.select_cells(&kept)?;
+    /// assert_eq!(found, MarkerConfig::new().find(&selected, labels)?);
+    /// # Ok::<(), celldec::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`find`](Self::find); [`ParameterError::OutOfRange`] for a cell that the source does not have,
+    /// or that does not follow the one before it; those of the source.
+    pub fn find_in_source(
+        &self,
+        source: &dyn CountSource,
+        cells: &[usize],
+        labels: &[usize],
+    ) -> Result<Vec<ClusterMarkers>> {
+        let rises = cells.windows(2).find(|pair| pair[0] >= pair[1]);
+        let beyond = cells
+            .last()
+            .filter(|&&last| last >= source.cell_names().len());
+        if let Some(&cell) = rises.map(|pair| &pair[1]).or(beyond) {
+            return Err(ParameterError::OutOfRange {
+                name: "a cell of the search for marker genes",
+                requirement: "above the one before it and below the number of cells",
+                value: cell as f64,
+            }
+            .into());
+        }
+        self.check(cells, labels)?;
+        let Sums {
+            totals,
+            cells_per_gene,
+        } = Sums::of(source, cells)?;
+        self.find_normalized(source, cells, totals, cells_per_gene, labels)
     }
 
     /// Marker genes from preprocessed cells, among the genes that the network sees.
@@ -192,33 +246,38 @@ impl MarkerConfig {
     /// genes that were dropped later for varying little.
     ///
     /// # Errors
-    /// As [`find`](Self::find), and [`Error::CountsNotInMemory`] when counts are read from a source.
+    /// As [`find`](Self::find), and [`Error::CountsNotInMemory`] when counts are read from a source:
+    /// [`find_in_source`](Self::find_in_source) reads them.
     pub fn find_in(&self, cells: &Cells, labels: &[usize]) -> Result<Vec<ClusterMarkers>> {
         let counts = cells.counts_for("`MarkerConfig::find_in`")?;
-        self.find_normalized(counts, cells.totals(), labels)
+        let all: Vec<usize> = (0..counts.cells()).collect();
+        let (totals, cells_per_gene) = (cells.totals().to_vec(), counts.cells_per_gene());
+        self.find_normalized(counts, &all, totals, cells_per_gene, labels)
     }
 
     fn find_normalized(
         &self,
-        counts: &CountMatrix,
-        totals: &[f64],
+        source: &dyn CountSource,
+        cells: &[usize],
+        totals: Vec<f64>,
+        cells_per_gene: Vec<usize>,
         labels: &[usize],
     ) -> Result<Vec<ClusterMarkers>> {
-        self.check()?;
-        if labels.len() != counts.cells() {
-            return Err(Error::LengthMismatch {
-                what: "the list of labels given for marker genes".into(),
-                expected: counts.cells(),
-                found: labels.len(),
-            });
-        }
+        self.check(cells, labels)?;
         let (codes, clusters) = encode_labels(labels);
         let groups = Groups::new(codes, clusters.len());
         let tested = self.tested(&clusters, &groups)?;
 
-        let shares = Shares::new(counts, totals, &groups);
-        let mut comparisons: Vec<Vec<Comparison>> = Vec::with_capacity(counts.genes());
+        let shares = Shares {
+            source,
+            cells,
+            totals: &totals,
+            cells_per_gene: &cells_per_gene,
+            groups: &groups,
+        };
+        let mut comparisons: Vec<Vec<Comparison>> = Vec::with_capacity(cells_per_gene.len());
         for block in shares.blocks() {
+            let block = block?;
             let start = comparisons.len();
             comparisons.resize_with(start + block.len(), Vec::new);
             let genes = block.into_iter().zip(&mut comparisons[start..]);
@@ -231,12 +290,19 @@ impl MarkerConfig {
             ClusterMarkers {
                 cluster: clusters[code],
                 cells: groups.sizes()[code],
-                genes: self.ranked(counts.gene_names(), |gene| comparisons[gene][position]),
+                genes: self.ranked(source.gene_names(), |gene| comparisons[gene][position]),
             }
         }))
     }
 
-    fn check(&self) -> Result<()> {
+    fn check(&self, cells: &[usize], labels: &[usize]) -> Result<()> {
+        if labels.len() != cells.len() {
+            return Err(Error::LengthMismatch {
+                what: "the list of labels given for marker genes".into(),
+                expected: cells.len(),
+                found: labels.len(),
+            });
+        }
         if self.target_sum > 0.0 && self.target_sum.is_finite() {
             Ok(())
         } else {

@@ -21,7 +21,7 @@ const NAME: usize = 100;
 /// Clusters of a start whose number is found.
 const CLUSTERS: usize = 20;
 /// Matrices of soft assignments and targets of all cells at a time.
-const ASSIGNMENTS: usize = 7;
+const ASSIGNMENTS: usize = 5;
 /// Lists of labels of all cells.
 const LABELS: usize = 3;
 /// Neighbours over which a target is averaged.

@@ -109,12 +109,6 @@ impl<'a> Work<'a> {
         let console = self.console;
         let types = self.input.types_of(self.cells.kept_cells());
         let known = types.as_deref().map(KnownTypes::new);
-        // Marker genes are looked for among all genes, of the cells that were clustered.
-        let kept = self.input.counts.select(self.cells.kept_cells())?;
-        if kept.is_none() {
-            console
-                .say("note: marker genes need the counts in memory; leave --on-disk out for them");
-        }
         // What cannot be written is no reason to lose the rest.
         let mut failures = Vec::new();
         let mut folders = Vec::with_capacity(found.len());
@@ -128,7 +122,7 @@ impl<'a> Work<'a> {
             if let Some(consensus) = &one.consensus {
                 summary::print_consensus(console, consensus);
             }
-            let (files, missing) = writing::write(&self, &folder, kept.as_ref(), one);
+            let (files, missing) = writing::write(&self, &folder, one);
             if !files.is_empty() {
                 console.say(format_args!(
                     "  written to    {}: {}",

@@ -19,12 +19,9 @@ const MARKERS: usize = 100;
 
 /// Writes the files of one clustering into its folder and gives their names, and the errors that
 /// kept others from being written.
-///
-/// `kept` are the counts of the clustered cells, where they are in memory.
 pub fn write<H: ReconstructionHead>(
     work: &Work<'_>,
     folder: &Path,
-    kept: Option<&CountMatrix>,
     found: &Found<H>,
 ) -> (Vec<String>, Vec<Error>) {
     let mut files = Vec::new();
@@ -47,17 +44,17 @@ pub fn write<H: ReconstructionHead>(
     if wants_tables {
         note(write_tables(work, folder, found));
     }
-    let kept = kept.filter(|_| wants_tables || options.wants(Output::Report));
     let mut markers = Vec::new();
-    match kept.map(|kept| find_markers(kept, fit.clusters())) {
-        None => {}
-        Some(Err(error)) => note(Err(error)),
-        Some(Ok(of_clusters)) => {
-            markers = of_clusters;
-            if wants_tables {
-                let file = "markers.csv";
-                let written = write_markers_csv(folder.join(file), &markers);
-                note(written.map(|()| vec![file.to_string()]));
+    if wants_tables || options.wants(Output::Report) {
+        match find_markers(work, fit.clusters()) {
+            Err(error) => note(Err(error)),
+            Ok(of_clusters) => {
+                markers = of_clusters;
+                if wants_tables {
+                    let file = "markers.csv";
+                    let written = write_markers_csv(folder.join(file), &markers);
+                    note(written.map(|()| vec![file.to_string()]));
+                }
             }
         }
     }
@@ -119,15 +116,15 @@ pub fn h5ad_results<H: ReconstructionHead>(
     Ok(results)
 }
 
-/// Of all clusters that are large enough, and not all of the cells.
-fn find_markers(kept: &CountMatrix, clusters: &Assignment) -> Result<Vec<ClusterMarkers>> {
-    let sizes = clusters.sizes();
-    let tested = (0..sizes.len())
-        .filter(|&cluster| sizes[cluster] >= 2 && kept.cells() - sizes[cluster] >= 2);
+/// Among all genes, of all clusters that are large enough, and not all of the cells.
+fn find_markers(work: &Work<'_>, clusters: &Assignment) -> Result<Vec<ClusterMarkers>> {
+    let (kept, sizes) = (work.cells.kept_cells(), clusters.sizes());
+    let tested =
+        (0..sizes.len()).filter(|&cluster| sizes[cluster] >= 2 && kept.len() - sizes[cluster] >= 2);
     MarkerConfig::new()
         .with_limit(MARKERS)
         .with_clusters(tested)
-        .find(kept, clusters.labels())
+        .find_in_source(work.input.counts.source(), kept, clusters.labels())
 }
 
 fn write_consensus(path: &Path, cells: &Cells, consensus: &Consensus) -> Result<()> {

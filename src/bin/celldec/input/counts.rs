@@ -42,11 +42,10 @@ impl Counts {
         }
     }
 
-    /// Some of the cells, where counts are in memory.
-    pub fn select(&self, cells: &[usize]) -> Result<Option<CountMatrix>> {
+    pub fn source(&self) -> &dyn CountSource {
         match self {
-            Self::Memory(counts) => counts.select_cells(cells).map(Some),
-            Self::Disk(_) => Ok(None),
+            Self::Memory(counts) => counts,
+            Self::Disk(source) => source.as_ref(),
         }
     }
 
