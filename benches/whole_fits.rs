@@ -15,8 +15,8 @@
 //! largest resident memory of the process from the raw counts on; the seconds of its parts
 //! (`preprocess_seconds`, `pretraining_seconds`, `start_seconds`, `self_training_seconds`) and the epochs
 //! of both phases; `fit_expected_mb`, what the plan says of its memory before; `time_left_factor`, how
-//! far from the truth the time was, at worst, that was told to be left; and `fit_exponent`, that of the
-//! time over the number of cells, between the least and the greatest number.
+//! far the time that the fit was foreseen to take was from that which it took, at worst; and
+//! `fit_exponent`, that of the time over the number of cells, between the least and the greatest number.
 //!
 //! `neighbors`: 15 neighbours in the latent space of scDCC after so many steps of pretraining as 50 000
 //! cells have by default:
@@ -224,14 +224,12 @@ fn fit<H: ReconstructionHead>(
     Ok(seconds)
 }
 
-/// How far the seconds that were told to be left are from those that were, at most: after the first epoch,
-/// until a twentieth of the fit is left.
+/// How far the end that was foreseen is from that which came, at most, in time from the start: from the
+/// second epoch on.
 fn worst_factor(told: &[(f64, f64)], end: f64) -> f64 {
     let later = told.iter().skip(1);
     later
-        .map(|&(at, told)| (told, end - at))
-        .filter(|&(_, left)| left > end / 20.0)
-        .map(|(told, left)| (told / left).max(left / told))
+        .map(|&(at, left)| ((at + left) / end).max(end / (at + left)))
         .fold(1.0, f64::max)
 }
 
