@@ -39,8 +39,17 @@ impl fmt::Display for Place {
         if self.name.is_empty() {
             write!(f, "{}", self.index)
         } else {
-            write!(f, "{} (\"{}\")", self.index, self.name)
+            write!(f, "{} (\"{}\")", self.index, shortened(&self.name))
         }
+    }
+}
+
+/// A name for messages: as much of it as people read.
+fn shortened(name: &str) -> std::borrow::Cow<'_, str> {
+    const MOST: usize = 100;
+    match name.char_indices().nth(MOST) {
+        None => name.into(),
+        Some((end, _)) => format!("{}…", &name[..end]).into(),
     }
 }
 
@@ -193,7 +202,8 @@ pub enum Error {
     },
     /// Names that must be unique are not.
     #[error(
-        "{what} name \"{name}\" occurs more than once (first at {first}, again at {second}); make names unique"
+        "{what} name \"{}\" occurs more than once (first at {first}, again at {second}); make names unique",
+        shortened(name)
     )]
     DuplicateName {
         /// Cell or gene.
@@ -639,6 +649,15 @@ mod tests {
     use std::error::Error as _;
 
     use super::*;
+
+    #[test]
+    fn long_names_are_shortened() {
+        let place = Place::new(3, "ä🧬".repeat(2000));
+        let message = place.to_string();
+        assert!(message.starts_with("3 (\"ä🧬ä🧬") && message.ends_with("…\")"));
+        assert!(message.len() < 700, "{}", message.len());
+        assert_eq!(Place::new(3, "CD3E").to_string(), "3 (\"CD3E\")");
+    }
 
     /// Reporters print an error, then its sources: each word once.
     #[test]

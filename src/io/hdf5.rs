@@ -27,7 +27,7 @@ use content::Content;
 use known_links::KnownLinks;
 use linked::Object;
 use positioned::Positioned;
-use structure::{Image, check_attributes, check_pages};
+use structure::{Image, check_attributes, check_chunk_index};
 
 pub(super) use content::is_hdf5;
 pub(super) use half_precision::is_half;
@@ -370,11 +370,11 @@ impl Store {
         // A layout of the newest version, which the HDF5 layer does not know, is read as an older one.
         if !matches!(
             dataset.chunk_index(),
-            Ok(Some(ChunkIndex::FixedArray)) | Err(_)
+            Ok(Some(ChunkIndex::FixedArray | ChunkIndex::ExtensibleArray)) | Err(_)
         ) {
             return Ok(());
         }
-        check_pages(image, address).map_err(|problem| self.problem(at, problem))
+        check_chunk_index(image, address).map_err(|problem| self.problem(at, problem))
     }
 
     /// The names of the groups within a group, sorted.

@@ -7,8 +7,8 @@
 //! down in "HDF5 File Format Specification Version 3.0".
 
 mod checksum;
+mod chunk_index;
 mod dense;
-mod fixed_array;
 mod group;
 mod header;
 mod heap;
@@ -18,7 +18,7 @@ mod path;
 mod superblock;
 mod symbol_table;
 
-pub(in crate::io) use fixed_array::check_pages;
+pub(in crate::io) use chunk_index::check_chunk_index;
 pub(in crate::io) use group::{Changes, Group, check_attributes};
 pub(in crate::io) use header::{Header, Message, kind};
 pub(in crate::io) use heap::HeapCollection;
