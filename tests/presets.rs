@@ -55,6 +55,18 @@ fn presets_are_as_documented() {
         assert_eq!(plan.epochs_with(cells + 1), epochs - 1);
         assert_eq!(plan.epochs_with(10_000_000), 1);
     }
+    // What was published does not depend on the number of cells.
+    let desc = Plan::desc_reference();
+    let layerwise = desc.layerwise.expect("layers are pretrained");
+    for phase in [
+        Plan::scdcc_reference(8).pretraining,
+        Plan::scdeepcluster(8).pretraining,
+        desc.pretraining,
+        layerwise,
+    ] {
+        assert_eq!(phase.enough_steps, None);
+        assert_eq!(phase.epochs_with(10_000_000), phase.epochs());
+    }
     assert_eq!(scdcc["head"]["settings"], "negative_binomial");
     assert_eq!(scdcc["target"]["settings"]["neighbors"], 15);
     assert_eq!(scdcc["decoder"], "kept");

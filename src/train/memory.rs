@@ -156,9 +156,7 @@ impl<H: ReconstructionHead> Plan<H> {
             cells: self_training.max(start.unwrap_or(0)),
         }
     }
-}
 
-impl<H: ReconstructionHead> Plan<H> {
     /// What lets a fit of cells go on in so many bytes.
     pub(super) fn memory_advice(&self, cells: &Cells, limit: u64) -> String {
         let (count, stored) = (cells.cells(), cells.stored());

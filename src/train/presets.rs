@@ -208,8 +208,10 @@ impl Plan<MseHead> {
 
     /// DESC's published pretraining, for a number of epochs end to end: those in stages of 50 with a
     /// tenfold lower learning rate each, from 1 on; before them every layer with half as many, in
-    /// three stages from 0.1 on, each of which ends when its loss no longer falls.
+    /// three stages from 0.1 on, each of which ends when its loss no longer falls. However many cells
+    /// there are.
     pub fn with_published_pretraining(mut self, epochs: usize) -> Self {
+        self.pretraining = self.pretraining.with_enough_steps(None);
         let stage = (epochs / 2).div_ceil(3);
         let stages = (1..=3).map(|power| Stage::new(0.1f64.powi(power), stage));
         self.layerwise = Some(

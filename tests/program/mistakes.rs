@@ -74,6 +74,11 @@ fn wrong_settings_are_explained() {
         (&["--batch-size", "0"], "the batch size must be at least 1"),
         (&["--device", "abacus"], "unknown device \"abacus\""),
         (&["--write", "xlsx"], "invalid value 'xlsx'"),
+        (&["--memory", "0"], "expected a number above 0"),
+        (
+            &["-k", "4", "--memory", "0.02"],
+            "more than the 20 MB that it may take; fit some of the cells",
+        ),
         (&["--layer", "counts"], "is a 10x folder; leave it out"),
         (&["--transposed"], "is a 10x folder; leave it out"),
         (

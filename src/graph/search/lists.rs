@@ -85,8 +85,7 @@ impl Lists {
     pub fn nearest_first(&self, points: ArrayView2<f32>) -> Vec<Vec<u32>> {
         let scores = self.scores(points);
         let rows = scores.rows().into_iter();
-        rows.map(|scores| ranked(scores, self.len(), self.len()))
-            .collect()
+        rows.map(|scores| nearest(scores, self.len())).collect()
     }
 
     /// For every point `[points, dimensions]` the lists, rising, whose centres are the `count` nearest, or
@@ -100,9 +99,9 @@ impl Lists {
                     .map(|&list| self.ranges[list as usize].len())
                     .sum()
             };
-            let mut lists = ranked(scores, count, 0);
+            let mut lists = nearest(scores, count);
             if held(&lists) < least {
-                let all = ranked(scores, self.len(), self.len());
+                let all = nearest(scores, self.len());
                 let enough = (count..self.len()).find(|&count| held(&all[..count]) >= least);
                 lists = all[..enough.unwrap_or(self.len())].to_vec();
             }
@@ -117,17 +116,15 @@ impl Lists {
     }
 }
 
-/// The `count` lists of lowest score, the first of equals; the first `sorted` of them in their order.
-fn ranked(scores: ArrayView1<f32>, count: usize, sorted: usize) -> Vec<u32> {
+/// The `count` lists of lowest score, the lowest first, of equals the first.
+fn nearest(scores: ArrayView1<f32>, count: usize) -> Vec<u32> {
     let mut lists: Vec<(f32, u32)> = scores.iter().copied().zip(0..).collect();
     let order = |a: &(f32, u32), b: &(f32, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
     if count < lists.len() {
         lists.select_nth_unstable_by(count, order);
         lists.truncate(count);
     }
-    if sorted > 0 {
-        lists.sort_unstable_by(order);
-    }
+    lists.sort_unstable_by(order);
     lists.into_iter().map(|(_, list)| list).collect()
 }
 

@@ -106,66 +106,70 @@ fn check_page_bits(bits: u8) -> Result<(), Problem> {
 
 #[cfg(test)]
 mod tests {
-    use hdf5_pure::FileBuilder;
+    use std::ops::Range;
+
+    use hdf5_pure::{FileBuilder, MaxExtent};
 
     use super::super::checksum::lookup3;
     use super::*;
     use crate::io::hdf5::{Node, Store};
 
-    #[test]
-    fn pages_of_more_chunks_than_can_be_counted_are_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("counts.h5");
+    /// A file with a dataset in ten chunks, and where the header of its index begins.
+    fn file(growing: Option<&[MaxExtent]>, signature: &[u8]) -> (Vec<u8>, usize) {
         let mut builder = FileBuilder::new();
-        builder
+        let values = builder
             .create_dataset("values")
             .with_f32_data(&[1.0; 100])
             .with_shape(&[100])
             .with_chunks(&[10]);
-        let mut bytes = builder.finish().unwrap();
-        let start = bytes.windows(4).position(|at| at == b"FAHD").unwrap();
-        for (bits, is_sound) in [(10, true), (64, false), (255, false)] {
-            bytes[start + 7] = bits;
-            let end = start + 24;
-            let sum = lookup3(&bytes[start..end]);
-            bytes[end..end + 4].copy_from_slice(&sum.to_le_bytes());
-            std::fs::write(&path, &bytes).unwrap();
-            for store in [Store::open(&path), Store::open_on_disk(&path)] {
-                match store.unwrap().find("/values") {
-                    Ok(Some(Node::Dataset(values))) => {
-                        assert!(is_sound, "{bits} bits");
-                        assert_eq!(values.read_f32().unwrap(), [1.0; 100]);
-                    }
-                    Err(error) => {
-                        let message = error.to_string();
-                        assert!(!is_sound, "{message}");
-                        assert!(
-                            message.contains(&format!("pages of 2^{bits} chunks")),
-                            "{message}"
-                        );
-                    }
-                    Ok(_) => panic!("no dataset"),
+        if let Some(most) = growing {
+            values.with_maxshape(most);
+        }
+        let bytes = builder.finish().unwrap();
+        let start = bytes.windows(4).position(|at| at == signature).unwrap();
+        (bytes, start)
+    }
+
+    /// Reads the dataset, from memory and from disk, with the checksum of the header of its index made
+    /// right: it must be whole, or the problem be named.
+    fn check(bytes: &mut [u8], header: Range<usize>, problem: Option<&str>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("counts.h5");
+        let sum = lookup3(&bytes[header.clone()]).to_le_bytes();
+        bytes[header.end..header.end + sum.len()].copy_from_slice(&sum);
+        std::fs::write(&path, bytes).unwrap();
+        for store in [Store::open(&path), Store::open_on_disk(&path)] {
+            match (store.unwrap().find("/values"), problem) {
+                (Ok(Some(Node::Dataset(values))), None) => {
+                    assert_eq!(values.read_f32().unwrap(), [1.0; 100]);
                 }
+                (Err(error), Some(problem)) => {
+                    let message = error.to_string();
+                    assert!(message.contains(problem), "{message}");
+                }
+                (_, problem) => panic!("{problem:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn pages_of_more_chunks_than_can_be_counted_are_refused() {
+        let (mut bytes, start) = file(None, b"FAHD");
+        for (bits, problem) in [
+            (10, None),
+            (64, Some("pages of 2^64 chunks")),
+            (255, Some("pages of 2^255 chunks")),
+        ] {
+            bytes[start + 7] = bits;
+            check(&mut bytes, start..start + 24, problem);
         }
     }
 
     /// A dataset that can grow has an extensible array.
     #[test]
     fn more_blocks_than_there_is_room_for_are_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("counts.h5");
-        let mut builder = FileBuilder::new();
-        builder
-            .create_dataset("values")
-            .with_f32_data(&[1.0; 100])
-            .with_shape(&[100])
-            .with_maxshape(&[hdf5_pure::MaxExtent::Unlimited])
-            .with_chunks(&[10]);
-        let mut bytes = builder.finish().unwrap();
-        let start = bytes.windows(4).position(|at| at == b"EAHD").unwrap();
-        let sound = bytes[start + 7..start + 12].to_vec();
-        let [bits, smallest, direct, page] = [sound[0], sound[2], sound[3], sound[4]];
+        let (mut bytes, start) = file(Some(&[MaxExtent::Unlimited]), b"EAHD");
+        let [bits, smallest, direct, page] = [7, 9, 10, 11].map(|field| bytes[start + field]);
         for (fields, problem) in [
             ([bits, smallest, direct, page], None),
             ([bits, smallest, direct, 64], Some("pages of 2^64 chunks")),
@@ -175,22 +179,7 @@ mod tests {
         ] {
             bytes[start + 7] = fields[0];
             bytes[start + 9..start + 12].copy_from_slice(&fields[1..]);
-            let end = start + 12 + 6 * 8 + 8;
-            let sum = lookup3(&bytes[start..end]);
-            bytes[end..end + 4].copy_from_slice(&sum.to_le_bytes());
-            std::fs::write(&path, &bytes).unwrap();
-            for store in [Store::open(&path), Store::open_on_disk(&path)] {
-                match (store.unwrap().find("/values"), problem) {
-                    (Ok(Some(Node::Dataset(values))), None) => {
-                        assert_eq!(values.read_f32().unwrap(), [1.0; 100]);
-                    }
-                    (Err(error), Some(problem)) => {
-                        let message = error.to_string();
-                        assert!(message.contains(problem), "{message}");
-                    }
-                    _ => panic!("{fields:?}"),
-                }
-            }
+            check(&mut bytes, start..start + 12 + 6 * 8 + 8, problem);
         }
     }
 
