@@ -12,6 +12,8 @@ use burn::config::Config;
 use burn::tensor::{Device, Tensor};
 
 mod ahead;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod device;
 mod loading;
 mod order;
 mod rows;
@@ -19,8 +21,8 @@ mod rows;
 pub(crate) use ahead::{Workers, fold_ahead};
 pub(crate) use order::EpochPlan;
 pub use order::epoch_order;
-use rows::CleanExpression;
 pub(crate) use rows::{BatchRows, CleanRows, DenseRows, ReconstructionInputs, ReconstructionRows};
+use rows::{CleanExpression, ExpressionRows};
 
 /// What corrupts the network's input while training.
 #[derive(Config, Debug, Copy, PartialEq)]
@@ -136,6 +138,9 @@ pub struct Batches<'a> {
     sparse: bool,
     /// Counts of some cells that are read from a source.
     loaded: Option<Arc<LoadedRows>>,
+    /// From where the device writes dense rows itself, if it does.
+    #[cfg(any(feature = "wgpu", feature = "cuda"))]
+    on_device: Option<device::Counts>,
 }
 
 impl<'a> Batches<'a> {
@@ -148,6 +153,8 @@ impl<'a> Batches<'a> {
             device: device.clone(),
             sparse: few && computes_on(device),
             loaded: None,
+            #[cfg(any(feature = "wgpu", feature = "cuda"))]
+            on_device: device::Counts::of(cells, device),
         }
     }
 
@@ -169,7 +176,7 @@ impl<'a> Batches<'a> {
     /// # Errors
     /// Those of the source, when counts are read from one; so it is with all that reads rows.
     pub fn batch(&self, rows: &[usize]) -> Result<Batch> {
-        let read = self.read(&self.rows(rows)?, rows, ReconstructionTarget::Both);
+        let read = self.read(&self.rows(rows)?, ReconstructionTarget::Both);
         Ok(read.into_batch(&self.device))
     }
 
@@ -178,7 +185,7 @@ impl<'a> Batches<'a> {
     /// # Errors
     /// As [`batch`](Self::batch).
     pub fn input(&self, rows: &[usize]) -> Result<Tensor<2>> {
-        let read = self.read_input(&self.rows(rows)?, rows);
+        let read = self.rows(rows)?.input();
         Ok(read.into_tensor(&self.device))
     }
 
@@ -189,7 +196,7 @@ impl<'a> Batches<'a> {
     /// # Errors
     /// As [`batch`](Self::batch).
     pub fn network_input(&self, rows: &[usize]) -> Result<NetworkInput> {
-        let read = self.clean(&self.rows(rows)?, rows);
+        let read = self.clean(&self.rows(rows)?);
         Ok(read.into_input(&self.device))
     }
 
@@ -211,33 +218,35 @@ impl<'a> Batches<'a> {
             seed,
             epoch,
         };
-        let read = self.read_corrupted(&self.rows(rows)?, rows, noise);
+        let read = self.rows(rows)?.corrupted(noise);
         Ok(read.into_tensor(&self.device))
     }
 
     /// The rows with their counts in memory: those that are there, or read for the purpose.
-    fn rows(&self, rows: &[usize]) -> Result<CellRows<'a>> {
-        match &self.loaded {
-            Some(loaded) if loaded.hold(rows) => Ok(self.cells.loaded_rows(Arc::clone(loaded))),
-            _ => self.cells.rows(rows),
-        }
+    fn rows<'r>(&self, rows: &'r [usize]) -> Result<Reader<'a, 'r>> {
+        let cells = match &self.loaded {
+            Some(loaded) if loaded.hold(rows) => self.cells.loaded_rows(Arc::clone(loaded)),
+            _ => self.cells.rows(rows)?,
+        };
+        Ok(Reader {
+            #[cfg(any(feature = "wgpu", feature = "cuda"))]
+            on_device: self
+                .on_device
+                .as_ref()
+                .map(|counts| counts.of_batch(&cells, rows)),
+            all: self.cells,
+            cells,
+            rows,
+        })
     }
 
     /// Those tensors of a batch that `target` names, still in memory.
-    fn read(
-        &self,
-        cells: &CellRows<'_>,
-        rows: &[usize],
-        target: ReconstructionTarget,
-    ) -> BatchRows {
+    fn read(&self, reader: &Reader<'_, '_>, target: ReconstructionTarget) -> BatchRows {
+        let rows = reader.rows;
         BatchRows {
             cells: rows.to_vec(),
-            input: target.input().then(|| self.read_input(cells, rows)),
-            counts: target.counts().then(|| {
-                DenseRows::new(rows, self.cells.genes(), |row, values| {
-                    cells.set_counts(row, values);
-                })
-            }),
+            input: target.input().then(|| reader.input()),
+            counts: target.counts().then(|| reader.counts()),
             size_factors: rows
                 .iter()
                 .map(|&row| self.cells.size_factors()[row])
@@ -256,45 +265,23 @@ impl<'a> Batches<'a> {
         }))
     }
 
-    /// The clean network input, still in memory.
-    fn read_input(&self, cells: &CellRows<'_>, rows: &[usize]) -> DenseRows {
-        DenseRows::altered(
-            rows,
-            self.cells.genes(),
-            |row| self.cells.input_at_zeros(row),
-            |row, values| cells.set_input_at_counts(row, values),
-        )
-    }
-
-    fn read_corrupted(&self, cells: &CellRows<'_>, rows: &[usize], noise: Noise) -> DenseRows {
-        DenseRows::altered(
-            rows,
-            self.cells.genes(),
-            |row| self.cells.input_at_zeros(row),
-            |row, values| {
-                cells.set_input_at_counts(row, values);
-                noise.apply(row, values);
-            },
-        )
-    }
-
     /// The clean network input of a training step in the faster form, still in memory.
     ///
     /// # Errors
     /// As [`batch`](Self::batch).
     pub(crate) fn read_clean(&self, rows: &[usize]) -> Result<CleanRows> {
-        Ok(self.clean(&self.rows(rows)?, rows).with_gradient())
+        Ok(self.clean(&self.rows(rows)?).with_gradient())
     }
 
-    fn clean(&self, cells: &CellRows<'_>, rows: &[usize]) -> CleanRows {
+    fn clean(&self, reader: &Reader<'_, '_>) -> CleanRows {
         let expression = if self.sparse {
-            CleanExpression::Sparse(cells.sparse_input(rows))
+            CleanExpression::Sparse(reader.cells.sparse_input(reader.rows))
         } else {
-            CleanExpression::Dense(self.read_input(cells, rows))
+            CleanExpression::Dense(reader.input())
         };
         CleanRows {
             expression,
-            covariates: self.read_covariates(rows),
+            covariates: self.read_covariates(reader.rows),
         }
     }
 
@@ -310,14 +297,14 @@ impl<'a> Batches<'a> {
         noise: Noise,
         clean: bool,
     ) -> Result<ReconstructionRows> {
-        let cells = &self.rows(rows)?;
+        let reader = &self.rows(rows)?;
         let corrupts = !noise.corruption.is_nothing();
         // Dense clean input that the loss reads too is read once.
         let apart = self.sparse || !target.input();
         Ok(ReconstructionRows {
-            batch: self.read(cells, rows, target),
-            clean: ((clean || !corrupts) && apart).then(|| self.clean(cells, rows).with_gradient()),
-            corrupted: corrupts.then(|| self.read_corrupted(cells, rows, noise)),
+            batch: self.read(reader, target),
+            clean: ((clean || !corrupts) && apart).then(|| self.clean(reader).with_gradient()),
+            corrupted: corrupts.then(|| reader.corrupted(noise)),
         })
     }
 
@@ -336,6 +323,60 @@ impl<'a> Batches<'a> {
     /// The device of the tensors.
     pub(crate) fn device(&self) -> &Device {
         &self.device
+    }
+}
+
+/// Writes dense rows of some cells, or has the device write them.
+struct Reader<'a, 'r> {
+    all: &'a Cells,
+    cells: CellRows<'a>,
+    rows: &'r [usize],
+    #[cfg(any(feature = "wgpu", feature = "cuda"))]
+    on_device: Option<Arc<device::DeviceBatch>>,
+}
+
+impl Reader<'_, '_> {
+    /// Raw counts.
+    fn counts(&self) -> ExpressionRows {
+        #[cfg(any(feature = "wgpu", feature = "cuda"))]
+        if let Some(batch) = &self.on_device {
+            return ExpressionRows::Unwritten(device::UnwrittenRows::counts(batch));
+        }
+        let rows = DenseRows::new(self.rows, self.all.genes(), |row, values| {
+            self.cells.set_counts(row, values);
+        });
+        ExpressionRows::Written(rows)
+    }
+
+    /// Clean network input.
+    fn input(&self) -> ExpressionRows {
+        #[cfg(any(feature = "wgpu", feature = "cuda"))]
+        if let Some(batch) = &self.on_device {
+            return ExpressionRows::Unwritten(device::UnwrittenRows::input(batch));
+        }
+        ExpressionRows::Written(self.altered(|_, _| ()))
+    }
+
+    /// Corrupted network input.
+    fn corrupted(&self, noise: Noise) -> ExpressionRows {
+        #[cfg(any(feature = "wgpu", feature = "cuda"))]
+        if let Some(batch) = &self.on_device {
+            return ExpressionRows::Unwritten(device::UnwrittenRows::corrupted(batch, noise));
+        }
+        ExpressionRows::Written(self.altered(|row, values| noise.apply(row, values)))
+    }
+
+    /// Network input, altered by `alter(row, values)`.
+    fn altered(&self, alter: impl Fn(usize, &mut [f32]) + Sync) -> DenseRows {
+        DenseRows::altered(
+            self.rows,
+            self.all.genes(),
+            |row| self.all.input_at_zeros(row),
+            |row, values| {
+                self.cells.set_input_at_counts(row, values);
+                alter(row, values);
+            },
+        )
     }
 }
 

@@ -83,16 +83,84 @@ fn no_gpu(kind: &str, detail: &str) -> Error {
     }
 }
 
-/// Creating a wgpu device succeeds without an adapter and fails at the first operation, so the
-/// adapters are listed first.
+/// The graphics adapter behind the device "wgpu".
+#[cfg(feature = "wgpu")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Adapter {
+    /// Its name, as its driver tells it.
+    pub name: String,
+    /// The interface that it is used by: "Vulkan", "Metal", "Dx12", "Gl".
+    pub interface: String,
+    /// Whether it is a program on the CPU rather than a GPU: right, but slower than the device
+    /// "cpu".
+    pub is_software: bool,
+}
+
+/// The adapter of the device "wgpu"; nothing if a tensor was on that device before this crate was
+/// asked for it.
+///
+/// # Errors
+/// As [`by_name`].
+#[cfg(feature = "wgpu")]
+pub fn adapter() -> Result<Option<Adapter>> {
+    Ok(found()?.1)
+}
+
 #[cfg(feature = "wgpu")]
 fn wgpu() -> Result<Device> {
-    use burn::tensor::{DeviceKind, DeviceType};
-
-    if Device::enumerate(DeviceType::Wgpu).into_vec().is_empty() {
-        return Err(no_gpu("adapter for wgpu", "Vulkan, Metal or DirectX 12"));
+    let (device, adapter) = found()?;
+    if let Some(adapter) = adapter.filter(|adapter| adapter.is_software) {
+        tracing::warn!(
+            adapter = adapter.name,
+            "the only graphics adapter is a program on the CPU, which is slower than the device \
+             \"cpu\""
+        );
     }
-    Ok(Device::wgpu(DeviceKind::DefaultDevice))
+    Ok(device)
+}
+
+/// The device and its adapter. Creating a device succeeds without any adapter and fails at the first
+/// operation, so the adapter is opened first, once.
+#[cfg(feature = "wgpu")]
+fn found() -> Result<(Device, Option<Adapter>)> {
+    use std::sync::OnceLock;
+
+    use burn::tensor::wgpu::WgpuInitError;
+    use burn::tensor::wgpu::wgpu::{Backend, DeviceType};
+    use burn::tensor::{DeviceKind, DeviceType as Kind};
+
+    static FOUND: OnceLock<Result<(Device, Option<Adapter>), String>> = OnceLock::new();
+    let found = FOUND.get_or_init(|| {
+        if Device::enumerate(Kind::Wgpu).into_vec().is_empty() {
+            return Err("Vulkan, Metal or DirectX 12".to_string());
+        }
+        match Device::wgpu_options().init_with_setup() {
+            Ok((device, setup)) => {
+                let info = setup.adapter.get_info();
+                let adapter = Adapter {
+                    name: info.name,
+                    interface: format!("{:?}", info.backend),
+                    is_software: info.device_type == DeviceType::Cpu,
+                };
+                // Without storage buffers and time limits of its own, a kernel may never end there.
+                if info.backend == Backend::Gl {
+                    return Err(format!(
+                        "only {} on OpenGL, which cannot train; is a driver for Vulkan installed?",
+                        adapter.name
+                    ));
+                }
+                Ok((device, Some(adapter)))
+            }
+            Err(WgpuInitError::Registration { .. }) => {
+                Ok((Device::wgpu(DeviceKind::DefaultDevice), None))
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    });
+    found
+        .clone()
+        .map_err(|detail| no_gpu("adapter for wgpu", &detail))
 }
 
 #[cfg(feature = "cuda")]

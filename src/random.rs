@@ -52,14 +52,20 @@ pub enum Purpose {
 /// assert_eq!(a, b);
 /// ```
 pub fn stream(seed: u64, purpose: Purpose, epoch: u64, index: u64) -> ChaCha8Rng {
-    let mut key = [0u8; 32];
-    for (slot, word) in key
-        .chunks_exact_mut(8)
-        .zip([seed, purpose as u64, epoch, index])
+    let mut bytes = [0u8; 32];
+    for (slot, word) in bytes
+        .chunks_exact_mut(4)
+        .zip(key(seed, purpose, epoch, index))
     {
         slot.copy_from_slice(&word.to_le_bytes());
     }
-    ChaCha8Rng::from_seed(key)
+    ChaCha8Rng::from_seed(bytes)
+}
+
+/// The key of a [`stream`]: its address, in words of which the lower one comes first.
+pub(crate) fn key(seed: u64, purpose: Purpose, epoch: u64, index: u64) -> [u32; 8] {
+    let address = [seed, purpose as u64, epoch, index];
+    std::array::from_fn(|word| (address[word / 2] >> (32 * (word % 2))) as u32)
 }
 
 /// `count` of the numbers below `total`, drawn at random without repetition, rising.

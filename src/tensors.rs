@@ -3,6 +3,8 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use ndarray::{Array2, ArrayView2};
 
+use crate::kernel::host;
+
 /// A tensor of the same shape and values as a matrix.
 ///
 /// ```
@@ -23,6 +25,7 @@ pub fn array_to_tensor(array: ArrayView2<'_, f32>, device: &Device) -> Tensor<2>
 /// A matrix of the same shape and values as a tensor.
 pub fn tensor_to_array(tensor: Tensor<2>) -> Array2<f32> {
     let [rows, columns] = tensor.dims();
+    host::waits("matrix");
     let data = tensor.into_data_as::<f32>();
     let values = data
         .as_slice::<f32>()

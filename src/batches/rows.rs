@@ -63,12 +63,33 @@ impl DenseRows {
     }
 }
 
+/// Dense rows of counts or network input on their way to a device.
+#[derive(Debug)]
+pub(crate) enum ExpressionRows {
+    /// Written in memory.
+    Written(DenseRows),
+    /// To be written by the device.
+    #[cfg(any(feature = "wgpu", feature = "cuda"))]
+    Unwritten(super::device::UnwrittenRows),
+}
+
+impl ExpressionRows {
+    /// The tensor `[rows, genes]`.
+    pub(crate) fn into_tensor(self, device: &Device) -> Tensor<2> {
+        match self {
+            Self::Written(rows) => rows.into_tensor(device),
+            #[cfg(any(feature = "wgpu", feature = "cuda"))]
+            Self::Unwritten(rows) => rows.into_tensor(device),
+        }
+    }
+}
+
 /// A [`Batch`] in memory, with what its reader needs.
 #[derive(Debug)]
 pub(crate) struct BatchRows {
     pub(super) cells: Vec<usize>,
-    pub(super) input: Option<DenseRows>,
-    pub(super) counts: Option<DenseRows>,
+    pub(super) input: Option<ExpressionRows>,
+    pub(super) counts: Option<ExpressionRows>,
     pub(super) size_factors: Vec<f32>,
     pub(super) weights: Option<Vec<f32>>,
     pub(super) covariates: Option<DenseRows>,
@@ -78,7 +99,7 @@ impl BatchRows {
     /// The batch on a device. In place of what was not read stands a single NaN: a loss that reads
     /// more than it says is NaN, and training ends with an error that names it.
     pub(crate) fn into_batch(self, device: &Device) -> Batch {
-        let tensor = |rows: Option<DenseRows>| match rows {
+        let tensor = |rows: Option<ExpressionRows>| match rows {
             Some(rows) => rows.into_tensor(device),
             None => Tensor::from_data([[f32::NAN]], device),
         };
@@ -105,7 +126,7 @@ pub(crate) struct CleanRows {
 /// Clean scaled expression in memory.
 #[derive(Debug)]
 pub(crate) enum CleanExpression {
-    Dense(DenseRows),
+    Dense(ExpressionRows),
     Sparse(SparseInput),
 }
 
@@ -136,7 +157,7 @@ pub(crate) struct ReconstructionRows {
     /// Absent where it is not read, or equals the input that the loss reads.
     pub(super) clean: Option<CleanRows>,
     /// Absent where it equals the clean input.
-    pub(super) corrupted: Option<DenseRows>,
+    pub(super) corrupted: Option<ExpressionRows>,
 }
 
 /// A batch with inputs of the network, on a device.

@@ -1,15 +1,46 @@
-//! Whether all values of a tensor are finite.
+//! Whether all values of tensors are finite.
 
 use burn::tensor::Tensor;
 
-/// Whether no value of a tensor outside automatic differentiation is NaN or infinite.
-pub(crate) fn is_finite<const D: usize>(tensor: &Tensor<D>) -> bool {
-    #[cfg(feature = "flex")]
-    if let Some(finite) = flex::is_finite(tensor) {
-        return finite;
+use super::host;
+
+/// Tensors outside automatic differentiation of which it is asked whether no value is NaN or
+/// infinite.
+pub(crate) struct FiniteCheck {
+    finite: bool,
+    /// Zero for each tensor whose values are all finite, on a device still.
+    unread: Vec<Tensor<1>>,
+}
+
+impl FiniteCheck {
+    pub(crate) fn new() -> Self {
+        Self {
+            finite: true,
+            unread: Vec::new(),
+        }
     }
-    // Zero times a number is zero, times NaN or infinity NaN: one number leaves the device.
-    (tensor.clone() * 0.0).sum().into_scalar::<f32>() == 0.0
+
+    /// Adds a tensor.
+    pub(crate) fn add<const D: usize>(&mut self, tensor: &Tensor<D>) {
+        #[cfg(feature = "flex")]
+        if let Some(finite) = flex::is_finite(tensor) {
+            self.finite &= finite;
+            return;
+        }
+        #[cfg(any(feature = "wgpu", feature = "cuda"))]
+        if let Some(count) = super::cube::finite::not_finite(tensor) {
+            self.unread.push(count);
+            return;
+        }
+        // Zero times a number is zero, times NaN or infinity NaN: one number leaves the device.
+        self.unread.push((tensor.clone() * 0.0).sum());
+    }
+
+    /// Whether all are finite. A device that has failed has no finite values.
+    pub(crate) fn is_finite(self) -> bool {
+        let all_zero = |numbers: Vec<f32>| numbers.into_iter().all(|number| number == 0.0);
+        self.finite && host::read(self.unread).is_ok_and(all_zero)
+    }
 }
 
 #[cfg(feature = "flex")]
@@ -59,12 +90,18 @@ mod tests {
         for length in [1, 70_000, 200_000] {
             let finite = vec![f32::MAX; length];
             let tensor = |values: &[f32]| Tensor::<1>::from_floats(values, &device);
-            assert!(is_finite(&tensor(&finite)));
+            let is_finite = |values: &[f32]| {
+                let mut check = FiniteCheck::new();
+                check.add(&tensor(&finite));
+                check.add(&tensor(values));
+                check.is_finite()
+            };
+            assert!(is_finite(&finite));
             for position in [0, length / 2, length - 1] {
                 for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
                     let mut values = finite.clone();
                     values[position] = value;
-                    assert!(!is_finite(&tensor(&values)));
+                    assert!(!is_finite(&values));
                 }
             }
         }

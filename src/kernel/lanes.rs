@@ -6,12 +6,12 @@
 
 /// Double-double ln 2 for the `f32` reduction; the high part has trailing zeros, so that its
 /// products with exponents are exact.
-const LN_2_HI: f32 = 0.693_138_1;
-const LN_2_LO: f32 = 9.058_001e-6;
+pub(super) const LN_2_HI: f32 = 0.693_138_1;
+pub(super) const LN_2_LO: f32 = 9.058_001e-6;
 /// 1.5 · 2²³: adding it rounds to an integer, held in the low bits.
 const ROUND: f32 = 12_582_912.0;
 /// (eʳ − 1 − r) / r² on |r| ≤ ½ ln 2, within 8e-9 of eʳ.
-const EXP: [f32; 5] = [
+pub(super) const EXP: [f32; 5] = [
     0.5,
     0.166_665_77,
     0.041_666_556,
@@ -19,7 +19,7 @@ const EXP: [f32; 5] = [
     0.001_392_620_3,
 ];
 /// (artanh(k)/k − 1) / k² in k² on |k| ≤ ⅓, within 4e-10 of artanh(k)/k.
-const ARTANH: [f32; 5] = [
+pub(super) const ARTANH: [f32; 5] = [
     0.333_333_34,
     0.199_998_53,
     0.142_961_8,
@@ -27,10 +27,10 @@ const ARTANH: [f32; 5] = [
     0.116_121_65,
 ];
 /// Coefficients of the minimax polynomial of fdlibm's `logf`.
-const LN: [f32; 4] = [0.666_666_6, 0.400_009_7, 0.284_987_87, 0.242_790_79];
+pub(super) const LN: [f32; 4] = [0.666_666_6, 0.400_009_7, 0.284_987_87, 0.242_790_79];
 
 /// (tanh(x)/x − 1) / x² in x² on |x| < 0.625, as in the Cephes library.
-const TANH: [f32; 5] = [
+pub(super) const TANH: [f32; 5] = [
     -0.333_332_8,
     0.133_314_42,
     -0.053_739_716,

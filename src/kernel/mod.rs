@@ -3,10 +3,14 @@
 //!
 //! Everything here works on tensors, slices and numbers; it knows neither networks nor files.
 
+pub(crate) mod assignment;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+pub(crate) mod cube;
 pub(crate) mod dense;
 pub(crate) mod finite;
 #[cfg(feature = "flex")]
 mod flex;
+pub(crate) mod host;
 #[cfg_attr(
     not(feature = "flex"),
     allow(dead_code, reason = "noise needs the logarithm only")
@@ -14,6 +18,8 @@ mod flex;
 pub(crate) mod lanes;
 pub mod likelihood;
 pub(crate) mod noise;
+#[cfg(any(feature = "flex", feature = "wgpu", feature = "cuda"))]
+mod operation;
 #[cfg(feature = "flex")]
 mod parallel;
 pub(crate) mod sparse;

@@ -16,6 +16,11 @@ const BLOCK: usize = 64;
 /// Pairs of normal numbers in a block.
 const PAIRS: usize = BLOCK / 2;
 
+/// Cephes: (sin x / x − 1) / x² in x² on |x| ≤ π/4.
+pub(super) const SIN: [f32; 3] = [-1.666_665_4e-1, 8.332_161e-3, -1.951_529_6e-4];
+/// Cephes: (cos x − 1 + x²/2) / x⁴ in x² on |x| ≤ π/4.
+pub(super) const COS: [f32; 3] = [4.166_664_6e-2, -1.388_731_6e-3, 2.443_315_7e-5];
+
 /// Adds independent normal numbers of mean 0 and this standard deviation.
 pub(crate) fn add_gaussian(values: &mut [f32], deviation: f32, rng: &mut ChaCha8Rng) {
     vectorize(AddGaussian {
@@ -56,10 +61,6 @@ impl Vectorize for AddGaussian<'_> {
 /// of √(−2 ln u) in a uniform direction.
 #[inline(always)]
 fn normal_pair(radius: u32, angle: u32) -> (f32, f32) {
-    /// Cephes: (sin x / x − 1) / x² and (cos x − 1 + x²/2) / x⁴ in x² on |x| ≤ π/4.
-    const SIN: [f32; 3] = [-1.666_665_4e-1, 8.332_161e-3, -1.951_529_6e-4];
-    const COS: [f32; 3] = [4.166_664_6e-2, -1.388_731_6e-3, 2.443_315_7e-5];
-
     // 31 bits, because vectors have no conversion of unsigned integers before AVX-512. u lies
     // between 2⁻³² and 1, so the radius between 0 and 6.7.
     let u = ((radius >> 1) as i32 as f32 + 0.5) * (1.0 / 2_147_483_648.0);

@@ -3,10 +3,10 @@
 use burn::tensor::Tensor;
 
 use super::composite::{Sum, Weighted, check_weight};
-use super::target::SMALLEST;
 use super::term::Term;
 use crate::description::Description;
 use crate::error::ParameterError;
+use crate::kernel::assignment::{self, SMALLEST};
 
 /// The distance of a batch's soft assignments from their [target](super::Target).
 #[diagnostic::on_unimplemented(
@@ -103,7 +103,8 @@ impl Default for KlDivergence {
 
 impl ClusteringLoss for KlDivergence {
     fn forward(&self, q: Tensor<2>, p: Tensor<2>) -> Tensor<1> {
-        self.forward_no_reduction(q, p).mean()
+        assignment::divergence(&q, &p, self.offset)
+            .unwrap_or_else(|| self.forward_no_reduction(q, p).mean())
     }
 
     fn forward_no_reduction(&self, q: Tensor<2>, p: Tensor<2>) -> Option<Tensor<1>> {

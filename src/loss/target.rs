@@ -5,6 +5,7 @@ use burn::tensor::Tensor;
 use crate::description::Description;
 use crate::error::{ParameterError, Result};
 use crate::graph::EmbeddedCells;
+use crate::kernel::assignment::SMALLEST;
 
 /// From the soft assignment of all cells to the target that a
 /// [clustering loss](super::ClusteringLoss) compares them with.
@@ -40,9 +41,6 @@ pub trait Target: Send + Sync {
     /// Its name and settings.
     fn description(&self) -> Description;
 }
-
-/// The smallest normal f32: below it a probability counts as zero.
-pub(super) const SMALLEST: f64 = f32::MIN_POSITIVE as f64;
 
 /// The soft assignment sharpened, with clusters balanced by their frequency (Xie et al., 2016; DESC
 /// and scDCC alike):

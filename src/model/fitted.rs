@@ -13,7 +13,7 @@ use super::info::ModelInfo;
 use crate::batches::Batches;
 use crate::counts::{CountMatrix, CountSource};
 use crate::error::{Error, ParameterError, Result};
-use crate::kernel::finite;
+use crate::kernel::finite::FiniteCheck;
 use crate::nn::{ClusteringNetwork, CountHead, MseHead, ReconstructionHead};
 use crate::preprocess::{Cells, CovariateDesign, Covariates, FittedPreprocess};
 use crate::tensors::tensor_to_array;
@@ -289,13 +289,13 @@ impl<H: ReconstructionHead> FittedModel<H> {
 
 /// Whether every parameter of a module outside automatic differentiation is finite.
 pub(crate) fn is_finite<M: Module>(module: &M) -> bool {
-    struct Finite(bool);
-    impl burn::module::ModuleVisitor for Finite {
+    struct Parameters(FiniteCheck);
+    impl burn::module::ModuleVisitor for Parameters {
         fn visit_float<const D: usize>(&mut self, param: &Param<burn::tensor::Tensor<D>>) {
-            self.0 = self.0 && finite::is_finite(&param.val());
+            self.0.add(&param.val());
         }
     }
-    let mut visitor = Finite(true);
+    let mut visitor = Parameters(FiniteCheck::new());
     module.visit(&mut visitor);
-    visitor.0
+    visitor.0.is_finite()
 }

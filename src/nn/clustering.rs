@@ -6,6 +6,7 @@ use burn::tensor::{Device, Tensor, activation};
 use ndarray::ArrayView2;
 
 use super::similarity::SimilarityKernel;
+use crate::kernel::assignment;
 use crate::tensors::array_to_tensor;
 
 /// Configuration of a [`ClusteringLayer`].
@@ -68,6 +69,11 @@ impl ClusteringLayer {
 
     /// Soft assignment q: `[cells, latent]` → `[cells, clusters]`, rows summing to 1.
     pub fn forward(&self, latent: Tensor<2>) -> Tensor<2> {
+        if let Some(falloff) = self.kernel.falloff()
+            && let Some(q) = assignment::soft(&latent, &self.centroids.val(), falloff)
+        {
+            return q;
+        }
         let distances = self.squared_distances(latent);
         let log_similarity = self.kernel.log_similarity(distances);
         activation::softmax(log_similarity, 1)

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::description::Description;
 use crate::error::ParameterError;
+use crate::kernel::assignment::Falloff;
 
 /// How the similarity of a cell to a centroid falls with their distance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -119,6 +120,15 @@ impl SimilarityKernel {
             }
             Self::Gaussian { bandwidth } => squared_distances * (-0.5 / (bandwidth * bandwidth)),
             Self::Own(own) => own.0.log_similarity(squared_distances),
+        }
+    }
+
+    /// The similarity as kernels know it, if they do.
+    pub(super) fn falloff(&self) -> Option<Falloff> {
+        match *self {
+            Self::StudentT { alpha } => Some(Falloff::StudentT { alpha }),
+            Self::Gaussian { bandwidth } => Some(Falloff::Gaussian { bandwidth }),
+            Self::Own(_) => None,
         }
     }
 

@@ -4,6 +4,8 @@ use burn::optim::{LearningRate, Optimizer, RecordState, StateSink, StateSource};
 use burn::tensor::{Device, Tensor};
 
 use super::state::{flat, recorded_tensor};
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+use crate::kernel::update::cube::Buffers;
 use crate::kernel::update::{UpdateRule, in_place};
 
 /// Adadelta (Zeiler, 2012), as PyTorch computes it:
@@ -114,6 +116,67 @@ impl UpdateRule<2> for Rule {
             let update = (*u + self.epsilon).sqrt() / (*v + self.epsilon).sqrt() * g;
             *u = *u * self.rho + update * update * self.rest;
             *w -= update * self.learning_rate;
+        }
+    }
+
+    #[cfg(any(feature = "wgpu", feature = "cuda"))]
+    fn launch(&self, buffers: Buffers<2>) {
+        self.launch_with(buffers);
+    }
+}
+
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube {
+    //! The step as a kernel for GPUs.
+
+    use burn_cubecl::cubecl::{self, prelude::*};
+
+    use super::Rule;
+    use crate::kernel::update::cube::Buffers;
+
+    impl Rule {
+        pub(super) fn launch_with(&self, buffers: Buffers<2>) {
+            let (count, dim) = buffers.units();
+            let [v, u] = buffers.state;
+            let client = buffers.weights.client.clone();
+            adadelta::launch(
+                &client,
+                count,
+                dim,
+                buffers.weights.into_buffer_arg(),
+                buffers.gradient.into_buffer_arg(),
+                v.into_buffer_arg(),
+                u.into_buffer_arg(),
+                self.rho,
+                self.rest,
+                self.epsilon,
+                self.learning_rate,
+            );
+        }
+    }
+
+    #[cube(launch)]
+    #[allow(clippy::too_many_arguments, reason = "buffers and numbers of a kernel")]
+    fn adadelta(
+        weights: &mut [f32],
+        gradient: &[f32],
+        v: &mut [f32],
+        u: &mut [f32],
+        rho: f32,
+        rest: f32,
+        epsilon: f32,
+        learning_rate: f32,
+    ) {
+        let place = ABSOLUTE_POS;
+        if place < weights.len() {
+            let g = gradient[place];
+            let squared_gradient = v[place] * rho + g * g * rest;
+            let squared_update = u[place];
+            let update =
+                (squared_update + epsilon).sqrt() / (squared_gradient + epsilon).sqrt() * g;
+            v[place] = squared_gradient;
+            u[place] = squared_update * rho + update * update * rest;
+            weights[place] -= update * learning_rate;
         }
     }
 }

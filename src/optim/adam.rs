@@ -4,6 +4,8 @@ use burn::optim::{LearningRate, Optimizer, RecordState, StateSink, StateSource};
 use burn::tensor::{Device, Tensor};
 
 use super::state::{flat, recorded_tensor};
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+use crate::kernel::update::cube::Buffers;
 use crate::kernel::update::{UpdateRule, in_place};
 
 /// Adam (Kingma and Ba, 2015), optionally AMSGrad (Reddi et al., 2018), as PyTorch computes it:
@@ -195,6 +197,11 @@ impl UpdateRule<3> for Rule {
             *w -= *m * self.step / (largest.sqrt() + self.epsilon);
         }
     }
+
+    #[cfg(any(feature = "wgpu", feature = "cuda"))]
+    fn launch(&self, buffers: Buffers<3>) {
+        self.launch_with(buffers);
+    }
 }
 
 impl UpdateRule<2> for Rule {
@@ -203,6 +210,87 @@ impl UpdateRule<2> for Rule {
         for ((w, &g), (m, v)) in weights.iter_mut().zip(gradient).zip(m.iter_mut().zip(v)) {
             self.update_moments(g, m, v);
             *w -= *m * self.step / (v.sqrt() + self.epsilon);
+        }
+    }
+
+    #[cfg(any(feature = "wgpu", feature = "cuda"))]
+    fn launch(&self, buffers: Buffers<2>) {
+        self.launch_with(buffers);
+    }
+}
+
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube {
+    //! The step as a kernel for GPUs.
+
+    use burn_cubecl::cubecl::{self, prelude::*};
+
+    use super::Rule;
+    use crate::kernel::update::cube::{Buffers, room};
+
+    impl Rule {
+        /// The step with the state m, v and, of AMSGrad, the largest v.
+        pub(super) fn launch_with<const N: usize>(&self, buffers: Buffers<N>) {
+            let (count, dim) = buffers.units();
+            let mut state = buffers.state.into_iter();
+            let (Some(m), Some(v)) = (state.next(), state.next()) else {
+                return;
+            };
+            let largest = state.next();
+            let amsgrad = largest.is_some();
+            // A kernel has all of its buffers, read or not.
+            let largest = largest.unwrap_or_else(|| room(&m, [1]));
+            let client = buffers.weights.client.clone();
+            adam::launch(
+                &client,
+                count,
+                dim,
+                buffers.weights.into_buffer_arg(),
+                buffers.gradient.into_buffer_arg(),
+                m.into_buffer_arg(),
+                v.into_buffer_arg(),
+                largest.into_buffer_arg(),
+                self.beta_1,
+                self.rest_1,
+                self.beta_2,
+                self.rest_2,
+                self.step,
+                self.epsilon,
+                amsgrad,
+            );
+        }
+    }
+
+    #[cube(launch)]
+    #[allow(clippy::too_many_arguments, reason = "buffers and numbers of a kernel")]
+    fn adam(
+        weights: &mut [f32],
+        gradient: &[f32],
+        m: &mut [f32],
+        v: &mut [f32],
+        largest: &mut [f32],
+        beta_1: f32,
+        rest_1: f32,
+        beta_2: f32,
+        rest_2: f32,
+        step: f32,
+        epsilon: f32,
+        #[comptime] amsgrad: bool,
+    ) {
+        let place = ABSOLUTE_POS;
+        if place < weights.len() {
+            let g = gradient[place];
+            let first = m[place] * beta_1 + g * rest_1;
+            let second = v[place] * beta_2 + g * g * rest_2;
+            m[place] = first;
+            v[place] = second;
+            let mut moment = second;
+            if amsgrad {
+                let before = largest[place];
+                moment = select(second > before, second, before);
+                largest[place] = moment;
+            }
+            weights[place] -= first * step / (moment.sqrt() + epsilon);
         }
     }
 }

@@ -4,6 +4,8 @@ use burn::optim::{LearningRate, Optimizer, RecordState, StateSink, StateSource};
 use burn::tensor::{Device, Tensor};
 
 use super::state::{flat, recorded_tensor};
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+use crate::kernel::update::cube::Buffers;
 use crate::kernel::update::{UpdateRule, in_place};
 
 /// Stochastic gradient descent with momentum, as PyTorch and Keras compute it at a constant
@@ -87,6 +89,55 @@ impl UpdateRule<1> for Rule {
         for ((w, &g), b) in weights.iter_mut().zip(gradient).zip(b) {
             *b = *b * self.momentum + g;
             *w -= *b * self.learning_rate;
+        }
+    }
+
+    #[cfg(any(feature = "wgpu", feature = "cuda"))]
+    fn launch(&self, buffers: Buffers<1>) {
+        self.launch_with(buffers);
+    }
+}
+
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube {
+    //! The step as a kernel for GPUs.
+
+    use burn_cubecl::cubecl::{self, prelude::*};
+
+    use super::Rule;
+    use crate::kernel::update::cube::Buffers;
+
+    impl Rule {
+        pub(super) fn launch_with(&self, buffers: Buffers<1>) {
+            let (count, dim) = buffers.units();
+            let [velocity] = buffers.state;
+            let client = buffers.weights.client.clone();
+            sgd::launch(
+                &client,
+                count,
+                dim,
+                buffers.weights.into_buffer_arg(),
+                buffers.gradient.into_buffer_arg(),
+                velocity.into_buffer_arg(),
+                self.momentum,
+                self.learning_rate,
+            );
+        }
+    }
+
+    #[cube(launch)]
+    fn sgd(
+        weights: &mut [f32],
+        gradient: &[f32],
+        velocity: &mut [f32],
+        momentum: f32,
+        learning_rate: f32,
+    ) {
+        let place = ABSOLUTE_POS;
+        if place < weights.len() {
+            let accumulated = velocity[place] * momentum + gradient[place];
+            velocity[place] = accumulated;
+            weights[place] -= accumulated * learning_rate;
         }
     }
 }

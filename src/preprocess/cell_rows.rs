@@ -5,6 +5,8 @@ use std::sync::Arc;
 use super::input_scale::InputScale;
 use super::stored::LoadedRows;
 use crate::counts::CountMatrix;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+use crate::kernel::cube::rows::StoredRows;
 use crate::kernel::sparse::{Entry, SparseInput};
 
 /// Preprocessed cells whose counts, or those of some of them, are in memory.
@@ -60,9 +62,16 @@ impl<'a> CellRows<'a> {
         }
     }
 
-    /// The scaled network input of the given cells, sparse.
-    pub fn sparse_input(&self, cells: &[usize]) -> SparseInput {
-        // Only the bases that these cells have, in the order in which they come.
+    /// Number of cells whose counts are in memory as a matrix, or were read.
+    #[cfg(any(feature = "wgpu", feature = "cuda"))]
+    pub fn cells(&self) -> usize {
+        self.scale.totals().len()
+    }
+
+    /// Which base each of the given cells has, what its network input is where no count is stored,
+    /// and the bases one after the other: only those that these cells have, in the order in which
+    /// they come.
+    fn bases(&self, cells: &[usize]) -> (Vec<usize>, Vec<f32>) {
         let mut used: Vec<usize> = Vec::new();
         let base_of_row = cells.iter().map(|&cell| {
             let kind = self.scale.kind_of(cell);
@@ -74,7 +83,37 @@ impl<'a> CellRows<'a> {
         });
         let base_of_row = base_of_row.collect();
         let zeros = |&kind: &usize| self.scale.zeros_of(kind);
-        let bases = used.iter().map(zeros).collect::<Vec<_>>().concat();
+        (
+            base_of_row,
+            used.iter().map(zeros).collect::<Vec<_>>().concat(),
+        )
+    }
+
+    /// Stored counts and network input of the given cells, as a GPU reads them.
+    #[cfg(any(feature = "wgpu", feature = "cuda"))]
+    pub fn stored_rows(&self, cells: &[usize]) -> StoredRows {
+        let (base_of_row, bases) = self.bases(cells);
+        let mut rows = StoredRows {
+            offsets: vec![0],
+            base_of_row: base_of_row.into_iter().map(|base| base as u32).collect(),
+            bases,
+            width: self.genes(),
+            ..StoredRows::default()
+        };
+        for &cell in cells {
+            let (genes, counts) = self.counts_of(cell);
+            rows.genes.extend_from_slice(genes);
+            rows.counts.extend_from_slice(counts);
+            self.scale
+                .for_each_input(cell, (genes, counts), |_, input| rows.inputs.push(input));
+            rows.offsets.push(rows.genes.len() as u32);
+        }
+        rows
+    }
+
+    /// The scaled network input of the given cells, sparse.
+    pub fn sparse_input(&self, cells: &[usize]) -> SparseInput {
+        let (base_of_row, bases) = self.bases(cells);
         let lengths = cells.iter().map(|&cell| self.counts_of(cell).0.len());
         SparseInput::new(self.genes(), bases, base_of_row, lengths, |row, entries| {
             let zeros = self.scale.input_at_zeros(cells[row]);

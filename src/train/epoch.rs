@@ -6,9 +6,17 @@ use burn::tensor::Tensor;
 
 use crate::batches::{Batches, Corruption, EpochPlan, Noise, Workers, fold_ahead};
 use crate::error::{Error, Result};
+use crate::kernel::{computes_on, host};
 use crate::loss::Term;
 use crate::model::{Phase, is_finite};
 use crate::optim::{LearningRateSteps, OptimizerState};
+
+/// A term of a step that is on the device still.
+struct UnreadTerm {
+    term: Term,
+    batch: usize,
+    rows: usize,
+}
 
 /// Mean of every term over the rows of an epoch, in the order in which terms first appeared.
 #[derive(Debug, Default)]
@@ -115,11 +123,15 @@ impl Steps {
     /// One step for every batch of the plan. `prepare` reads a batch, while the one before it trains;
     /// `forward` returns the terms whose sum is minimised.
     ///
+    /// Where steps are computed by the host, losses are read as they come. Elsewhere they stay on the
+    /// device until the end of the epoch, so that no step waits for the one before it.
+    ///
     /// # Errors
     /// The first of `prepare`.
-    /// [`Error::Diverged`] as soon as a term is not finite, before the step is taken; and when a
-    /// step with finite terms made a weight non-finite, which later terms or the end of the epoch
-    /// show. The caller has the model of the epoch before.
+    /// [`Error::Diverged`] as soon as a term is not finite, before the step is taken (on a device, at
+    /// the end of the epoch); and when a step with finite terms made a weight non-finite, which later
+    /// terms or the end of the epoch show. The caller has the model of the epoch before.
+    /// [`Error::Device`] when the device has failed.
     pub fn epoch<M: Module, P: Send>(
         &mut self,
         model: M,
@@ -129,10 +141,22 @@ impl Steps {
         prepare: impl Fn(&Batches<'_>, &[usize]) -> Result<P> + Sync,
         forward: impl Fn(&M, P) -> Vec<Term>,
     ) -> Result<M> {
+        let at_once = computes_on(batches.device());
+        let mut unread = Vec::new();
         let mut step = |model: M, batch: usize, rows: usize, prepared: P| {
             let mut total: Option<Tensor<1>> = None;
             for term in forward(&model, prepared) {
-                let value = f64::from(term.loss.clone().into_scalar::<f32>());
+                total = Some(match total {
+                    Some(sum) => sum + term.loss.clone(),
+                    None => term.loss.clone(),
+                });
+                if !at_once {
+                    let loss = term.loss.inner();
+                    let term = Term { loss, ..term };
+                    unread.push(UnreadTerm { term, batch, rows });
+                    continue;
+                }
+                let value = f64::from(term.loss.into_scalar::<f32>());
                 if !value.is_finite() {
                     return Err(if is_finite(&model.valid()) {
                         at.diverged(term.name, batch)
@@ -141,10 +165,6 @@ impl Steps {
                     });
                 }
                 losses.add(&term.name, value, rows);
-                total = Some(match total {
-                    Some(sum) => sum + term.loss,
-                    None => term.loss,
-                });
             }
             Ok(match total {
                 // Where all that a loss depends on is frozen, there is no step to take.
@@ -176,12 +196,30 @@ impl Steps {
         } else {
             visit(model, 0, batches)?
         };
+        read_terms(unread, at, losses)?;
         if is_finite(&model.valid()) {
             Ok(model)
         } else {
             Err(at.diverged(GRADIENT, steps.saturating_sub(1)))
         }
     }
+}
+
+/// Reads the terms of an epoch's steps, all at once.
+fn read_terms(
+    unread: Vec<UnreadTerm>,
+    at: EpochAddress<'_>,
+    losses: &mut MeanLosses,
+) -> Result<()> {
+    let values = unread.iter().map(|term| term.term.loss.clone()).collect();
+    let values = host::read(values).map_err(|reason| Error::Device { reason })?;
+    for (UnreadTerm { term, batch, rows }, value) in unread.into_iter().zip(values) {
+        if !value.is_finite() {
+            return Err(at.diverged(term.name, batch));
+        }
+        losses.add(&term.name, f64::from(value), rows);
+    }
+    Ok(())
 }
 
 /// The term that a non-finite weight after finite losses is put down to.

@@ -4,7 +4,7 @@ use burn::config::Config;
 use burn::tensor::{Tensor, activation};
 
 /// The function applied to a layer's output.
-#[derive(Config, Debug, Copy, PartialEq, Eq)]
+#[derive(Config, Debug, Copy, PartialEq, Eq, Hash)]
 pub enum Activation {
     /// No activation.
     Linear,

@@ -1,20 +1,18 @@
 //! The layer as an operation of the CPU backend `flex` with its own backward step.
 
+use burn::backend::Flex;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
-use burn::backend::autodiff::checkpoint::strategy::{BalancedCheckpointing, NoCheckpointing};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::flex::FlexTensor;
-use burn::backend::{
-    Autodiff, DispatchKindConversion, DispatchTensor, Flex, GradientCheckpointingStrategy,
-};
 use burn::nn::Linear;
 use burn::tensor::Tensor;
 
 use super::activation::Activation;
 use super::activation::in_place::{Finish, SumRows, Undo};
 use super::product::{PASS_SHARED_FROM, each_column_block, product, products, view};
-use crate::kernel::flex::{Strategy, contiguous, from_values, node, record, storage};
+use crate::kernel::flex::{contiguous, from_values, storage};
+use crate::kernel::operation::record;
 use crate::kernel::parallel;
 use crate::kernel::vectorize::vectorize;
 
@@ -38,42 +36,11 @@ pub(super) fn forward(
         inputs,
         outputs,
     };
-    let strategy = [input, &weights]
-        .into_iter()
-        .find_map(|tensor| tensor.gradient_checkpointing_strategy())
-        .or_else(|| bias.gradient_checkpointing_strategy());
     let output = layer.output(storage(&bias)?.as_slice()?)?;
-    match strategy {
-        None => Some(Tensor::from_primitive::<Flex>(output)),
-        Some(GradientCheckpointingStrategy::Disabled) => {
-            differentiable::<NoCheckpointing>(layer, output, input, &weights, &bias)
-        }
-        Some(GradientCheckpointingStrategy::Balanced) => {
-            differentiable::<BalancedCheckpointing>(layer, output, input, &weights, &bias)
-        }
-    }
-}
-
-/// Puts the output into the graph of input, weights and bias.
-fn differentiable<C: Strategy>(
-    layer: Layer,
-    output: FlexTensor,
-    input: &Tensor<2>,
-    weights: &Tensor<2>,
-    bias: &Tensor<1>,
-) -> Option<Tensor<2>>
-where
-    DispatchTensor: DispatchKindConversion<Autodiff<Flex, C>>,
-{
-    let nodes = [
-        node::<C, 2>(input)?,
-        node::<C, 2>(weights)?,
-        node::<C, 1>(bias)?,
-    ];
-    let kept = (layer.activation != Activation::Linear).then(|| output.clone());
-    Some(record::<C, _, 3, 2>(LayerStep, nodes, output, || {
+    let kept = (activation != Activation::Linear).then(|| output.clone());
+    record::<Flex, _, 3, 2>(LayerStep, [input, &weights, &bias], output, || {
         (layer, kept)
-    }))
+    })
 }
 
 /// Input `[cells, inputs]`, weights `[inputs, outputs]` and activation of a layer.

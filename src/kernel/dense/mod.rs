@@ -7,6 +7,8 @@
 //! temporaries. Elsewhere it is composed of burn's own operations.
 
 mod activation;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 #[cfg(feature = "flex")]
@@ -27,6 +29,10 @@ use super::sparse::SparseInput;
 pub(crate) fn forward(linear: &Linear, activation: Activation, input: Tensor<2>) -> Tensor<2> {
     #[cfg(feature = "flex")]
     if let Some(output) = flex::forward(linear, activation, &input) {
+        return output;
+    }
+    #[cfg(any(feature = "wgpu", feature = "cuda"))]
+    if let Some(output) = cube::forward(linear, activation, &input) {
         return output;
     }
     activation.forward(linear.forward(input))

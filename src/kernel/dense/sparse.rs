@@ -7,14 +7,11 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
+use burn::backend::Flex;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
-use burn::backend::autodiff::checkpoint::strategy::{BalancedCheckpointing, NoCheckpointing};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::flex::FlexTensor;
-use burn::backend::{
-    Autodiff, DispatchKindConversion, DispatchTensor, Flex, GradientCheckpointingStrategy,
-};
 use burn::nn::Linear;
 use burn::tensor::Tensor;
 
@@ -23,8 +20,9 @@ use super::activation::in_place::Finish;
 use super::flex::bias_gradient;
 use super::product::each_block;
 use super::tile::Tile;
-use crate::kernel::flex::{Strategy, contiguous, from_values, node, record, storage};
+use crate::kernel::flex::{contiguous, from_values, storage};
 use crate::kernel::lanes::mul_add;
+use crate::kernel::operation::record;
 use crate::kernel::parallel;
 use crate::kernel::sparse::{Entry, EntryLists, SparseInput};
 use crate::kernel::vectorize::{Vectorize, vectorize};
@@ -48,40 +46,14 @@ pub(super) fn forward(
     if input.genes() != genes || bias.dims() != [outputs] || input.cells() * genes * outputs == 0 {
         return None;
     }
-    let weights_strategy = weights.gradient_checkpointing_strategy();
-    let strategy = weights_strategy.or_else(|| bias.gradient_checkpointing_strategy());
     let layer = SparseLayer {
         input: input.clone(),
         activation,
         outputs,
     };
     let output = layer.output(storage(&weights)?.as_slice()?, storage(&bias)?.as_slice()?);
-    match strategy {
-        None => Some(Tensor::from_primitive::<Flex>(output)),
-        Some(GradientCheckpointingStrategy::Disabled) => {
-            differentiable::<NoCheckpointing>(layer, output, &weights, &bias)
-        }
-        Some(GradientCheckpointingStrategy::Balanced) => {
-            differentiable::<BalancedCheckpointing>(layer, output, &weights, &bias)
-        }
-    }
-}
-
-/// Puts the output into the graph of weights and bias.
-fn differentiable<C: Strategy>(
-    layer: SparseLayer,
-    output: FlexTensor,
-    weights: &Tensor<2>,
-    bias: &Tensor<1>,
-) -> Option<Tensor<2>>
-where
-    DispatchTensor: DispatchKindConversion<Autodiff<Flex, C>>,
-{
-    let nodes = [node::<C, 2>(weights)?, node::<C, 1>(bias)?];
-    let kept = (layer.activation != Activation::Linear).then(|| output.clone());
-    Some(record::<C, _, 2, 2>(SparseLayerStep, nodes, output, || {
-        (layer, kept)
-    }))
+    let kept = (activation != Activation::Linear).then(|| output.clone());
+    record::<Flex, _, 2, 2>(SparseLayerStep, [&weights, &bias], output, || (layer, kept))
 }
 
 /// Input, activation and number of outputs of a layer.

@@ -16,10 +16,10 @@ use crate::kernel::special::{
 };
 
 /// Below this |u|, u − ln(1 + u) is summed as a series instead of subtracted.
-const EXCESS_SERIES_MAX: f64 = 0.3;
+pub(super) const EXCESS_SERIES_MAX: f64 = 0.3;
 
 /// 1/3, 1/5, …: the coefficients of artanh(k)/k − 1 in k², divided by k².
-const ARTANH: [f64; 10] = [
+pub(super) const ARTANH: [f64; 10] = [
     1.0 / 3.0,
     1.0 / 5.0,
     1.0 / 7.0,

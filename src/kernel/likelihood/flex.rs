@@ -1,17 +1,15 @@
 //! The fused pass as an operation of the CPU backend `flex` with its own backward step.
 
+use burn::backend::Flex;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
-use burn::backend::autodiff::checkpoint::strategy::{BalancedCheckpointing, NoCheckpointing};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::flex::FlexTensor;
-use burn::backend::{
-    Autodiff, DispatchKindConversion, DispatchTensor, Flex, GradientCheckpointingStrategy,
-};
 use burn::tensor::Tensor;
 
 use super::fused::{self, Inputs};
-use crate::kernel::flex::{Strategy, from_values, node, record, storage, times_upstream};
+use crate::kernel::flex::{from_values, storage, times_upstream};
+use crate::kernel::operation::{Parent, record};
 
 /// The mean by the fused pass, or nothing where it does not apply: another backend or float type,
 /// counts or size factors that are differentiated, shapes that only broadcasting would unite.
@@ -43,23 +41,9 @@ pub(super) fn mean(
         cells,
         genes,
     };
-    let strategy = logits
-        .iter()
-        .find_map(|logits| logits.gradient_checkpointing_strategy());
-    match (strategy, logits.as_slice()) {
-        (None, _) => Some(Tensor::from_primitive::<Flex>(primitives.run(false)?.0)),
-        (Some(GradientCheckpointingStrategy::Disabled), &[m, d]) => {
-            differentiable::<NoCheckpointing, 2>(&primitives, [m, d])
-        }
-        (Some(GradientCheckpointingStrategy::Disabled), &[m, d, l]) => {
-            differentiable::<NoCheckpointing, 3>(&primitives, [m, d, l])
-        }
-        (Some(GradientCheckpointingStrategy::Balanced), &[m, d]) => {
-            differentiable::<BalancedCheckpointing, 2>(&primitives, [m, d])
-        }
-        (Some(GradientCheckpointingStrategy::Balanced), &[m, d, l]) => {
-            differentiable::<BalancedCheckpointing, 3>(&primitives, [m, d, l])
-        }
+    match *logits.as_slice() {
+        [m, d] => differentiable(&primitives, [m, d]),
+        [m, d, l] => differentiable(&primitives, [m, d, l]),
         _ => None,
     }
 }
@@ -108,28 +92,21 @@ impl Primitives {
     }
 }
 
-/// Puts the mean into the graph of its logits.
-fn differentiable<C: Strategy, const N: usize>(
+/// The mean, in the graph of its logits if they are in one.
+fn differentiable<const N: usize>(
     primitives: &Primitives,
     logits: [&Tensor<2>; N],
-) -> Option<Tensor<1>>
-where
-    DispatchTensor: DispatchKindConversion<Autodiff<Flex, C>>,
-{
-    let nodes = logits
-        .iter()
-        .map(|logits| node::<C, 2>(logits))
-        .collect::<Option<Vec<_>>>()?;
-    let nodes = <[_; N]>::try_from(nodes).ok()?;
+) -> Option<Tensor<1>> {
     let tracked = logits.iter().any(|logits| logits.is_tracked());
     let (mean, gradients) = primitives.run(tracked)?;
     let state = <[_; N]>::try_from(gradients);
     if tracked && state.is_err() {
         return None;
     }
-    Some(record::<C, _, N, 1>(LikelihoodMean, nodes, mean, || {
+    let parents = logits.map(|logits| logits as &dyn Parent<Flex>);
+    record::<Flex, _, N, 1>(LikelihoodMean, parents, mean, || {
         state.expect("a tracked logit was asked for its gradient")
-    }))
+    })
 }
 
 /// Backward step: the gradients were computed with the value; they only need the factor from

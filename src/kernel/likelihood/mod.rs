@@ -49,6 +49,8 @@
 //! ```
 
 mod composed;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube;
 #[cfg(feature = "flex")]
 mod entry;
 #[cfg(feature = "flex")]
@@ -174,6 +176,16 @@ fn mean(
 ) -> Tensor<1> {
     #[cfg(feature = "flex")]
     if let Some(mean) = flex::mean(
+        &counts,
+        &size_factors,
+        &mean_logits,
+        &dispersion_logits,
+        dropout_logits.as_ref(),
+    ) {
+        return mean;
+    }
+    #[cfg(any(feature = "wgpu", feature = "cuda"))]
+    if let Some(mean) = cube::mean(
         &counts,
         &size_factors,
         &mean_logits,

@@ -1,7 +1,7 @@
 //! What groups of many links, and objects of many attributes, keep in a fractal heap with a
 //! version-2 B-tree.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::UNDEFINED;
 use super::image::{Fields, Image, Problem};
@@ -14,23 +14,28 @@ const DEEPEST: u32 = 32;
 pub(super) enum Kind {
     Links,
     Attributes,
+    /// Objects that are too large for the blocks of their heap.
+    LargeObjects,
 }
 
 impl Kind {
     /// The number of trees of these, by name.
     fn number(self) -> u8 {
         match self {
+            Self::LargeObjects => 1,
             Self::Links => 5,
             Self::Attributes => 8,
         }
     }
 
     /// A checksum of the name, and the identifier in the heap: of 7 bytes for links, of 8 for
-    /// attributes, which also have flags and a number.
+    /// attributes, which also have flags and a number. Address, length and identifier of a large
+    /// object.
     fn record_bytes(self) -> u64 {
         match self {
             Self::Links => 4 + 7,
             Self::Attributes => 8 + 1 + 4 + 4,
+            Self::LargeObjects => 8 + 8 + 8,
         }
     }
 
@@ -39,6 +44,7 @@ impl Kind {
         match self {
             Self::Links => 4,
             Self::Attributes => 0,
+            Self::LargeObjects => 16,
         }
     }
 }
@@ -83,17 +89,34 @@ pub(super) fn check_attributes(image: &Image, heap: u64, tree: u64) -> Result<()
     /// The identifier, before the flags.
     const ID_BYTES: usize = 8;
     let heap = Heap::open(image, heap)?;
+    if heap.id_bytes != ID_BYTES {
+        return Err(Problem::new("a heap of attributes contradicts itself"));
+    }
     let mut bytes_left = image.end();
     let mut seen = HashSet::new();
+    let mut large = None;
     for record in records(image, tree, Kind::Attributes)? {
         let (id, rest) = record.split_at(record.len().min(ID_BYTES));
         if rest.first().is_none_or(|flags| flags & SHARED != 0) {
             continue;
         }
-        if let Place::Inside = place_of(id)? {
-            let (_, length) = heap.position(id)?;
-            bytes_left = bytes_left.checked_sub(length).ok_or_else(more_than_file)?;
-        }
+        let length = match place_of(id)? {
+            Place::Inside => heap.position(id)?.1,
+            Place::Apart => {
+                let lengths = match large.take() {
+                    Some(lengths) => lengths,
+                    None => heap.lengths_apart(image)?,
+                };
+                let mut fields = Fields::new(id);
+                fields.take(1)?;
+                let key = fields.number(ID_BYTES - 1)?;
+                let length = lengths.get(&key).copied().ok_or_else(lost)?;
+                large = Some(lengths);
+                length
+            }
+            Place::InIdentifier => 0,
+        };
+        bytes_left = bytes_left.checked_sub(length).ok_or_else(more_than_file)?;
         if !seen.insert(id.to_vec()) {
             return Err(Problem::new("two attributes lie in the same place"));
         }
@@ -105,14 +128,17 @@ pub(super) fn check_attributes(image: &Image, heap: u64, tree: u64) -> Result<()
 enum Place {
     /// In a block of the heap.
     Inside,
-    /// Too large for one, or so small that it is the identifier.
-    Elsewhere,
+    /// By itself, because it is too large for one.
+    Apart,
+    /// So small that it is the identifier.
+    InIdentifier,
 }
 
 fn place_of(id: &[u8]) -> Result<Place, Problem> {
     Ok(match Fields::new(id).byte()? >> 4 & 3 {
         0 => Place::Inside,
-        _ => Place::Elsewhere,
+        1 => Place::Apart,
+        _ => Place::InIdentifier,
     })
 }
 
@@ -129,6 +155,8 @@ struct Heap {
     root: u64,
     /// Rows of the root block; 0 where it is a direct one.
     rows: u32,
+    /// The tree of objects that lie apart.
+    apart: u64,
 }
 
 impl Heap {
@@ -142,7 +170,9 @@ impl Heap {
         if filters > 0 {
             return Err(Problem::Unsupported("a heap of names is compressed".into()));
         }
-        fields.take(101)?;
+        fields.take(13)?;
+        let apart = fields.long()?;
+        fields.take(80)?;
         let width = u64::from(fields.short()?);
         let smallest = fields.long()?;
         let largest_direct = fields.long()?;
@@ -167,16 +197,31 @@ impl Heap {
             largest_direct,
             root,
             rows,
+            apart,
         })
+    }
+
+    /// The lengths of the objects that lie apart, by their numbers.
+    fn lengths_apart(&self, image: &Image) -> Result<HashMap<u64, u64>, Problem> {
+        if self.apart == UNDEFINED {
+            return Err(lost());
+        }
+        let records = records(image, self.apart, Kind::LargeObjects)?;
+        let lengths = records.iter().map(|record| {
+            let mut fields = Fields::new(record);
+            let (_, length, number) = (fields.long()?, fields.long()?, fields.long()?);
+            Ok((number, length))
+        });
+        lengths.collect()
     }
 
     /// Where an object lies, and how long it is.
     fn find(&self, image: &Image, id: &[u8]) -> Result<(u64, u64), Problem> {
-        if let Place::Elsewhere = place_of(id)? {
+        let Place::Inside = place_of(id)? else {
             return Err(Problem::Unsupported(
                 "a name or attribute is too large to lie in its heap itself".into(),
             ));
-        }
+        };
         let (offset, length) = self.position(id)?;
         let at = match self.rows {
             0 => self.root.checked_add(offset),
@@ -401,5 +446,33 @@ mod tests {
         bytes.copy_within(leaf..leaf + 17, leaf + 17);
         let problem = check(&bytes).unwrap_err().to_string();
         assert!(problem.contains("same place"), "{problem}");
+    }
+
+    /// Attributes of 5000 bytes are objects by themselves: here, made to share the space of the
+    /// largest part of the file.
+    #[test]
+    fn large_attributes_that_overlap_are_refused() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/containers");
+        let whole = std::fs::read(fixtures.join("large_attributes.h5ad")).unwrap();
+        let at = |start: &[u8]| {
+            let found = whole.windows(start.len()).position(|bytes| bytes == start);
+            found.unwrap()
+        };
+        let (heap, tree) = (at(b"FRHP\0\x08\0"), at(b"BTHD\0\x08"));
+        let check = |bytes: &[u8]| {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(bytes).unwrap();
+            let image = Image::new(Arc::new(file)).unwrap();
+            check_attributes(&image, heap as u64, tree as u64)
+        };
+        check(&whole).unwrap();
+        let leaf = at(b"BTLF\0\x01") + 6;
+        let mut bytes = whole.clone();
+        for record in 0..3 {
+            let length = leaf + 24 * record + 8;
+            bytes[length..length + 8].copy_from_slice(&(whole.len() as u64 / 2).to_le_bytes());
+        }
+        let problem = check(&bytes).unwrap_err().to_string();
+        assert!(problem.contains("more than the file"), "{problem}");
     }
 }

@@ -1,0 +1,117 @@
+//! Whole fits.
+
+use celldec::model::FittedModel;
+use celldec::nn::{MseHeadConfig, ReconstructionHead};
+use celldec::prelude::*;
+use ndarray::ArrayView2;
+
+use crate::{cpu, gpu};
+
+fn simulated() -> Cells {
+    let simulation = SimulationConfig::new(120, 60)
+        .with_groups(3)
+        .with_differential_expression(0.35, 1.2, 0.4)
+        .with_seed(1)
+        .simulate()
+        .expect("valid settings");
+    Preprocess::scdcc_reference()
+        .fit(&simulation.counts)
+        .expect("simulated counts are valid")
+}
+
+fn scdcc() -> Plan<CountHead> {
+    Plan::scdcc_reference(3)
+        .with_widths([16, 6])
+        .with_batch_size(40)
+        .with_epochs(2, 2)
+        .with_self_training(|phase| phase.with_tolerance(0.0))
+        .with_seed(3)
+}
+
+fn default_scdcc() -> Plan<CountHead> {
+    Plan::scdcc(3)
+        .with_widths([16, 6])
+        .with_batch_size(40)
+        .with_epochs(2, 2)
+        .with_self_training(|phase| phase.with_tolerance(0.0))
+        .with_seed(5)
+}
+
+fn desc() -> Plan<MseHead> {
+    let mut plan = Plan::desc_reference()
+        .with_start(CentroidStart::Graph(GraphConfig::new(1.0)))
+        .with_widths([16, 6])
+        .with_published_pretraining(3)
+        .with_batch_size(40)
+        .with_self_training(|phase| phase.with_max_epochs(2).with_tolerance(0.0))
+        .with_seed(3);
+    plan.head = MseHeadConfig::new();
+    plan
+}
+
+/// Losses of all epochs, soft assignments and embeddings within 1e-4, labels equal.
+fn agree<H: ReconstructionHead>(plan: &Plan<H>, what: &str) {
+    let Some(gpu) = gpu() else { return };
+    let cells = simulated();
+    let [here, there] =
+        [cpu(), gpu.clone()].map(|device| plan.trainer(&device).unwrap().fit(&cells).unwrap());
+    let losses = |fit: &Fit<H>| -> Vec<(String, f64)> {
+        let records = fit.history().iter();
+        records.flat_map(|record| record.losses.clone()).collect()
+    };
+    for ((name, found), (_, expected)) in losses(&there).iter().zip(losses(&here)) {
+        assert!(
+            (found / expected - 1.0).abs() < 1e-4,
+            "{what}, {name}: {found} {expected}"
+        );
+    }
+    assert_eq!(
+        there.clusters().labels(),
+        here.clusters().labels(),
+        "{what}"
+    );
+    let apart = |a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>| {
+        let differences = a.iter().zip(&b).map(|(a, b)| (a - b).abs());
+        differences.fold(0f32, f32::max)
+    };
+    let q = apart(there.clusters().soft(), here.clusters().soft());
+    assert!(q < 1e-4, "{what}: q differs by {q}");
+    let most = here
+        .embedding()
+        .iter()
+        .fold(0f32, |most, x| most.max(x.abs()));
+    let z = apart(there.embedding(), here.embedding());
+    assert!(
+        z < 1e-4 * most,
+        "{what}: embeddings differ by {z} of {most}"
+    );
+
+    // A model is saved on one device and loaded on the other.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.celldec");
+    for (model, device) in [(there.into_model(), cpu()), (here.into_model(), gpu)] {
+        model.save(&path).unwrap();
+        let loaded = FittedModel::<H>::load(&path, &device).unwrap();
+        let (a, b) = (
+            loaded.assign(&cells).unwrap(),
+            model.assign(&cells).unwrap(),
+        );
+        assert_eq!(a.labels(), b.labels(), "{what}");
+        assert!(apart(a.soft(), b.soft()) < 1e-4, "{what}");
+    }
+}
+
+#[test]
+fn the_published_scdcc() {
+    agree(&scdcc(), "published scDCC");
+}
+
+#[test]
+fn the_default_scdcc() {
+    agree(&default_scdcc(), "default scDCC");
+}
+
+#[test]
+fn the_published_desc() {
+    agree(&desc(), "published DESC");
+}
