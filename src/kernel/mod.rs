@@ -44,3 +44,14 @@ pub(crate) fn computes_on(device: &burn::tensor::Device) -> bool {
         false
     }
 }
+
+/// Whether a device compiles its kernels when they are first used.
+pub(crate) fn compiles_kernels(device: &burn::tensor::Device) -> bool {
+    #[cfg(any(feature = "wgpu", feature = "cuda"))]
+    return cube::is_cube(device);
+    #[cfg(not(any(feature = "wgpu", feature = "cuda")))]
+    {
+        let _ = device;
+        false
+    }
+}

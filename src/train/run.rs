@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use burn::module::Module;
+use burn::tensor::Device;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -10,7 +11,8 @@ use serde_json::Value;
 use super::checkpoint::{CheckpointConfig, Checkpoints, Saved, Snapshot, Step};
 use super::observer::{Event, Observer};
 use crate::error::{Error, Result};
-use crate::model::EpochRecord;
+use crate::kernel::compiles_kernels;
+use crate::model::{EpochRecord, Phase};
 
 /// Seed, observer, checkpoints and history of one training run, handed from phase to phase.
 pub struct TrainingRun<'a> {
@@ -24,6 +26,8 @@ pub struct TrainingRun<'a> {
     interrupted: bool,
     /// What phases of one's own were, for the record of a fit.
     own_phases: Vec<Value>,
+    /// Whether the observer knows that kernels are compiled.
+    told_of_kernels: bool,
 }
 
 impl<'a> TrainingRun<'a> {
@@ -37,6 +41,7 @@ impl<'a> TrainingRun<'a> {
             step_start: 0,
             interrupted: false,
             own_phases: Vec::new(),
+            told_of_kernels: false,
         }
     }
 
@@ -90,6 +95,15 @@ impl<'a> TrainingRun<'a> {
     pub(super) fn event(&mut self, event: &Event<'_>) {
         if let Some(observer) = &mut self.observer {
             self.interrupted |= observer.on_event(event).is_break();
+        }
+    }
+
+    /// Begins a phase on a device.
+    pub(super) fn start_phase(&mut self, phase: &Phase, epochs: usize, device: &Device) {
+        self.event(&Event::PhaseStarted { phase, epochs });
+        if !self.told_of_kernels && compiles_kernels(device) {
+            self.told_of_kernels = true;
+            self.event(&Event::KernelsCompile);
         }
     }
 

@@ -115,3 +115,17 @@ fn the_default_scdcc() {
 fn the_published_desc() {
     agree(&desc(), "published DESC");
 }
+
+#[test]
+fn an_observer_learns_once_that_kernels_are_compiled() {
+    let Some(gpu) = gpu() else { return };
+    let cells = simulated();
+    for (device, expected) in [(gpu, 1), (cpu(), 0)] {
+        let mut heard = 0;
+        let trainer = default_scdcc().trainer(&device).unwrap();
+        let mut observer =
+            |event: &Event<'_>| heard += usize::from(matches!(event, Event::KernelsCompile));
+        trainer.fit_observed(&cells, &mut observer).unwrap();
+        assert_eq!(heard, expected);
+    }
+}

@@ -60,3 +60,15 @@ pub fn assert_close(found: &[f32], expected: &[f32], bound: f32, what: &str) {
         );
     }
 }
+
+#[test]
+fn the_adapter_has_a_name() {
+    let Some(_) = gpu() else { return };
+    let adapter = celldec::device::adapter().expect("there is a device");
+    let adapter = adapter.expect("this crate opened it");
+    assert!(
+        !adapter.name.is_empty() && !adapter.interface.is_empty(),
+        "{adapter:?}"
+    );
+    println!("{adapter:?}");
+}

@@ -1,20 +1,18 @@
-//! The layer on GPUs: burn's products, with bias and activation, and their gradients, by one kernel
-//! each.
+//! The layer on GPUs: a kernel for the output, and one for each of the gradients.
 
 use burn::backend::Cube;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
-use burn::backend::ops::FloatTensorOps;
 use burn::nn::Linear;
 use burn::tensor::Tensor;
 use burn_cubecl::cubecl::{self, prelude::*};
 
 use super::activation::Activation;
-use crate::kernel::cube::functions::{tanh, unless_nan};
+use crate::kernel::cube::product::{Factor, layer, product};
 use crate::kernel::cube::reduce::{COLUMNS, ROWS, sum_of_column};
 use crate::kernel::cube::{
-    CubeTensor, column_units, contiguous, in_rows, primitive, room, unfused, units,
+    CubeTensor, column_units, contiguous, in_rows, primitive, room, unfused,
 };
 use crate::kernel::operation::record;
 
@@ -35,9 +33,10 @@ pub(super) fn forward(
         weights: contiguous(&weights)?,
         activation,
         cells,
+        inputs,
         outputs,
     };
-    let output = layer.output(contiguous(&bias)?)?;
+    let output = layer.output(contiguous(&bias)?);
     let kept = output.clone();
     record::<Cube, _, 3, 2>(
         LayerStep,
@@ -45,20 +44,6 @@ pub(super) fn forward(
         primitive(output),
         || (layer, kept),
     )
-}
-
-/// Adds the bias, one value a column, and applies the activation, in place.
-#[cube(launch)]
-fn finish(values: &mut [f32], bias: &[f32], #[comptime] activation: Activation) {
-    let place = ABSOLUTE_POS;
-    if place < values.len() {
-        let sum = values[place] + bias[place % bias.len()];
-        values[place] = match activation {
-            Activation::Linear => sum,
-            Activation::Relu => unless_nan(sum, select(sum < 0.0f32, 0.0f32, sum)),
-            Activation::Tanh => tanh(sum),
-        };
-    }
 }
 
 /// From the gradient of the output to that of the sum before the activation, and the sum of the
@@ -112,22 +97,21 @@ struct Layer {
     weights: CubeTensor,
     activation: Activation,
     cells: usize,
+    inputs: usize,
     outputs: usize,
 }
 
 impl Layer {
-    fn output(&self, bias: CubeTensor) -> Option<CubeTensor> {
-        let values = product(self.input.clone(), self.weights.clone())?;
-        let (count, dim) = units(&values, self.cells * self.outputs);
-        finish::launch(
-            &values.client,
-            count,
-            dim,
-            values.clone().into_buffer_arg(),
-            bias.into_buffer_arg(),
-            self.activation,
-        );
-        Some(values)
+    fn input(&self) -> Factor {
+        Factor::new(&self.input, self.cells, self.inputs)
+    }
+
+    fn weights(&self) -> Factor {
+        Factor::new(&self.weights, self.inputs, self.outputs)
+    }
+
+    fn output(&self, bias: CubeTensor) -> CubeTensor {
+        layer(self.input(), self.weights(), bias, self.activation)
     }
 
     /// The gradients of the sum before the activation and of the bias.
@@ -155,17 +139,6 @@ impl Layer {
     }
 }
 
-/// The product of two matrices, in rows.
-fn product(left: CubeTensor, right: CubeTensor) -> Option<CubeTensor> {
-    let product = Cube::float_matmul(primitive(left), primitive(right));
-    unfused(product).map(in_rows)
-}
-
-/// The transposed matrix, a view.
-fn transposed(matrix: CubeTensor) -> Option<CubeTensor> {
-    unfused(Cube::float_swap_dims(primitive(matrix), 0, 1))
-}
-
 /// Backward step of a layer; keeps the output for the activation's derivative.
 #[derive(Debug)]
 struct LayerStep;
@@ -186,16 +159,13 @@ impl Backward<Cube, 3> for LayerStep {
         if let Some(node) = bias {
             grads.register::<Cube>(node.id, primitive(by_bias));
         }
-        if let Some((node, values)) = weights.and_then(|node| {
-            let input = transposed(layer.input)?;
-            Some((node, product(input, by_sum.clone())?))
-        }) {
+        let by_sum = Factor::new(&by_sum, layer.cells, layer.outputs);
+        if let Some(node) = weights {
+            let values = product(layer.input().transposed(), by_sum.clone());
             grads.register::<Cube>(node.id, primitive(values));
         }
-        if let Some((node, values)) = input.and_then(|node| {
-            let weights = transposed(layer.weights)?;
-            Some((node, product(by_sum, weights)?))
-        }) {
+        if let Some(node) = input {
+            let values = product(by_sum, layer.weights().transposed());
             grads.register::<Cube>(node.id, primitive(values));
         }
     }

@@ -147,11 +147,8 @@ impl<H: ReconstructionHead> SelfTraining<'_, H> {
             (state, steps_taken) = State::restore(saved, config, clusters, batches.cells())?;
         }
         let start = Instant::now();
-        run.event(&Event::PhaseStarted {
-            phase: &phase,
-            epochs: config.max_epochs,
-        });
         let device = network.clustering.centroids.device();
+        run.start_phase(&phase, config.max_epochs, &device);
         if saved.is_some() {
             let epoch = state.epoch;
             run.event(&Event::Resumed {

@@ -151,10 +151,8 @@ pub(super) fn run_stages<M: Module + Sync + 'static, P: Send>(
         batches.log_order();
     }
     let phase_start = Instant::now();
-    run.event(&Event::PhaseStarted {
-        phase: &phase,
-        epochs: config.epochs_with(cells.cells()),
-    });
+    let most = config.epochs_with(cells.cells());
+    run.start_phase(&phase, most, batches.device());
     let mut progress = Progress::new();
     let mut optimizer = None;
     if let Some(saved) = saved {

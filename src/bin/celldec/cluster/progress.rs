@@ -102,6 +102,9 @@ impl Observer for Progress {
         left.unwrap_or_else(PoisonError::into_inner).note(event);
         match event {
             Event::PhaseStarted { phase, epochs } => self.start(phase, *epochs),
+            Event::KernelsCompile => self
+                .console
+                .say(format_args!("  kernels are compiled on their first use")),
             Event::Resumed { phase, epoch } => {
                 self.console.say(format_args!(
                     "  {} resumed after {epoch} epochs",

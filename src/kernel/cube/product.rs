@@ -1,0 +1,242 @@
+//! Products of matrices, with what a layer does to its output.
+//!
+//! burn's products are programs of many variants, chosen by the shapes: a network and its last,
+//! shorter batch need some forty of them, which take a driver longer to compile than an epoch to
+//! train. Here one program serves all shapes, and a layer's bias and activation are part of it.
+
+use burn_cubecl::cubecl::{self, CubeCount, prelude::*};
+
+use super::functions::{tanh, unless_nan};
+use super::{CubeTensor, room};
+use crate::kernel::dense::Activation;
+
+/// Units of a cube along each axis of its tile.
+const SIDE: usize = 16;
+/// Inner elements that are in shared memory at a time.
+const DEPTH: usize = 16;
+/// From so many tiles on, a tile has [`WIDE`] instead of [`NARROW`] elements of an axis a unit:
+/// with fewer, a device would have nothing to do for most of its processors.
+const MANY_TILES: usize = 128;
+const WIDE: usize = 4;
+const NARROW: usize = 2;
+
+/// A matrix `[rows, columns]` in rows, or the transposed of one.
+#[derive(Debug, Clone)]
+pub(in crate::kernel) struct Factor {
+    values: CubeTensor,
+    rows: usize,
+    columns: usize,
+    transposed: bool,
+}
+
+impl Factor {
+    /// A matrix of so many rows and columns.
+    pub fn new(values: &CubeTensor, rows: usize, columns: usize) -> Self {
+        Self {
+            values: values.clone(),
+            rows,
+            columns,
+            transposed: false,
+        }
+    }
+
+    /// The transposed matrix.
+    pub fn transposed(self) -> Self {
+        Self {
+            rows: self.columns,
+            columns: self.rows,
+            transposed: !self.transposed,
+            ..self
+        }
+    }
+}
+
+/// What is done to a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Finish {
+    Nothing,
+    Layer(Activation),
+}
+
+/// The product.
+pub(in crate::kernel) fn product(left: Factor, right: Factor) -> CubeTensor {
+    let bias = left.values.clone();
+    launch(left, right, bias, Finish::Nothing)
+}
+
+/// `activation(left · right + bias)`, with one bias a column.
+pub(in crate::kernel) fn layer(
+    left: Factor,
+    right: Factor,
+    bias: CubeTensor,
+    activation: Activation,
+) -> CubeTensor {
+    launch(left, right, bias, Finish::Layer(activation))
+}
+
+fn launch(left: Factor, right: Factor, bias: CubeTensor, end: Finish) -> CubeTensor {
+    let (rows, columns, inner) = (left.rows, right.columns, left.columns);
+    assert_eq!(inner, right.rows, "inner sizes of a product");
+    let output = room(&left.values, [rows, columns]);
+    let tiles = |per_unit: usize| {
+        let tile = SIDE * per_unit;
+        (columns.div_ceil(tile), rows.div_ceil(tile))
+    };
+    let (across, down) = tiles(WIDE);
+    let per_unit = if across * down >= MANY_TILES {
+        WIDE
+    } else {
+        NARROW
+    };
+    let (across, down) = tiles(per_unit);
+    multiply::launch(
+        &output.client,
+        CubeCount::Static(across as u32, down as u32, 1),
+        CubeDim::new_2d(SIDE as u32, SIDE as u32),
+        left.values.into_buffer_arg(),
+        right.values.into_buffer_arg(),
+        bias.into_buffer_arg(),
+        output.clone().into_buffer_arg(),
+        rows as u32,
+        columns as u32,
+        inner as u32,
+        left.transposed,
+        right.transposed,
+        per_unit,
+        end,
+    );
+    output
+}
+
+/// A cube for every tile of the product: parts of the factors are read into shared memory, `DEPTH`
+/// inner elements at a time, and every unit sums `per_unit²` elements of the tile.
+#[cube(launch)]
+#[allow(clippy::too_many_arguments, reason = "buffers and numbers of a kernel")]
+fn multiply(
+    left: &[f32],
+    right: &[f32],
+    bias: &[f32],
+    output: &mut [f32],
+    rows: u32,
+    columns: u32,
+    inner: u32,
+    #[comptime] left_transposed: bool,
+    #[comptime] right_transposed: bool,
+    #[comptime] per_unit: usize,
+    #[comptime] end: Finish,
+) {
+    let rows = rows as usize;
+    let columns = columns as usize;
+    let inner = inner as usize;
+    let tile = comptime!(SIDE * per_unit);
+    let unit = UNIT_POS as usize;
+    let (x, y) = (UNIT_POS_X as usize, UNIT_POS_Y as usize);
+    let first_row = CUBE_POS_Y as usize * tile;
+    let first_column = CUBE_POS_X as usize * tile;
+    // A column more keeps units from one another's banks.
+    let stride = comptime!(tile + 1);
+    let mut of_left = Shared::<[f32]>::new_slice(comptime!(DEPTH * (SIDE * per_unit + 1)));
+    let mut of_right = Shared::<[f32]>::new_slice(comptime!(DEPTH * (SIDE * per_unit + 1)));
+    let mut sums = Array::<f32>::new(comptime!(per_unit * per_unit));
+    #[unroll]
+    for i in 0..comptime!(per_unit * per_unit) {
+        sums[i] = 0.0f32;
+    }
+
+    let mut start = 0usize.runtime();
+    while start < inner {
+        // What lies beside each other in memory is read by units beside each other.
+        #[unroll]
+        for part in 0..per_unit {
+            let (row, depth) = if comptime!(left_transposed) {
+                let place = unit + part * comptime!(SIDE * SIDE);
+                (place % tile, place / tile)
+            } else {
+                (
+                    unit / comptime!(DEPTH) + part * comptime!(SIDE),
+                    unit % comptime!(DEPTH),
+                )
+            };
+            let (at, k) = (first_row + row, start + depth);
+            let place = if comptime!(left_transposed) {
+                k * rows + at
+            } else {
+                at * inner + k
+            };
+            let inside = at < rows && k < inner;
+            let mut value = 0.0f32;
+            if inside {
+                value = left[place];
+            }
+            of_left[depth * stride + row] = value;
+        }
+        #[unroll]
+        for part in 0..per_unit {
+            let (column, depth) = if comptime!(right_transposed) {
+                (
+                    unit / comptime!(DEPTH) + part * comptime!(SIDE),
+                    unit % comptime!(DEPTH),
+                )
+            } else {
+                let place = unit + part * comptime!(SIDE * SIDE);
+                (place % tile, place / tile)
+            };
+            let (at, k) = (first_column + column, start + depth);
+            let place = if comptime!(right_transposed) {
+                at * inner + k
+            } else {
+                k * columns + at
+            };
+            let inside = at < columns && k < inner;
+            let mut value = 0.0f32;
+            if inside {
+                value = right[place];
+            }
+            of_right[depth * stride + column] = value;
+        }
+        sync_cube();
+        for k in 0..comptime!(DEPTH) {
+            let mut of_rows = Array::<f32>::new(per_unit);
+            #[unroll]
+            for i in 0..per_unit {
+                of_rows[i] = of_left[k * stride + y + i * comptime!(SIDE)];
+            }
+            #[unroll]
+            for j in 0..per_unit {
+                let of_column = of_right[k * stride + x + j * comptime!(SIDE)];
+                #[unroll]
+                for i in 0..per_unit {
+                    sums[comptime!(i * per_unit + j)] += of_rows[i] * of_column;
+                }
+            }
+        }
+        sync_cube();
+        start += comptime!(DEPTH);
+    }
+
+    #[unroll]
+    for i in 0..per_unit {
+        let row = first_row + y + i * comptime!(SIDE);
+        #[unroll]
+        for j in 0..per_unit {
+            let column = first_column + x + j * comptime!(SIDE);
+            if row < rows && column < columns {
+                let sum = sums[comptime!(i * per_unit + j)];
+                output[row * columns + column] = match end {
+                    Finish::Nothing => sum,
+                    Finish::Layer(activation) => activated(sum + bias[column], activation),
+                };
+            }
+        }
+    }
+}
+
+/// The activation of a sum.
+#[cube]
+fn activated(sum: f32, #[comptime] activation: Activation) -> f32 {
+    match activation {
+        Activation::Linear => sum,
+        Activation::Relu => unless_nan(sum, select(sum < 0.0f32, 0.0f32, sum)),
+        Activation::Tanh => tanh(sum),
+    }
+}
