@@ -60,9 +60,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Seconds from the start of the process to the end of the first epoch, and of the whole fit.
 fn cold_start(device: &Device, start: Instant) -> Result<(), Box<dyn Error>> {
-    let cells = Preprocess::scdcc().fit(&Bundled::read()?.counts)?;
+    let data = Bundled::read()?;
+    let cells = Preprocess::scdcc().fit(&data.counts)?;
     let mut first = None;
-    Plan::scdcc(10)
+    let fit = Plan::scdcc(10)
         .trainer(device)?
         .fit_observed(&cells, &mut |event: &Event<'_>| {
             if let Event::EpochFinished(_) = event {
@@ -70,9 +71,10 @@ fn cold_start(device: &Device, start: Instant) -> Result<(), Box<dyn Error>> {
             }
         })?;
     let whole = start.elapsed().as_secs_f64();
+    let agreement = data.agreement(&cells, fit.clusters())?;
     println!(
         "{}",
-        json!({ "first_epoch_s": first, "bundled_fit_s": whole })
+        json!({ "first_epoch_s": first, "bundled_fit_s": whole, "ari": agreement })
     );
     Ok(())
 }

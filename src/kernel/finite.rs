@@ -37,7 +37,7 @@ impl FiniteCheck {
     }
 
     /// Whether all are finite. A device that has failed has no finite values.
-    pub(crate) fn is_finite(self) -> bool {
+    pub(crate) fn passes(self) -> bool {
         let all_zero = |numbers: Vec<f32>| numbers.into_iter().all(|number| number == 0.0);
         self.finite && host::read(self.unread).is_ok_and(all_zero)
     }
@@ -94,7 +94,7 @@ mod tests {
                 let mut check = FiniteCheck::new();
                 check.add(&tensor(&finite));
                 check.add(&tensor(values));
-                check.is_finite()
+                check.passes()
             };
             assert!(is_finite(&finite));
             for position in [0, length / 2, length - 1] {

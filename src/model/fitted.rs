@@ -297,5 +297,5 @@ pub(crate) fn is_finite<M: Module>(module: &M) -> bool {
     }
     let mut visitor = Parameters(FiniteCheck::new());
     module.visit(&mut visitor);
-    visitor.0.is_finite()
+    visitor.0.passes()
 }

@@ -1,5 +1,9 @@
 //! Whole fits.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use celldec::loss::from_fn;
 use celldec::model::FittedModel;
 use celldec::nn::{MseHeadConfig, ReconstructionHead};
 use celldec::prelude::*;
@@ -128,4 +132,34 @@ fn an_observer_learns_once_that_kernels_are_compiled() {
         trainer.fit_observed(&cells, &mut observer).unwrap();
         assert_eq!(heard, expected);
     }
+}
+
+/// A loss that is NaN in one batch: losses are read at the end of an epoch, and the batch is named.
+#[test]
+fn a_loss_that_is_not_finite_names_its_batch() {
+    let Some(gpu) = gpu() else { return };
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    // The second epoch has batches 3 to 5.
+    let loss = from_fn::<CountHead, _>("spoilt", move |output, batch| {
+        let loss = CountLoss::new().forward_no_reduction(output, batch);
+        if counted.fetch_add(1, Ordering::Relaxed) == 4 {
+            loss * f32::NAN
+        } else {
+            loss
+        }
+    });
+    let trainer = default_scdcc()
+        .with_reconstruction(loss)
+        .trainer(&gpu)
+        .unwrap();
+    let failure = trainer.fit(&simulated()).unwrap_err();
+    let Error::Diverged {
+        term, epoch, batch, ..
+    } = failure.error()
+    else {
+        panic!("{failure}");
+    };
+    assert_eq!((term.as_str(), *epoch, *batch), ("spoilt", 1, 1));
+    assert!(failure.last_good().is_some());
 }

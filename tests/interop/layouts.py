@@ -11,6 +11,12 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+try:
+    from anndata.io import write_elem
+except ImportError:
+    # Before anndata 0.11.
+    from anndata.experimental import write_elem
+
 FILES = 80
 CELLS, GENES = 17, 5
 TEXT = h5py.string_dtype()
@@ -72,10 +78,10 @@ class Layout:
                 if part in ("layers", "obsm"):
                     # Since anndata 0.13 X is the layer without a name.
                     value = {name: values for name, values in value.items() if name is not None}
-                ad.io.write_elem(self.file, part, value, dataset_kwargs=self.options)
+                write_elem(self.file, part, value, dataset_kwargs=self.options)
         else:
             for part, value in [("X", self.counts), ("obs", self.frame()), ("var", genes)]:
-                ad.io.write_elem(self.file, part, value)
+                write_elem(self.file, part, value)
         encode(self.file, "anndata", "0.1.0")
         self.surroundings()
 
