@@ -81,10 +81,10 @@
 //! Model code is written once and runs on whatever backend the
 //! [`Device`](burn::tensor::Device) names: burn 0.22 dispatches at run time and has no backend type
 //! parameter, so neither have the types of this crate. Cargo features decide which backends are
-//! compiled: `flex` (pure-Rust CPU, the default), `ndarray`, `wgpu`, `cuda`;
-//! [`device::by_name`] picks one of them. Only the fused layers and likelihoods and the
-//! optimizers' update in place are written for one backend, `flex`; elsewhere tensor operations
-//! compute the same formulas.
+//! compiled: `flex` (pure-Rust CPU, the default), `ndarray`, `wgpu` (with `vulkan` or `metal`), `cuda`;
+//! [`device::by_name`] picks one of them. Layers, likelihoods, assignments, batches and the
+//! optimizers' update in place have fast paths of their own on `flex` and on GPUs (docs/gpu.md);
+//! elsewhere tensor operations compute the same formulas.
 //!
 //! [`burn`], [`ndarray`] and [`serde_json`] are re-exported. The minor version of this crate follows burn's, so code that depends on
 //! burn 0.22 and celldec 0.22 shares their types.

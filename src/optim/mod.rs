@@ -1,7 +1,8 @@
 //! Optimizers as the trainers use them: Adam/AMSGrad, Adadelta, stochastic gradient descent.
 //!
 //! They implement burn's [`Optimizer`] and compute what PyTorch's of the same name do. On the CPU
-//! backend `flex` each step is one pass in place; elsewhere it is composed of tensor operations.
+//! backend `flex` and on GPUs each step is one pass in place; elsewhere it is composed of tensor
+//! operations.
 
 mod adadelta;
 mod adam;

@@ -149,10 +149,9 @@ fn a_loss_that_is_not_finite_names_its_batch() {
             loss
         }
     });
-    let trainer = default_scdcc()
-        .with_reconstruction(loss)
-        .trainer(&gpu)
-        .unwrap();
+    let plan = default_scdcc();
+    let head = plan.head.clone();
+    let trainer = plan.with_reconstruction(loss, head).trainer(&gpu).unwrap();
     let failure = trainer.fit(&simulated()).unwrap_err();
     let Error::Diverged {
         term, epoch, batch, ..

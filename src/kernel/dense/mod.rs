@@ -4,7 +4,8 @@
 //! bias, activation and their gradients are passes of their own on one thread. On the CPU backend
 //! `flex` the layer is one operation: every tile of the product gets its bias and activation while
 //! it is in the cache, and the backward step makes the gradient of weights, bias and input without
-//! temporaries. Elsewhere it is composed of burn's own operations.
+//! temporaries. On GPUs it is a kernel, and its backward step three. Elsewhere it is composed of burn's
+//! own operations.
 
 mod activation;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]

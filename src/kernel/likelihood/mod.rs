@@ -21,14 +21,15 @@
 //! the dispersion. As with `torch.clamp`, a logit beyond a clamp has gradient zero, one at the
 //! bound passes it on. A NaN logit gives a NaN value, so divergence cannot hide.
 //!
-//! # Two implementations
+//! # Three implementations
 //!
 //! The tensor functions without `_mean` are composed of tensor operations and run on every
 //! backend. The `_mean` functions take one fused pass over the entries on the default CPU backend
 //! (cargo feature `flex`) in `f32`: value and gradient together, zero counts in vectorised `f32`
 //! arithmetic, the others in `f64`, rows in parallel. The sums are formed in fixed blocks of
-//! cells, so the result does not depend on the number of threads. Elsewhere `_mean` is the mean of
-//! the composed form.
+//! cells, so the result does not depend on the number of threads. On GPUs (`wgpu`, `cuda`) they are
+//! kernels in `f32`, one for the value and one for the gradients. Elsewhere `_mean` is the mean of the
+//! composed form.
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
