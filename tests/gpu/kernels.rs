@@ -279,3 +279,29 @@ fn squared_errors() {
         compare(compute, &format!("{cells} x {genes}"));
     }
 }
+
+/// Transposed tensors and rows of larger ones share memory with others.
+#[test]
+fn views_are_read_as_what_they_are() {
+    let compute = |device: &Device| {
+        let layer = Dense {
+            linear: Linear {
+                weight: Param::from_tensor(tensor(&numbers(33 * 20, 2, 1.0), [33, 20], device)),
+                bias: Some(Param::from_tensor(tensor(
+                    &numbers(20, 3, 1.0),
+                    [20],
+                    device,
+                ))),
+            },
+            activation: Activation::Relu,
+        };
+        let input = tensor(&numbers(50 * 33, 1, 2.0), [33, 50], device).require_grad();
+        let output = layer.forward(input.clone().transpose().slice_dim(0, 7..48));
+        let gradients = output.clone().slice_dim(0, 3..30).square().sum().backward();
+        vec![
+            ("output", values(output.slice_dim(0, 5..11))),
+            ("input", values(input.grad(&gradients).expect("a gradient"))),
+        ]
+    };
+    compare(compute, "views");
+}

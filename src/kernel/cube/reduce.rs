@@ -6,16 +6,19 @@ use super::{CubeTensor, room};
 
 /// Units of a cube that sums.
 pub(in crate::kernel) const UNITS: u32 = 256;
-/// Elements that a unit of [`sum`] adds up before the units of its cube share their sums.
+/// Elements that a unit adds up, if that takes no more than [`MOST_CUBES`], before the units of its
+/// cube share their sums.
 const PER_UNIT: u32 = 16;
+/// The most cubes of a sum; devices take 65 535 along an axis.
+const MOST_CUBES: usize = 1 << 15;
 /// Columns of a cube that works on columns.
 pub(in crate::kernel) const COLUMNS: u32 = 32;
 /// Units that share a column.
 pub(in crate::kernel) const ROWS: u32 = 8;
 
-/// Cubes of [`UNITS`] units for sums of `count` elements, and the elements of a cube.
+/// Cubes of [`UNITS`] units for sums of `count` elements, and how many cubes these are.
 pub(in crate::kernel) fn summing(count: usize) -> (CubeCount, CubeDim, usize) {
-    let cubes = count.div_ceil((UNITS * PER_UNIT) as usize);
+    let cubes = count.div_ceil((UNITS * PER_UNIT) as usize).min(MOST_CUBES);
     (
         CubeCount::Static(cubes as u32, 1, 1),
         CubeDim::new_1d(UNITS),

@@ -9,6 +9,7 @@ use burn::tensor::Tensor;
 use burn_cubecl::cubecl::{self, prelude::*};
 
 use super::activation::Activation;
+use super::{Parts, parts};
 use crate::kernel::cube::product::{Factor, layer, product};
 use crate::kernel::cube::reduce::{COLUMNS, ROWS, sum_of_column};
 use crate::kernel::cube::{
@@ -16,18 +17,20 @@ use crate::kernel::cube::{
 };
 use crate::kernel::operation::record;
 
-/// The layer's output, or nothing where the operation does not apply: another backend or float
-/// type, no bias, shapes that do not fit (burn's own operations then say so).
+/// The layer's output, or nothing where the operation does not apply: another backend or float type,
+/// or [no parts](parts).
 pub(super) fn forward(
     linear: &Linear,
     activation: Activation,
     input: &Tensor<2>,
 ) -> Option<Tensor<2>> {
-    let (weights, bias) = (linear.weight.val(), linear.bias.as_ref()?.val());
-    let ([cells, inputs], [rows, outputs]) = (input.dims(), weights.dims());
-    if inputs != rows || bias.dims() != [outputs] || cells * inputs * outputs == 0 {
-        return None;
-    }
+    let Parts {
+        weights,
+        bias,
+        cells,
+        inputs,
+        outputs,
+    } = parts(linear, input.dims())?;
     let layer = Layer {
         input: contiguous(input)?,
         weights: contiguous(&weights)?,

@@ -11,23 +11,26 @@ use burn::tensor::Tensor;
 use super::activation::Activation;
 use super::activation::in_place::{Finish, SumRows, Undo};
 use super::product::{PASS_SHARED_FROM, each_column_block, product, products, view};
+use super::{Parts, parts};
 use crate::kernel::flex::{contiguous, from_values, storage};
 use crate::kernel::operation::record;
 use crate::kernel::parallel;
 use crate::kernel::vectorize::vectorize;
 
-/// The layer's output, or nothing where the operation does not apply: another backend or float
-/// type, no bias, shapes that do not fit (burn's own operations then say so).
+/// The layer's output, or nothing where the operation does not apply: another backend or float type,
+/// or [no parts](parts).
 pub(super) fn forward(
     linear: &Linear,
     activation: Activation,
     input: &Tensor<2>,
 ) -> Option<Tensor<2>> {
-    let (weights, bias) = (linear.weight.val(), linear.bias.as_ref()?.val());
-    let ([cells, inputs], [rows, outputs]) = (input.dims(), weights.dims());
-    if inputs != rows || bias.dims() != [outputs] || cells * inputs * outputs == 0 {
-        return None;
-    }
+    let Parts {
+        weights,
+        bias,
+        cells,
+        inputs,
+        outputs,
+    } = parts(linear, input.dims())?;
     let layer = Layer {
         input: storage(input)?,
         weights: storage(&weights)?,

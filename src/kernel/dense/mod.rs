@@ -26,6 +26,32 @@ use burn::tensor::Tensor;
 
 use super::sparse::SparseInput;
 
+/// What a layer is computed from in one operation.
+#[cfg(any(feature = "flex", feature = "wgpu", feature = "cuda"))]
+struct Parts {
+    weights: Tensor<2>,
+    bias: Tensor<1>,
+    cells: usize,
+    inputs: usize,
+    outputs: usize,
+}
+
+/// The parts of a layer, or nothing without a bias, or where shapes do not fit (burn's own operations
+/// then say so).
+#[cfg(any(feature = "flex", feature = "wgpu", feature = "cuda"))]
+fn parts(linear: &Linear, input: [usize; 2]) -> Option<Parts> {
+    let (weights, bias) = (linear.weight.val(), linear.bias.as_ref()?.val());
+    let ([cells, inputs], [rows, outputs]) = (input, weights.dims());
+    let fits = inputs == rows && bias.dims() == [outputs] && cells * inputs * outputs > 0;
+    fits.then_some(Parts {
+        weights,
+        bias,
+        cells,
+        inputs,
+        outputs,
+    })
+}
+
 /// `activation(input · W + b)`: `[cells, inputs]` → `[cells, outputs]`.
 pub(crate) fn forward(linear: &Linear, activation: Activation, input: Tensor<2>) -> Tensor<2> {
     #[cfg(feature = "flex")]

@@ -20,6 +20,7 @@ use super::activation::in_place::Finish;
 use super::flex::bias_gradient;
 use super::product::each_block;
 use super::tile::Tile;
+use super::{Parts, parts};
 use crate::kernel::flex::{contiguous, from_values, storage};
 use crate::kernel::lanes::mul_add;
 use crate::kernel::operation::record;
@@ -34,18 +35,19 @@ const GENES_BACKWARD: usize = 64;
 /// Multiplications below which a product is not worth sharing between threads.
 const SHARED_FROM: usize = 1 << 18;
 
-/// The layer's output, or nothing where the operation does not apply: another backend or float
-/// type, no bias, shapes that do not fit.
+/// The layer's output, or nothing where the operation does not apply: another backend or float type,
+/// or [no parts](parts).
 pub(super) fn forward(
     linear: &Linear,
     activation: Activation,
     input: &SparseInput,
 ) -> Option<Tensor<2>> {
-    let (weights, bias) = (linear.weight.val(), linear.bias.as_ref()?.val());
-    let [genes, outputs] = weights.dims();
-    if input.genes() != genes || bias.dims() != [outputs] || input.cells() * genes * outputs == 0 {
-        return None;
-    }
+    let Parts {
+        weights,
+        bias,
+        outputs,
+        ..
+    } = parts(linear, [input.cells(), input.genes()])?;
     let layer = SparseLayer {
         input: input.clone(),
         activation,

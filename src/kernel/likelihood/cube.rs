@@ -11,7 +11,7 @@ use burn::tensor::Tensor;
 use burn_cubecl::cubecl::{self, prelude::*};
 
 use super::composed::{ARTANH, EXCESS_SERIES_MAX};
-use super::{DISPERSION_MAX, DISPERSION_MIN, MEAN_MAX, MEAN_MIN, SMALL_THETA};
+use super::{DISPERSION_MAX, DISPERSION_MIN, MEAN_MAX, MEAN_MIN, SMALL_THETA, Sizes};
 use crate::kernel::cube::functions::{
     bounded, exp, ln, ln_1p_small, logistic, one_minus_exp_neg, polynomial, unless_nan,
 };
@@ -314,8 +314,8 @@ fn gradients(
     }
 }
 
-/// The mean by the kernel, or nothing where it does not apply: another backend or float type,
-/// counts or size factors that are differentiated, shapes that only broadcasting would unite.
+/// The mean by the kernel, or nothing where it does not apply: another backend or float type, inputs
+/// without [sizes](super::sizes).
 pub(super) fn mean(
     counts: &Tensor<2>,
     size_factors: &Tensor<1>,
@@ -323,16 +323,17 @@ pub(super) fn mean(
     dispersion_logits: &Tensor<2>,
     dropout_logits: Option<&Tensor<2>>,
 ) -> Option<Tensor<1>> {
-    let [cells, genes] = counts.dims();
-    let by_gene = cells != 1 && dispersion_logits.dims() == [1, genes];
-    let fits = cells * genes > 0
-        && size_factors.dims() == [cells]
-        && mean_logits.dims() == [cells, genes]
-        && (by_gene || dispersion_logits.dims() == [cells, genes])
-        && dropout_logits.is_none_or(|logits| logits.dims() == [cells, genes]);
-    if !fits || counts.is_tracked() || size_factors.is_tracked() {
-        return None;
-    }
+    let Sizes {
+        cells,
+        genes,
+        by_gene,
+    } = super::sizes(
+        counts,
+        size_factors,
+        mean_logits,
+        dispersion_logits,
+        dropout_logits,
+    )?;
     let inputs = Inputs {
         counts: contiguous(counts)?,
         size_factors: contiguous(size_factors)?,

@@ -12,7 +12,7 @@ use crate::kernel::flex::{from_values, storage, times_upstream};
 use crate::kernel::operation::{Parent, record};
 
 /// The mean by the fused pass, or nothing where it does not apply: another backend or float type,
-/// counts or size factors that are differentiated, shapes that only broadcasting would unite.
+/// inputs without [sizes](super::sizes).
 pub(super) fn mean(
     counts: &Tensor<2>,
     size_factors: &Tensor<1>,
@@ -20,26 +20,21 @@ pub(super) fn mean(
     dispersion_logits: &Tensor<2>,
     dropout_logits: Option<&Tensor<2>>,
 ) -> Option<Tensor<1>> {
-    let [cells, genes] = counts.dims();
-    let by_gene = dispersion_logits.dims() == [1, genes];
-    let fits = cells > 0
-        && genes > 0
-        && size_factors.dims() == [cells]
-        && mean_logits.dims() == [cells, genes]
-        && (by_gene || dispersion_logits.dims() == [cells, genes])
-        && dropout_logits.is_none_or(|logits| logits.dims() == [cells, genes]);
+    let sizes = super::sizes(
+        counts,
+        size_factors,
+        mean_logits,
+        dispersion_logits,
+        dropout_logits,
+    )?;
     let logits = [Some(mean_logits), Some(dispersion_logits), dropout_logits];
     let logits: Vec<&Tensor<2>> = logits.into_iter().flatten().collect();
-    if !fits || counts.is_tracked() || size_factors.is_tracked() {
-        return None;
-    }
-
     let primitives = Primitives {
         counts: storage(counts)?,
         size_factors: storage(size_factors)?,
         logits: logits.iter().map(|l| storage(l)).collect::<Option<_>>()?,
-        cells,
-        genes,
+        cells: sizes.cells,
+        genes: sizes.genes,
     };
     match *logits.as_slice() {
         [m, d] => differentiable(&primitives, [m, d]),

@@ -168,6 +168,45 @@ pub fn nb_negative_log_likelihood_mean(
     mean(counts, size_factors, mean_logits, dispersion_logits, None)
 }
 
+/// The sizes of inputs that one pass can take.
+#[cfg(any(feature = "flex", feature = "wgpu", feature = "cuda"))]
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    cells: usize,
+    genes: usize,
+    /// Whether all cells share the dispersion of a gene.
+    #[cfg_attr(
+        not(any(feature = "wgpu", feature = "cuda")),
+        allow(dead_code, reason = "only the kernel for GPUs asks")
+    )]
+    by_gene: bool,
+}
+
+/// The sizes, or nothing where a pass of its own does not apply: counts or size factors that are
+/// differentiated, shapes that only broadcasting would unite.
+#[cfg(any(feature = "flex", feature = "wgpu", feature = "cuda"))]
+fn sizes(
+    counts: &Tensor<2>,
+    size_factors: &Tensor<1>,
+    mean_logits: &Tensor<2>,
+    dispersion_logits: &Tensor<2>,
+    dropout_logits: Option<&Tensor<2>>,
+) -> Option<Sizes> {
+    let [cells, genes] = counts.dims();
+    let by_gene = cells != 1 && dispersion_logits.dims() == [1, genes];
+    let fits = cells * genes > 0
+        && size_factors.dims() == [cells]
+        && mean_logits.dims() == [cells, genes]
+        && (by_gene || dispersion_logits.dims() == [cells, genes])
+        && dropout_logits.is_none_or(|logits| logits.dims() == [cells, genes]);
+    let constant = !counts.is_tracked() && !size_factors.is_tracked();
+    (fits && constant).then_some(Sizes {
+        cells,
+        genes,
+        by_gene,
+    })
+}
+
 fn mean(
     counts: Tensor<2>,
     size_factors: Tensor<1>,

@@ -1,11 +1,11 @@
 //! The updates as kernels for GPUs, in place.
 
 use burn::backend::Cube;
-use burn::tensor::{DType, Tensor};
+use burn::tensor::Tensor;
 use burn_cubecl::cubecl::CubeCount;
 use burn_cubecl::cubecl::prelude::*;
 
-use super::{UpdateRule, Updated};
+use super::{UpdateRule, Updated, fits};
 pub(crate) use crate::kernel::cube::{CubeTensor, room};
 use crate::kernel::cube::{contiguous, in_rows, is_cube, primitive, unfused, units};
 
@@ -24,20 +24,12 @@ pub(super) fn in_place<const N: usize>(
     gradient: &Tensor<1>,
     state: [Tensor<1>; N],
 ) -> Updated<N> {
-    let dims = weights.dims();
-    let fits = |tensor: &Tensor<1>| {
-        !tensor.is_autodiff()
-            && tensor.dtype() == DType::F32
-            && tensor.dims() == dims
-            && dims != [0]
-            && is_cube(&tensor.device())
-    };
     let left = |weights, state| Updated {
         weights,
         state,
         done: false,
     };
-    if !fits(&weights) || !fits(gradient) || !state.iter().all(fits) {
+    if !fits(&weights, gradient, &state, is_cube) {
         return left(weights, state);
     }
     // Nothing where operations are fused, for all tensors of the backend alike.

@@ -1,11 +1,11 @@
 //! The updates in place on the CPU backend `flex`.
 
+use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
-use burn::backend::{DispatchDevice, Flex};
-use burn::tensor::{DType, Tensor};
+use burn::tensor::Tensor;
 
-use super::{UpdateRule, Updated};
-use crate::kernel::flex::{contiguous, from_values};
+use super::{UpdateRule, Updated, fits};
+use crate::kernel::flex::{contiguous, from_values, is_flex};
 use crate::kernel::parallel;
 use crate::kernel::vectorize::{Vectorize, vectorize};
 
@@ -19,13 +19,7 @@ pub(super) fn in_place<const N: usize>(
     state: [Tensor<1>; N],
 ) -> Updated<N> {
     let dims = weights.dims();
-    let fits = |tensor: &Tensor<1>| {
-        !tensor.is_autodiff()
-            && tensor.dtype() == DType::F32
-            && tensor.dims() == dims
-            && matches!(tensor.device().as_dispatch(), DispatchDevice::Flex(_))
-    };
-    if !fits(&weights) || !fits(gradient) || !state.iter().all(fits) {
+    if !fits(&weights, gradient, &state, is_flex) {
         return Updated {
             weights,
             state,

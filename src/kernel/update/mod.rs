@@ -11,6 +11,8 @@ pub(crate) mod cube;
 mod flex;
 
 use burn::tensor::Tensor;
+#[cfg(any(feature = "flex", feature = "wgpu", feature = "cuda"))]
+use burn::tensor::{DType, Device};
 
 /// An element-wise update of weights and `N` state arrays by a gradient.
 pub(crate) trait UpdateRule<const N: usize>: Sync {
@@ -56,6 +58,25 @@ impl<const N: usize> Updated<N> {
             composed(self.weights, self.state)
         }
     }
+}
+
+/// Whether all are `f32` numbers of equal length outside automatic differentiation, on a device that
+/// `is_here`.
+#[cfg(any(feature = "flex", feature = "wgpu", feature = "cuda"))]
+fn fits<const N: usize>(
+    weights: &Tensor<1>,
+    gradient: &Tensor<1>,
+    state: &[Tensor<1>; N],
+    is_here: impl Fn(&Device) -> bool,
+) -> bool {
+    let dims = weights.dims();
+    let fits = |tensor: &Tensor<1>| {
+        !tensor.is_autodiff()
+            && tensor.dtype() == DType::F32
+            && tensor.dims() == dims
+            && is_here(&tensor.device())
+    };
+    dims != [0] && fits(weights) && fits(gradient) && state.iter().all(fits)
 }
 
 /// Updates in place where the tensors allow it: `f32` on the backend `flex` and on GPUs.
