@@ -150,7 +150,7 @@ fn a_loss_that_is_not_finite_names_its_batch() {
         }
     });
     let plan = default_scdcc();
-    let head = plan.head.clone();
+    let head = plan.head;
     let trainer = plan.with_reconstruction(loss, head).trainer(&gpu).unwrap();
     let failure = trainer.fit(&simulated()).unwrap_err();
     let Error::Diverged {
