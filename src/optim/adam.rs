@@ -200,7 +200,10 @@ impl UpdateRule<3> for Rule {
 
     #[cfg(any(feature = "wgpu", feature = "cuda"))]
     fn launch(&self, buffers: Buffers<3>) {
-        self.launch_with(buffers);
+        let units = buffers.units();
+        let [m, v, largest] = buffers.state;
+        let moved = [buffers.weights, buffers.gradient];
+        self.launch_with(moved, [m, v], Some(largest), units);
     }
 }
 
@@ -215,7 +218,9 @@ impl UpdateRule<2> for Rule {
 
     #[cfg(any(feature = "wgpu", feature = "cuda"))]
     fn launch(&self, buffers: Buffers<2>) {
-        self.launch_with(buffers);
+        let units = buffers.units();
+        let moved = [buffers.weights, buffers.gradient];
+        self.launch_with(moved, buffers.state, None, units);
     }
 }
 
@@ -223,30 +228,30 @@ impl UpdateRule<2> for Rule {
 mod cube {
     //! The step as a kernel for GPUs.
 
-    use burn_cubecl::cubecl::{self, prelude::*};
+    use burn_cubecl::cubecl::{self, CubeCount, prelude::*};
 
     use super::Rule;
-    use crate::kernel::update::cube::{Buffers, room};
+    use crate::kernel::update::cube::{CubeTensor, room};
 
     impl Rule {
-        /// The step with the state m, v and, of AMSGrad, the largest v.
-        pub(super) fn launch_with<const N: usize>(&self, buffers: Buffers<N>) {
-            let (count, dim) = buffers.units();
-            let mut state = buffers.state.into_iter();
-            let (Some(m), Some(v)) = (state.next(), state.next()) else {
-                return;
-            };
-            let largest = state.next();
+        /// The step with the state m and v and, of AMSGrad, the largest v.
+        pub(super) fn launch_with(
+            &self,
+            [weights, gradient]: [CubeTensor; 2],
+            [m, v]: [CubeTensor; 2],
+            largest: Option<CubeTensor>,
+            (count, dim): (CubeCount, CubeDim),
+        ) {
             let amsgrad = largest.is_some();
             // A kernel has all of its buffers, read or not.
             let largest = largest.unwrap_or_else(|| room(&m, [1]));
-            let client = buffers.weights.client.clone();
+            let client = weights.client.clone();
             adam::launch(
                 &client,
                 count,
                 dim,
-                buffers.weights.into_buffer_arg(),
-                buffers.gradient.into_buffer_arg(),
+                weights.into_buffer_arg(),
+                gradient.into_buffer_arg(),
                 m.into_buffer_arg(),
                 v.into_buffer_arg(),
                 largest.into_buffer_arg(),

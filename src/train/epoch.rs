@@ -123,13 +123,13 @@ impl Steps {
     /// One step for every batch of the plan. `prepare` reads a batch, while the one before it trains;
     /// `forward` returns the terms whose sum is minimised.
     ///
-    /// Where steps are computed by the host, losses are read as they come. Elsewhere they stay on the
-    /// device until the end of the epoch, so that no step waits for the one before it.
+    /// On the backend `flex` losses are read as they come. Elsewhere they stay on the device until the
+    /// end of the epoch, so that no step waits for the one before it.
     ///
     /// # Errors
     /// The first of `prepare`.
-    /// [`Error::Diverged`] as soon as a term is not finite, before the step is taken (on a device, at
-    /// the end of the epoch); and when a step with finite terms made a weight non-finite, which later
+    /// [`Error::Diverged`] as soon as a term is not finite, before the step is taken (elsewhere,
+    /// at the end of the epoch); and when a step with finite terms made a weight non-finite, which later
     /// terms or the end of the epoch show. The caller has the model of the epoch before.
     /// [`Error::Device`] when the device has failed.
     pub fn epoch<M: Module, P: Send>(

@@ -17,9 +17,8 @@ pub enum Event<'a> {
         /// The most epochs it can take.
         epochs: usize,
     },
-    /// The device compiles its kernels when they are first used, in every process anew: the first
-    /// epochs of the run take longer than the others. Comes once, after the first phase has begun;
-    /// not on the CPU.
+    /// The device compiles its kernels when a process first uses them: there, the first epochs take
+    /// longer than the others. Comes once a run, after its first phase has begun; not on the CPU.
     KernelsCompile,
     /// An epoch ended.
     EpochFinished(&'a EpochRecord),

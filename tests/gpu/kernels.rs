@@ -175,7 +175,7 @@ fn layers_with_every_activation() {
 
 #[test]
 fn soft_assignments_and_their_divergence() {
-    for (cells, clusters, width) in [(1, 1, 1), (7, 3, 2), (50, 20, 32), (300, 130, 10)] {
+    for (cells, clusters, width) in [(4, 2, 3), (7, 3, 2), (50, 20, 32), (300, 130, 10)] {
         for kernel in [
             SimilarityKernel::StudentT { alpha: 1.0 },
             SimilarityKernel::StudentT { alpha: 2.5 },
@@ -219,16 +219,29 @@ fn soft_assignments_and_their_divergence() {
                         ),
                     ]
                 };
-                // The gradient of a single centroid is a sum of numbers that cancel.
-                if clusters > 1 {
-                    compare(
-                        compute,
-                        &format!("{cells} x {clusters} x {width}, {kernel:?}"),
-                    );
-                }
+                compare(
+                    compute,
+                    &format!("{cells} x {clusters} x {width}, {kernel:?}"),
+                );
             }
         }
     }
+}
+
+#[test]
+fn what_is_not_a_number_stays_so_in_assignments_and_divergences() {
+    let Some(device) = gpu() else { return };
+    let layer = ClusteringLayer {
+        centroids: Param::from_tensor(tensor(&[0.0, 0.0, 1.0, 0.0], [2, 2], &device)),
+        kernel: SimilarityKernel::default(),
+    };
+    let latent = tensor(&[f32::NAN, 0.0, 1.0, 3.0], [2, 2], &device);
+    let q = values(layer.forward(latent));
+    assert!(q[..2].iter().all(|q| q.is_nan()), "{q:?}");
+    assert!(q[2..].iter().all(|q| q.is_finite()), "{q:?}");
+    let p = tensor(&[0.5; 4], [2, 2], &device);
+    let q = tensor(&[0.5, 0.5, f32::NAN, 0.5], [2, 2], &device);
+    assert!(values(KlDivergence::new().forward(q, p))[0].is_nan());
 }
 
 #[test]

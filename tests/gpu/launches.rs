@@ -20,7 +20,7 @@ use crate::gpu;
 const MOST: usize = 60;
 /// The most of the published joint training, which embeds clean and corrupted cells and
 /// reconstructs them in one step.
-const MOST_JOINT: usize = 85;
+const MOST_JOINT: usize = 83;
 /// Cells of the simulated data.
 const CELLS: usize = 240;
 

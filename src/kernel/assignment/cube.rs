@@ -8,7 +8,7 @@ use burn::tensor::Tensor;
 use burn_cubecl::cubecl::{self, CubeCount, prelude::*};
 
 use super::{Falloff, SMALLEST};
-use crate::kernel::cube::functions::{exp, ln, ln_1p_small};
+use crate::kernel::cube::functions::{exp, ln, ln_1p_small, unless_nan};
 use crate::kernel::cube::reduce::{
     self, COLUMNS, ROWS, finished, sum_of_column, sum_of_cube, summing,
 };
@@ -385,7 +385,8 @@ fn diverge(q: &[f32], p: &[f32], partial: &mut [f32], offset: f32, per_cube: u32
         let of_q = q[place] + offset;
         let ln_p = ln(select(of_p < smallest, smallest, of_p));
         let ln_q = ln(select(of_q < smallest, smallest, of_q));
-        sum += of_p * (ln_p - ln_q);
+        // A q that is not a number does not hide behind the smallest one.
+        sum += unless_nan(of_q, of_p * (ln_p - ln_q));
         place += comptime!(reduce::UNITS as usize);
     }
     let sum = sum_of_cube(sum);

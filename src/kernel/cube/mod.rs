@@ -10,7 +10,7 @@ pub(super) mod product;
 pub(super) mod reduce;
 pub(crate) mod rows;
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 
 use burn::backend::{BackendTypes, Cube, DispatchDevice};
 use burn::tensor::{DType, Shape, Tensor};
@@ -27,6 +27,11 @@ pub(crate) fn is_cube(device: &burn::tensor::Device) -> bool {
         device.clone().inner().as_dispatch(),
         DispatchDevice::Cube(_)
     )
+}
+
+/// Whether kernels apply at all: whether the backend's tensors are what they work on.
+pub(super) fn applies() -> bool {
+    TypeId::of::<Primitive>() == TypeId::of::<CubeTensor>()
 }
 
 /// A tensor in row-major order, inside or outside automatic differentiation; nothing for tensors

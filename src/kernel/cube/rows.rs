@@ -10,7 +10,7 @@ use burn_cubecl::CubeDevice;
 use burn_cubecl::cubecl::{self, prelude::*};
 
 use super::functions::{ln, polynomial};
-use super::{CubeTensor, primitive, room, units};
+use super::{CubeTensor, applies, primitive, room, units};
 use crate::kernel::noise::{COS, SIN};
 use crate::random::{Purpose, key};
 
@@ -97,6 +97,9 @@ impl StoredRows {
 /// Whether a device has room for so many stored counts of cells beside what training needs;
 /// nothing for a device without kernels.
 pub(crate) fn room_for(device: &Device, stored: usize, cells: usize) -> Option<bool> {
+    if !applies() {
+        return None;
+    }
     let device = device.clone().inner();
     let memory = match device.as_dispatch() {
         DispatchDevice::Cube(device) => device.client().properties().memory.clone(),

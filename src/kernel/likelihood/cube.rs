@@ -209,6 +209,16 @@ fn digamma_minus_ln(z: f32) -> f32 {
     asymptotic + select(large, 0.0f32, correction)
 }
 
+/// The dropout logit of an entry, if there is dropout.
+#[cube]
+fn dropout_at(dropout: &[f32], place: usize, #[comptime] inflated: bool) -> f32 {
+    if inflated {
+        dropout[place]
+    } else {
+        0.0f32.runtime()
+    }
+}
+
 #[cube(launch)]
 #[allow(clippy::too_many_arguments, reason = "a kernel's buffers")]
 fn values(
@@ -231,11 +241,7 @@ fn values(
     while place < end {
         let cell = place / genes;
         let of_dispersion = if by_gene { place - cell * genes } else { place };
-        let dropout_logit = if inflated {
-            dropout[place]
-        } else {
-            0.0f32.runtime()
-        };
+        let dropout_logit = dropout_at(dropout, place, inflated);
         let entry = entry(
             counts[place],
             size_factors[cell],
@@ -281,11 +287,7 @@ fn gradients(
         while cell < cells {
             let place = cell * genes + gene;
             let of_dispersion = if by_gene { gene } else { place };
-            let dropout_logit = if inflated {
-                dropout[place]
-            } else {
-                0.0f32.runtime()
-            };
+            let dropout_logit = dropout_at(dropout, place, inflated);
             let entry = entry(
                 counts[place],
                 size_factors[cell],
