@@ -21,7 +21,7 @@ mod rows;
 pub(crate) use ahead::{Workers, fold_ahead};
 pub(crate) use order::EpochPlan;
 pub use order::epoch_order;
-pub(crate) use rows::{BatchRows, CleanRows, DenseRows, ReconstructionInputs, ReconstructionRows};
+pub(crate) use rows::{BatchRows, CleanRows, DenseRows, JointInputs, ReconstructionRows};
 use rows::{CleanExpression, ExpressionRows};
 
 /// What corrupts the network's input while training.

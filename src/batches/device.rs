@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use burn::tensor::{Device, Tensor};
 
 use super::{Corruption, Noise};
-use crate::kernel::cube::rows::{Content, DeviceRows, StoredRows, StreamOfRows, room_for};
+use crate::kernel::cube::rows::{
+    Content, DeviceRows, RowsOfCells, Stored, StoredRows, StreamOfRows, room_for,
+};
 use crate::preprocess::{CellRows, Cells};
 
 /// Where stored counts are from which a GPU writes dense rows.
@@ -65,23 +67,19 @@ impl Counts {
 
     /// The counts of a batch, read here unless the device has them.
     pub fn of_batch(&self, cells: &CellRows<'_>, rows: &[usize]) -> Arc<DeviceBatch> {
-        let ids: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
-        let (positions, counts) = match self {
+        let (stored, counts) = match self {
             Self::Resident(all) => {
                 let all = all.get_or_init(|| {
                     let every: Vec<usize> = (0..cells.cells()).collect();
                     Sending::new(cells.stored_rows(&every))
                 });
-                (ids.clone(), Arc::clone(all))
+                (Stored::All, Arc::clone(all))
             }
-            Self::Streamed => {
-                let positions = (0..rows.len() as u32).collect();
-                (positions, Sending::new(cells.stored_rows(rows)))
-            }
+            Self::Streamed => (Stored::Rows, Sending::new(cells.stored_rows(rows))),
         };
+        let cells = rows.iter().map(|&row| row as u32).collect();
         Arc::new(DeviceBatch {
-            positions,
-            ids,
+            rows: RowsOfCells { cells, stored },
             counts,
         })
     }
@@ -90,10 +88,7 @@ impl Counts {
 /// The cells of a batch, and where their counts are.
 #[derive(Debug)]
 pub(super) struct DeviceBatch {
-    /// Positions among the counts that are sent.
-    positions: Vec<u32>,
-    /// Positions among all cells.
-    ids: Vec<u32>,
+    rows: RowsOfCells,
     counts: Arc<Sending>,
 }
 
@@ -142,9 +137,21 @@ impl UnwrittenRows {
 
     /// The tensor `[rows, genes]`, in the graph if the device is one that differentiates.
     pub fn into_tensor(self, device: &Device) -> Tensor<2> {
+        self.written(device, DeviceRows::dense)
+    }
+
+    /// These rows, corrupted, and after them the same ones clean `[2 · rows, genes]`.
+    pub fn into_corrupted_and_clean(self, device: &Device) -> Tensor<2> {
+        self.written(device, DeviceRows::corrupted_and_clean)
+    }
+
+    fn written(
+        self,
+        device: &Device,
+        write: impl FnOnce(&DeviceRows, &RowsOfCells, Content) -> Tensor<2>,
+    ) -> Tensor<2> {
         let batch = &self.batch;
-        let rows = batch.counts.on(device);
-        let tensor = rows.dense(&batch.positions, &batch.ids, self.content);
+        let tensor = write(batch.counts.on(device), &batch.rows, self.content);
         match device.gradient_checkpointing_strategy() {
             Some(strategy) => tensor
                 .autodiff()

@@ -170,7 +170,37 @@ pub(crate) struct ReconstructionInputs {
     pub(crate) corrupted: NetworkInput,
 }
 
+/// A batch with what a step of joint training embeds, on a device.
+#[derive(Debug)]
+pub(crate) enum JointInputs {
+    /// In two passes: on the CPU a first layer reads clean rows faster when they are sparse.
+    Apart(ReconstructionInputs),
+    /// In one pass, corrupted rows and after them the same ones clean: a GPU has less to launch.
+    #[cfg(any(feature = "wgpu", feature = "cuda"))]
+    Together { batch: Batch, input: Tensor<2> },
+}
+
 impl ReconstructionRows {
+    /// Batch and inputs of joint training on a device.
+    pub(crate) fn into_joint_inputs(self, device: &Device) -> JointInputs {
+        match self {
+            #[cfg(any(feature = "wgpu", feature = "cuda"))]
+            Self {
+                batch,
+                clean:
+                    Some(CleanRows {
+                        expression: CleanExpression::Dense(ExpressionRows::Unwritten(_)),
+                        covariates: None,
+                    }),
+                corrupted: Some(ExpressionRows::Unwritten(corrupted)),
+            } => JointInputs::Together {
+                batch: batch.into_batch(device),
+                input: corrupted.into_corrupted_and_clean(device),
+            },
+            rows => JointInputs::Apart(rows.into_inputs(device)),
+        }
+    }
+
     /// Batch and inputs on a device.
     pub(crate) fn into_inputs(self, device: &Device) -> ReconstructionInputs {
         let batch = self.batch.into_batch(device);

@@ -6,6 +6,7 @@
 
 pub(super) mod finite;
 pub(super) mod functions;
+pub(crate) mod halves;
 pub(super) mod product;
 pub(super) mod reduce;
 pub(crate) mod rows;

@@ -27,6 +27,8 @@ pub(in crate::kernel) struct Factor {
     rows: usize,
     columns: usize,
     transposed: bool,
+    /// The output of the activation by whose derivative the values are multiplied when they are read.
+    activated: Option<(CubeTensor, Activation)>,
 }
 
 impl Factor {
@@ -37,7 +39,14 @@ impl Factor {
             rows,
             columns,
             transposed: false,
+            activated: None,
         }
+    }
+
+    /// From the gradient of an activation's output to that of the sum before it.
+    pub fn before(self, activation: Activation, output: &CubeTensor) -> Self {
+        let activated = (activation != Activation::Linear).then(|| (output.clone(), activation));
+        Self { activated, ..self }
     }
 
     /// The transposed matrix.
@@ -51,17 +60,39 @@ impl Factor {
     }
 }
 
-/// What is done to a product.
+/// What a product is computed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Finish {
+enum Along {
     Nothing,
-    Layer(Activation),
+    /// Its columns get a bias, and an activation is applied.
+    Layer,
+    /// The right factor's columns are summed.
+    Sums,
+}
+
+/// The factor that is taken [before](Factor::before) an activation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Before {
+    Neither,
+    Left,
+    Right,
 }
 
 /// The product.
 pub(in crate::kernel) fn product(left: Factor, right: Factor) -> CubeTensor {
-    let bias = left.values.clone();
-    launch(left, right, bias, Finish::Nothing)
+    let unused = room(&left.values, [1]);
+    launch(left, right, unused, Along::Nothing, Activation::Linear)
+}
+
+/// The product, and the sums of the right factor's columns.
+pub(in crate::kernel) fn product_and_sums(left: Factor, right: Factor) -> [CubeTensor; 2] {
+    assert!(
+        !right.transposed,
+        "columns are summed as they lie in memory"
+    );
+    let sums = room(&right.values, [right.columns]);
+    let product = launch(left, right, sums.clone(), Along::Sums, Activation::Linear);
+    [product, sums]
 }
 
 /// `activation(left · right + bias)`, with one bias a column.
@@ -71,10 +102,17 @@ pub(in crate::kernel) fn layer(
     bias: CubeTensor,
     activation: Activation,
 ) -> CubeTensor {
-    launch(left, right, bias, Finish::Layer(activation))
+    launch(left, right, bias, Along::Layer, activation)
 }
 
-fn launch(left: Factor, right: Factor, bias: CubeTensor, end: Finish) -> CubeTensor {
+/// `by_column` is the bias or takes the sums; `activation` is that of a layer.
+fn launch(
+    left: Factor,
+    right: Factor,
+    by_column: CubeTensor,
+    along: Along,
+    activation: Activation,
+) -> CubeTensor {
     let (rows, columns, inner) = (left.rows, right.columns, left.columns);
     assert_eq!(inner, right.rows, "inner sizes of a product");
     let output = room(&left.values, [rows, columns]);
@@ -89,13 +127,20 @@ fn launch(left: Factor, right: Factor, bias: CubeTensor, end: Finish) -> CubeTen
         NARROW
     };
     let (across, down) = tiles(per_unit);
+    let (before, activated, activation) = match (left.activated, right.activated) {
+        (None, None) => (Before::Neither, left.values.clone(), activation),
+        (Some((output, activation)), None) => (Before::Left, output, activation),
+        (None, Some((output, activation))) => (Before::Right, output, activation),
+        (Some(_), Some(_)) => unreachable!("a layer has one activation"),
+    };
     multiply::launch(
         &output.client,
         CubeCount::Static(across as u32, down as u32, 1),
         CubeDim::new_2d(SIDE as u32, SIDE as u32),
         left.values.into_buffer_arg(),
         right.values.into_buffer_arg(),
-        bias.into_buffer_arg(),
+        activated.into_buffer_arg(),
+        by_column.into_buffer_arg(),
         output.clone().into_buffer_arg(),
         rows as u32,
         columns as u32,
@@ -103,7 +148,9 @@ fn launch(left: Factor, right: Factor, bias: CubeTensor, end: Finish) -> CubeTen
         left.transposed,
         right.transposed,
         per_unit,
-        end,
+        before,
+        along,
+        activation,
     );
     output
 }
@@ -115,7 +162,8 @@ fn launch(left: Factor, right: Factor, bias: CubeTensor, end: Finish) -> CubeTen
 fn multiply(
     left: &[f32],
     right: &[f32],
-    bias: &[f32],
+    activated: &[f32],
+    by_column: &mut [f32],
     output: &mut [f32],
     rows: u32,
     columns: u32,
@@ -123,7 +171,9 @@ fn multiply(
     #[comptime] left_transposed: bool,
     #[comptime] right_transposed: bool,
     #[comptime] per_unit: usize,
-    #[comptime] end: Finish,
+    #[comptime] before: Before,
+    #[comptime] along: Along,
+    #[comptime] activation: Activation,
 ) {
     let rows = rows as usize;
     let columns = columns as usize;
@@ -143,6 +193,8 @@ fn multiply(
         sums[i] = 0.0f32;
     }
 
+    // Units that read the same column of the right factor are a tile apart.
+    let mut sum_of_column = 0.0f32;
     let mut start = 0usize.runtime();
     while start < inner {
         // What lies beside each other in memory is read by units beside each other.
@@ -167,6 +219,9 @@ fn multiply(
             let mut value = 0.0f32;
             if inside {
                 value = left[place];
+                if comptime!(before == Before::Left) {
+                    value = before_activation(value, activated[place], activation);
+                }
             }
             of_left[depth * stride + row] = value;
         }
@@ -191,6 +246,12 @@ fn multiply(
             let mut value = 0.0f32;
             if inside {
                 value = right[place];
+                if comptime!(before == Before::Right) {
+                    value = before_activation(value, activated[place], activation);
+                }
+            }
+            if comptime!(along == Along::Sums) {
+                sum_of_column += value;
             }
             of_right[depth * stride + column] = value;
         }
@@ -222,21 +283,46 @@ fn multiply(
             let column = first_column + x + j * comptime!(SIDE);
             if row < rows && column < columns {
                 let sum = sums[comptime!(i * per_unit + j)];
-                output[row * columns + column] = match end {
-                    Finish::Nothing => sum,
-                    Finish::Layer(activation) => activated(sum + bias[column], activation),
+                output[row * columns + column] = if comptime!(along == Along::Layer) {
+                    activated_sum(sum + by_column[column], activation)
+                } else {
+                    sum
                 };
             }
+        }
+    }
+
+    if comptime!(along == Along::Sums) {
+        of_right[unit] = sum_of_column;
+        sync_cube();
+        let column = first_column + unit;
+        if CUBE_POS_Y == 0 && unit < tile && column < columns {
+            let mut sum = 0.0f32;
+            #[unroll]
+            for part in 0..comptime!(SIDE / per_unit) {
+                sum += of_right[unit + part * tile];
+            }
+            by_column[column] = sum;
         }
     }
 }
 
 /// The activation of a sum.
 #[cube]
-fn activated(sum: f32, #[comptime] activation: Activation) -> f32 {
+fn activated_sum(sum: f32, #[comptime] activation: Activation) -> f32 {
     match activation {
         Activation::Linear => sum,
         Activation::Relu => unless_nan(sum, select(sum < 0.0f32, 0.0f32, sum)),
         Activation::Tanh => tanh(sum),
+    }
+}
+
+/// From the gradient of an activation's output to that of the sum before it.
+#[cube]
+fn before_activation(gradient: f32, output: f32, #[comptime] activation: Activation) -> f32 {
+    match activation {
+        Activation::Linear => gradient,
+        Activation::Relu => select(output > 0.0f32, gradient, 0.0f32),
+        Activation::Tanh => gradient * (1.0f32 - output * output),
     }
 }

@@ -51,6 +51,22 @@ pub(crate) struct DeviceRows {
     width: usize,
 }
 
+/// The cells of dense rows, by their positions among all cells, which address their random streams.
+#[derive(Debug)]
+pub(crate) struct RowsOfCells {
+    pub cells: Vec<u32>,
+    pub stored: Stored,
+}
+
+/// Which counts are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Stored {
+    /// Those of all cells.
+    All,
+    /// Those of the rows, in their order.
+    Rows,
+}
+
 /// What dense rows hold.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Content {
@@ -132,15 +148,23 @@ fn buffer(length: usize, bytes: Bytes, dtype: DType, device: &CubeDevice) -> Cub
 }
 
 impl DeviceRows {
-    /// Dense rows `[rows, genes]`: `rows` are positions among the stored ones, `cells` what their
-    /// random streams are addressed by.
-    pub(crate) fn dense(&self, rows: &[u32], cells: &[u32], content: Content) -> Tensor<2> {
+    /// Dense rows `[rows, genes]`.
+    pub(crate) fn dense(&self, rows: &RowsOfCells, content: Content) -> Tensor<2> {
+        self.filled(rows, content, 1)
+    }
+
+    /// Corrupted rows, and after them the same ones clean `[2 · rows, genes]`.
+    pub(crate) fn corrupted_and_clean(&self, rows: &RowsOfCells, content: Content) -> Tensor<2> {
+        self.filled(rows, content, 2)
+    }
+
+    fn filled(&self, rows: &RowsOfCells, content: Content, times: usize) -> Tensor<2> {
         let width = self.width;
-        let output = room(&self.counts, [rows.len(), width]);
-        if rows.is_empty() || width == 0 {
+        let count_of_rows = times * rows.cells.len();
+        let output = room(&self.counts, [count_of_rows, width]);
+        if count_of_rows == 0 || width == 0 {
             return Tensor::from_primitive::<Cube>(primitive(output));
         }
-        let device = &output.device;
         let (noise, stream, number, threshold) = match content {
             Content::Counts | Content::Input => (Noise::None, None, 0.0, 0),
             Content::Gaussian { deviation, stream } => (
@@ -160,7 +184,7 @@ impl DeviceRows {
             Some((stream, purpose)) => key(stream.seed, purpose, stream.epoch, 0),
             None => [0; 8],
         };
-        let (count, dim) = units(&output, rows.len() * width.div_ceil(BLOCK) * 2);
+        let (count, dim) = units(&output, count_of_rows * width.div_ceil(BLOCK) * 2);
         let values = match content {
             Content::Counts => &self.counts,
             _ => &self.inputs,
@@ -174,8 +198,7 @@ impl DeviceRows {
             values.clone().into_buffer_arg(),
             self.base_of_row.clone().into_buffer_arg(),
             self.bases.clone().into_buffer_arg(),
-            integers(rows.to_vec(), device).into_buffer_arg(),
-            integers(cells.to_vec(), device).into_buffer_arg(),
+            integers(rows.cells.clone(), &output.device).into_buffer_arg(),
             output.clone().into_buffer_arg(),
             width as u32,
             key[0],
@@ -185,6 +208,7 @@ impl DeviceRows {
             key[5],
             number,
             threshold,
+            rows.stored,
             content == Content::Counts,
             noise,
         );
@@ -209,7 +233,6 @@ fn fill(
     values: &[f32],
     base_of_row: &[u32],
     bases: &[f32],
-    rows: &[u32],
     cells: &[u32],
     output: &mut [f32],
     width: u32,
@@ -220,17 +243,24 @@ fn fill(
     epoch_high: u32,
     number: f32,
     threshold: u32,
+    #[comptime] stored: Stored,
     #[comptime] counts: bool,
     #[comptime] noise: Noise,
 ) {
     let width = width as usize;
     let per_row = (width + comptime!(BLOCK - 1)) / comptime!(BLOCK) * 2;
-    let place = ABSOLUTE_POS / per_row;
-    if place < rows.len() {
-        let part = ABSOLUTE_POS - place * per_row;
+    let output_row = ABSOLUTE_POS / per_row;
+    if output_row * width < output.len() {
+        // Rows behind those of all cells are the same ones without noise.
+        let clean = output_row >= cells.len();
+        let place = select(clean, output_row - cells.len(), output_row);
+        let part = ABSOLUTE_POS - output_row * per_row;
         let block = part / 2;
         let half = part - block * 2;
-        let row = rows[place] as usize;
+        let row = match stored {
+            Stored::All => cells[place] as usize,
+            Stored::Rows => place,
+        };
         let begin = offsets[row] as usize;
         let end = offsets[row + 1] as usize;
         let base = base_of_row[row] as usize * width;
@@ -257,11 +287,13 @@ fn fill(
             for i in 0..comptime!(RUN) {
                 if comptime!(noise == Noise::Gaussian) {
                     let pair = normal_pair(words[i], more[i]);
-                    noise_of_first[i] = pair.first;
-                    noise_of_second[i] = pair.second;
+                    noise_of_first[i] = select(clean, 0.0f32, pair.first);
+                    noise_of_second[i] = select(clean, 0.0f32, pair.second);
                 } else {
-                    noise_of_first[i] = select(words[i] < threshold, 0.0f32, number);
-                    noise_of_second[i] = select(more[i] < threshold, 0.0f32, number);
+                    let first = select(words[i] < threshold, 0.0f32, number);
+                    let second = select(more[i] < threshold, 0.0f32, number);
+                    noise_of_first[i] = select(clean, 1.0f32, first);
+                    noise_of_second[i] = select(clean, 1.0f32, second);
                 }
             }
         }
@@ -273,7 +305,7 @@ fn fill(
             begin,
             end,
             base,
-            place * width,
+            output_row * width,
             first,
             width,
             &noise_of_first,
@@ -289,7 +321,7 @@ fn fill(
             begin,
             end,
             base,
-            place * width,
+            output_row * width,
             second,
             width,
             &noise_of_second,

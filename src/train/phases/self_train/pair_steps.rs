@@ -5,7 +5,7 @@ use super::{Constraints, SelfTraining};
 use crate::batches::EpochPlan;
 use crate::error::Result;
 use crate::loss::Term;
-use crate::nn::{ClusteringNetwork, NetworkInput, ReconstructionHead};
+use crate::nn::{ClusteringNetwork, ReconstructionHead};
 
 /// Bits that set the random streams of constraint steps apart from those of cell steps.
 const MUST_LINK_STREAM: u64 = 1 << 31;
@@ -22,10 +22,6 @@ impl<H: ReconstructionHead> SelfTraining<'_, H> {
         let batches = pass.pairs;
         let config = self.config;
         let (shuffle, size, seed) = (config.shuffle, config.batch_size, pass.seed);
-        let assign = |network: &ClusteringNetwork<H>, input: NetworkInput| {
-            network.assign(network.encode(input))
-        };
-
         let pairs = constraints.pairs.must_link();
         let noise = self.noise(pass, MUST_LINK_STREAM);
         let name = constraints.must_link.description().name().to_string();
@@ -39,13 +35,13 @@ impl<H: ReconstructionHead> SelfTraining<'_, H> {
                 Ok([read(&first)?, read(&second)?])
             },
             |network, sides| {
-                let sides = sides.map(|rows| rows.into_inputs(batches.device()));
-                let [(first, first_rest), (second, second_rest)] = sides;
-                let (q_first, q_second) = (assign(network, first), assign(network, second));
+                let sides = sides.map(|rows| rows.embedded(network, batches.device()));
+                let [(first, first_corrupted), (second, second_corrupted)] = sides;
+                let (q_first, q_second) = (network.assign(first), network.assign(second));
                 let loss = constraints.must_link.forward(q_first, q_second);
                 let mut terms = vec![Term::new(&name, loss)];
-                for reconstruction in [first_rest, second_rest] {
-                    let found = self.reconstruction_terms(network, reconstruction);
+                for corrupted in [first_corrupted, second_corrupted] {
+                    let found = self.reconstruction_terms(network, corrupted);
                     let named = |term: Term| Term::new(format!("{name} {}", term.name), term.loss);
                     terms.extend(found.into_iter().map(named));
                 }
@@ -65,8 +61,10 @@ impl<H: ReconstructionHead> SelfTraining<'_, H> {
                 Ok([batches.read_clean(&first)?, batches.read_clean(&second)?])
             },
             |network, sides| {
-                let [q_first, q_second] =
-                    sides.map(|rows| assign(network, rows.into_input(batches.device())));
+                let [q_first, q_second] = sides.map(|rows| {
+                    let input = rows.into_input(batches.device());
+                    network.assign(network.encode(input))
+                });
                 let loss = constraints.cannot_link.forward(q_first, q_second);
                 vec![Term::new(&name, loss)]
             },

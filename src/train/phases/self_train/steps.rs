@@ -6,10 +6,12 @@ use ndarray::Array2;
 
 use super::SelfTraining;
 use crate::batches::{
-    Batches, CleanRows, Corruption, DenseRows, EpochPlan, Noise, ReconstructionInputs,
+    Batch, Batches, CleanRows, Corruption, DenseRows, EpochPlan, JointInputs, Noise,
     ReconstructionRows,
 };
 use crate::error::Result;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+use crate::kernel::cube::halves::halves;
 use crate::loss::Term;
 use crate::nn::{ClusteringNetwork, NetworkInput, ReconstructionHead};
 use crate::train::epoch::{EpochAddress, MeanLosses, Steps};
@@ -46,19 +48,26 @@ impl<H: ReconstructionHead> SelfTraining<'_, H> {
         })
     }
 
-    /// The reconstruction terms of a batch, from corrupted input.
+    /// The reconstruction terms of a batch.
     pub(super) fn reconstruction_terms(
         &self,
         network: &ClusteringNetwork<H>,
-        inputs: Option<ReconstructionInputs>,
+        corrupted: Option<Corrupted>,
     ) -> Vec<Term> {
-        let Some((joint, inputs)) = self.reconstruction.as_ref().zip(inputs) else {
+        let joint = self
+            .reconstruction
+            .as_ref()
+            .zip(network.reconstruction.as_ref());
+        let Some(((joint, part), Corrupted { batch, input })) = joint.zip(corrupted) else {
             return Vec::new();
         };
-        match network.reconstruct(inputs.corrupted) {
-            Some(output) => joint.loss.terms(&output, &inputs.batch),
-            None => Vec::new(),
-        }
+        let latent = match input {
+            CorruptedInput::Expression(input) => network.encode(input),
+            #[cfg(any(feature = "wgpu", feature = "cuda"))]
+            CorruptedInput::Embedded(latent) => latent,
+        };
+        let output = part.forward(latent, batch.covariates.as_ref());
+        joint.loss.terms(&output, &batch)
     }
 
     fn cell_steps(
@@ -81,13 +90,13 @@ impl<H: ReconstructionHead> SelfTraining<'_, H> {
                 Ok((read, target_rows(target, rows), weights))
             },
             |network, (rows, p, weights)| {
-                let (clean, reconstruction) = rows.into_inputs(batches.device());
-                let q = network.assign(network.encode(clean));
+                let (latent, corrupted) = rows.embedded(network, batches.device());
+                let q = network.assign(latent);
                 let device = q.device();
                 let p = p.into_tensor(&device);
                 let weights = weights.map(|values| row_weights(values, &device));
                 let mut terms = self.clustering.terms(q, p, weights.as_ref());
-                terms.extend(self.reconstruction_terms(network, reconstruction));
+                terms.extend(self.reconstruction_terms(network, corrupted));
                 terms
             },
         )
@@ -112,19 +121,45 @@ pub(super) enum StepRows {
     Joint(Box<ReconstructionRows>),
 }
 
+/// What a batch is reconstructed from.
+pub(super) struct Corrupted {
+    batch: Batch,
+    input: CorruptedInput,
+}
+
+enum CorruptedInput {
+    Expression(NetworkInput),
+    /// Embedded together with clean rows.
+    #[cfg(any(feature = "wgpu", feature = "cuda"))]
+    Embedded(Tensor<2>),
+}
+
 impl StepRows {
-    /// Clean input and, in joint training, everything a reconstruction reads, on a device.
-    pub(super) fn into_inputs(
+    /// The embedding of clean rows and, in joint training, everything that a reconstruction reads, on a
+    /// device.
+    pub(super) fn embedded<H: ReconstructionHead>(
         self,
+        network: &ClusteringNetwork<H>,
         device: &Device,
-    ) -> (NetworkInput, Option<ReconstructionInputs>) {
-        match self {
-            Self::Clean(rows) => (rows.into_input(device), None),
-            Self::Joint(rows) => {
-                let inputs = rows.into_inputs(device);
-                (inputs.clean.clone(), Some(inputs))
+    ) -> (Tensor<2>, Option<Corrupted>) {
+        let rows = match self {
+            Self::Clean(rows) => return (network.encode(rows.into_input(device)), None),
+            Self::Joint(rows) => rows,
+        };
+        let (latent, batch, input) = match rows.into_joint_inputs(device) {
+            JointInputs::Apart(inputs) => (
+                network.encode(inputs.clean),
+                inputs.batch,
+                CorruptedInput::Expression(inputs.corrupted),
+            ),
+            #[cfg(any(feature = "wgpu", feature = "cuda"))]
+            JointInputs::Together { batch, input } => {
+                let latent = network.encode(input);
+                let [corrupted, clean] = halves(&latent);
+                (clean, batch, CorruptedInput::Embedded(corrupted))
             }
-        }
+        };
+        (latent, Some(Corrupted { batch, input }))
     }
 }
 
