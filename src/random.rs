@@ -38,6 +38,8 @@ pub enum Purpose {
     BlockOrder = 12,
     /// Lists of cells in which neighbours are looked for.
     NeighborLists = 13,
+    /// Cells that are kept apart from training.
+    Validation = 14,
 }
 
 /// The stream for `purpose` in `epoch` at `index` (a cell, a layer or a restart, as fits the

@@ -9,7 +9,7 @@ use super::Batches;
 use crate::error::{Error, Result};
 
 /// Fewest cells that are read at a time in a sweep over all of them.
-const SWEEP_CELLS: usize = 8192;
+pub(super) const SWEEP_CELLS: usize = 8192;
 
 impl<'a> Batches<'a> {
     /// The same batches, with the counts of these cells in memory for good.

@@ -2,6 +2,7 @@
 
 use rand::seq::SliceRandom;
 
+use super::loading::SWEEP_CELLS;
 use super::split;
 use crate::preprocess::{Cells, Reading};
 use crate::random::{Purpose, stream};
@@ -61,6 +62,24 @@ impl EpochPlan {
             batch_size,
             reads_cells: false,
         }
+    }
+
+    /// Some cells, in groups that are in memory at the same time.
+    pub fn of_some(cells: &[usize], batch_size: usize, reads_cells: bool) -> Self {
+        Self {
+            groups: cells.chunks(SWEEP_CELLS).map(<[usize]>::to_vec).collect(),
+            batch_size,
+            reads_cells,
+        }
+    }
+
+    /// The same order without the rows that are kept apart.
+    pub fn without(mut self, apart: &[bool]) -> Self {
+        for group in &mut self.groups {
+            group.retain(|&row| !apart[row]);
+        }
+        self.groups.retain(|group| !group.is_empty());
+        self
     }
 
     /// The rows of every group, in the order in which they are visited.

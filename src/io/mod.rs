@@ -66,7 +66,7 @@ pub use labels::read_labels;
 #[cfg(feature = "h5ad")]
 pub use loom::{LoomOptions, read_loom};
 pub use mtx::{GeneNames, MtxOptions, read_10x_mtx, write_10x_mtx};
-pub use table::{TableOptions, read_table, write_columns_csv, write_matrix_csv};
+pub use table::{TableOptions, read_table, write_blocks_csv, write_columns_csv, write_matrix_csv};
 #[cfg(feature = "h5ad")]
 pub use tenx_h5::{TenxH5Options, TenxH5Source, read_10x_h5};
 

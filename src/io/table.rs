@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use layout::{Layout, Refused, Told};
 use orientation::{Side, is_transposed};
 use rows::Rows;
-pub use write::{write_columns_csv, write_matrix_csv};
+pub use write::{write_blocks_csv, write_columns_csv, write_matrix_csv};
 
 /// How to read a dense table of counts.
 ///

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::assignment::Assignment;
 use super::evaluate::Evaluation;
 use super::fitted::FittedModel;
-use super::history::EpochRecord;
+use super::history::{EpochRecord, loss_names};
 use super::results::{Fit, StopReason};
 use crate::error::{Error, Result};
 use crate::io::CellResults;
@@ -144,14 +144,10 @@ fn history(records: &[EpochRecord]) -> Value {
     );
     columns.insert("epoch".into(), list(&|record| record.epoch.into()));
     columns.insert("loss".into(), list(&|record| record.total_loss().into()));
-    for (term, _) in records.iter().flat_map(|record| &record.losses) {
+    for term in loss_names(records) {
         let name = format!("loss_{}", term.replace('/', "_"));
         if !columns.contains_key(&name) {
-            let value = |record: &EpochRecord| {
-                let found = record.losses.iter().find(|(other, _)| other == term);
-                found.map(|(_, value)| *value).into()
-            };
-            columns.insert(name, list(&value));
+            columns.insert(name, list(&|record| record.loss(&term).into()));
         }
     }
     columns.insert("changed".into(), list(&|record| record.changed.into()));

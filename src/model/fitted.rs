@@ -1,10 +1,11 @@
 //! The fitted model: embeds, assigns and denoises cells.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use burn::module::{Module, Param};
 use burn::tensor::Device;
-use ndarray::{Array2, s};
+use ndarray::{Array2, ArrayView2, s};
 
 use super::architecture::Architecture;
 use super::assignment::{Assignment, check_finite};
@@ -230,18 +231,50 @@ impl<H: ReconstructionHead> FittedModel<H> {
     /// Denoised expression `[cells, genes]`: the decoder's expectation times each cell's size
     /// factor, on the scale of the counts (for an [`MseHead`] on the scale of its input).
     ///
-    /// The result is dense, `4 · cells · genes` bytes: of a million cells, denoise a selection at a
-    /// time ([`CountMatrix::select_cells`], then [`prepare`](Self::prepare)).
+    /// The result is dense, `4 · cells · genes` bytes; [`denoise_blocks`](Self::denoise_blocks) has some
+    /// of the cells in memory at a time.
     ///
     /// # Errors
     /// As [`embed`](Self::embed), and [`Error::NoDecoder`] when it was removed (DESC).
     pub fn denoise(&self, cells: &Cells) -> Result<Array2<f32>> {
+        let mut denoised = Array2::zeros((cells.cells(), cells.genes()));
+        self.denoise_blocks(cells, |rows, values| {
+            denoised.slice_mut(s![rows, ..]).assign(&values);
+            Ok(())
+        })?;
+        Ok(denoised)
+    }
+
+    /// Hands [denoised expression](Self::denoise) over in blocks of cells `[cells of the block, genes]`,
+    /// in their order, with the positions of the cells.
+    ///
+    /// ```
+    /// use celldec::prelude::*;
+    ///
+    /// let counts = SimulationConfig::new(60, 40).with_seed(1).simulate()?.counts;
+    /// let cells = Preprocess::scdcc().fit(&counts)?;
+    /// let fit = Plan::scdcc(3).with_epochs(1, 1).trainer(&Device::default())?.fit(&cells)?;
+    /// let mut largest = 0f32;
+    /// fit.model().denoise_blocks(&cells, |_rows, values| {
+    ///     largest = values.iter().copied().fold(largest, f32::max);
+    ///     Ok(())
+    /// })?;
+    /// assert!(largest > 0.0);
+    /// # Ok::<(), celldec::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`denoise`](Self::denoise), and the first of `visit`.
+    pub fn denoise_blocks(
+        &self,
+        cells: &Cells,
+        mut visit: impl FnMut(Range<usize>, ArrayView2<'_, f32>) -> Result<()>,
+    ) -> Result<()> {
         self.check(cells)?;
         let Some(part) = &self.network.reconstruction else {
             return Err(Error::NoDecoder);
         };
         let batches = Batches::new(cells, &self.device);
-        let mut denoised = Array2::zeros((cells.cells(), cells.genes()));
         batches.for_each_block(1024, |block, batches| {
             let input = batches.network_input(block)?;
             let covariates = input.covariates.clone();
@@ -252,13 +285,9 @@ impl<H: ReconstructionHead> FittedModel<H> {
                     row *= cells.size_factors()[cell];
                 }
             }
-            denoised
-                .slice_mut(s![block[0]..block[0] + block.len(), ..])
-                .assign(&values);
-            Ok(())
-        })?;
-        check_finite("the denoised expression", &denoised)?;
-        Ok(denoised)
+            check_finite("the denoised expression", &values)?;
+            visit(block[0]..block[0] + block.len(), values.view())
+        })
     }
 
     fn check(&self, cells: &Cells) -> Result<()> {

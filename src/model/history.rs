@@ -66,6 +66,10 @@ pub struct EpochRecord {
     pub epoch: usize,
     /// Mean over the cells (or pairs) of every term of the loss, weights included.
     pub losses: Vec<(String, f64)>,
+    /// The same over the cells that are [kept apart](crate::train::PretrainConfig::validation), of clean
+    /// input and after the epoch's last step; empty where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub validation: Vec<(String, f64)>,
     /// Fraction of cells whose label changed at the last update of the target, in epochs of
     /// self-training that began with one.
     pub changed: Option<f64>,
@@ -80,13 +84,41 @@ impl EpochRecord {
             phase,
             epoch,
             losses,
+            validation: Vec::new(),
             changed: None,
             seconds: 0.0,
         }
     }
 
-    /// The sum of all terms.
+    /// Every term of the loss, and those over the cells that are kept apart by names that begin with
+    /// `validation`.
+    pub fn all_losses(&self) -> Vec<(String, f64)> {
+        let apart = |(name, value): &(String, f64)| (format!("validation {name}"), *value);
+        let validation = self.validation.iter().map(apart);
+        self.losses.iter().cloned().chain(validation).collect()
+    }
+
+    /// A term of [`all_losses`](Self::all_losses) by its name.
+    pub fn loss(&self, name: &str) -> Option<f64> {
+        let all = self.all_losses().into_iter();
+        all.filter(|(found, _)| found == name)
+            .map(|(_, value)| value)
+            .next()
+    }
+
+    /// The sum of all terms, of the cells that are trained on.
     pub fn total_loss(&self) -> f64 {
         self.losses.iter().map(|(_, value)| value).sum()
     }
+}
+
+/// The names of [all losses](EpochRecord::all_losses) that occur, in the order of their first occurrence.
+pub fn loss_names<'a>(records: impl IntoIterator<Item = &'a EpochRecord>) -> Vec<String> {
+    let mut names = Vec::new();
+    for (name, _) in records.into_iter().flat_map(EpochRecord::all_losses) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }

@@ -20,7 +20,7 @@ pub(crate) use fitted::is_finite;
 pub use assignment::Assignment;
 pub use evaluate::{Evaluation, evaluate};
 pub use fitted::{DescModel, FittedModel, ScdccModel};
-pub use history::{EpochRecord, Phase};
+pub use history::{EpochRecord, Phase, loss_names};
 pub use info::ModelInfo;
 #[cfg(feature = "pytorch")]
 pub use pytorch::{ScdccWeights, read_scdcc_weights};

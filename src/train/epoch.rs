@@ -205,6 +205,46 @@ impl Steps {
     }
 }
 
+/// The mean of every term over the rows of a plan, without a step.
+///
+/// # Errors
+/// The first of `prepare`; [`Error::Diverged`] when a term is not finite; [`Error::Device`] when the
+/// device has failed.
+pub(super) fn mean_losses<M, P>(
+    model: &M,
+    (batches, plan): (&Batches<'_>, &EpochPlan),
+    at: EpochAddress<'_>,
+    prepare: impl Fn(&Batches<'_>, &[usize]) -> Result<P>,
+    forward: impl Fn(&M, P) -> Vec<Term>,
+) -> Result<MeanLosses> {
+    let mut unread = Vec::new();
+    let mut batch = 0;
+    let mut visit = |group: usize, batches: &Batches<'_>| -> Result<()> {
+        for rows in plan.batches(group) {
+            for term in forward(model, prepare(batches, rows)?) {
+                let loss = term.loss.inner();
+                unread.push(UnreadTerm {
+                    term: Term { loss, ..term },
+                    batch,
+                    rows: rows.len(),
+                });
+            }
+            batch += 1;
+        }
+        Ok(())
+    };
+    if plan.reads_cells() {
+        batches.fold_groups(plan.groups(), (), |(), group, batches| {
+            visit(group, batches)
+        })?;
+    } else {
+        (0..plan.groups().len()).try_for_each(|group| visit(group, batches))?;
+    }
+    let mut losses = MeanLosses::default();
+    read_terms(unread, at, &mut losses)?;
+    Ok(losses)
+}
+
 /// Reads the terms of an epoch's steps, all at once.
 fn read_terms(
     unread: Vec<UnreadTerm>,

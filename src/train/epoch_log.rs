@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 use crate::model::EpochRecord;
 
 /// An observer that writes the losses of every epoch to a CSV file as soon as it has ended, a line for
-/// each value: `phase,epoch,name,value`, where names are those of the loss terms, `changed_labels` and
-/// `seconds`. What plots training runs can follow the file.
+/// each value: `phase,epoch,name,value`, where names are those of the loss terms
+/// ([`EpochRecord::all_losses`]), `changed_labels` and `seconds`. What plots training runs can follow the file.
 ///
 /// Training goes on when the disk is full; [`finish`](Self::finish) tells.
 ///
@@ -74,8 +74,8 @@ impl EpochLog {
         let mut line = |name: &str, value: f64| {
             lines += &format!("{phase},{},{},{value}\n", record.epoch, field(name));
         };
-        for (name, value) in &record.losses {
-            line(name, *value);
+        for (name, value) in record.all_losses() {
+            line(&name, value);
         }
         if let Some(changed) = record.changed {
             line("changed_labels", changed);

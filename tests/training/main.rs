@@ -18,6 +18,7 @@ mod record;
 mod reproducible;
 mod starts;
 mod storage;
+mod validation;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;

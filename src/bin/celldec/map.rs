@@ -7,7 +7,6 @@ use celldec::model::{Evaluation, ModelInfo};
 use celldec::nn::ReconstructionHead;
 use celldec::prelude::*;
 use clap::Args;
-use ndarray::Array2;
 
 use crate::arguments::DeviceArgument;
 use crate::console::Console;
@@ -107,17 +106,13 @@ fn with_model<H: ReconstructionHead>(
             known.agreement(clusters.labels())?
         ));
     }
-    let denoised = if arguments.writing.denoised {
-        Some(model.denoise(&cells)?)
-    } else {
-        None
-    };
     let files = write(
         console,
         &destination,
         &input,
         &cells,
-        (&clusters, &evaluation, denoised.as_ref()),
+        model,
+        (&clusters, &evaluation),
     )?;
     console.say(format_args!(
         "  written to    {}: {}",
@@ -129,7 +124,8 @@ fn with_model<H: ReconstructionHead>(
     }
     if destination.options.wants(Output::H5ad) {
         let mut pieces = model.results(&cells, &evaluation)?;
-        if let Some(denoised) = denoised {
+        if arguments.writing.denoised {
+            let denoised = model.denoise(&cells)?;
             pieces = pieces.with_denoised(denoised, cells.gene_names().to_vec());
         }
         let path = annotated::write(&destination, input, &cells, vec![(keys, pieces)]).or_else(
@@ -151,12 +147,13 @@ fn with_model<H: ReconstructionHead>(
 }
 
 /// Writes tables and pictures and gives the names of their files.
-fn write(
+fn write<H: ReconstructionHead>(
     console: &Console,
     destination: &Destination<'_>,
     input: &Input,
     cells: &Cells,
-    (clusters, evaluation, denoised): (&Assignment, &Evaluation, Option<&Array2<f32>>),
+    model: &FittedModel<H>,
+    (clusters, evaluation): (&Assignment, &Evaluation),
 ) -> Result<Vec<String>> {
     let (folder, options) = (destination.folder, destination.options);
     let embedding = evaluation.embedding.view();
@@ -164,8 +161,8 @@ fn write(
     if options.wants(Output::Csv) {
         tables::write_cells(folder, cells, clusters, embedding)?;
         files.push(tables::CELL_FILES.to_string());
-        if let Some(denoised) = denoised {
-            files.push(tables::write_denoised(folder, cells, denoised.view())?);
+        if options.denoised {
+            files.push(tables::write_denoised(folder, cells, model)?);
         }
     }
     if options.wants(Output::Plots) {

@@ -1,6 +1,6 @@
 //! Delimited tables out.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
 use ndarray::ArrayView2;
@@ -34,28 +34,90 @@ pub fn write_matrix_csv(
     column_names: &[String],
     matrix: ArrayView2<'_, f32>,
 ) -> Result<()> {
-    let path = path.as_ref();
     check_length("the list of row names", matrix.nrows(), row_names.len())?;
-    check_length(
-        "the list of column names",
-        matrix.ncols(),
-        column_names.len(),
-    )?;
+    write_blocks_csv(path, row_names, column_names, |write| write(matrix))
+}
+
+/// Writes a matrix as [`write_matrix_csv`] does that is never in memory as a whole: `rows` hands it over
+/// from top to bottom, in blocks of any number of rows.
+///
+/// # Errors
+/// As [`write_matrix_csv`], and those of `rows`; then the file is as it was before.
+///
+/// ```
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("denoised.csv");
+/// let cells = ["a".to_string(), "b".to_string()];
+/// let genes = ["CD3E".to_string()];
+/// celldec::io::write_blocks_csv(&path, &cells, &genes, |write| {
+///     write(ndarray::array![[0.5]].view())?;
+///     write(ndarray::array![[2.0]].view())
+/// })?;
+/// assert_eq!(std::fs::read_to_string(&path).unwrap(), ",CD3E\na,0.5\nb,2\n");
+/// # Ok::<(), celldec::Error>(())
+/// ```
+pub fn write_blocks_csv(
+    path: impl AsRef<Path>,
+    row_names: &[String],
+    column_names: &[String],
+    rows: impl FnOnce(&mut dyn FnMut(ArrayView2<'_, f32>) -> Result<()>) -> Result<()>,
+) -> Result<()> {
+    let path = path.as_ref();
     let separator = output_separator(path);
-    write_atomically(path, |out| {
+    let mut done = Ok(());
+    let written = write_atomically(path, |out| {
         for name in column_names {
             write!(out, "{separator}{}", quoted(name, separator))?;
         }
         writeln!(out)?;
-        for (name, row) in row_names.iter().zip(matrix.rows()) {
-            write!(out, "{}", quoted(name, separator))?;
-            for value in row {
-                write!(out, "{separator}{value}")?;
-            }
-            writeln!(out)?;
+        let mut count = 0;
+        done = rows(&mut |block| {
+            check_length(
+                "the list of column names",
+                block.ncols(),
+                column_names.len(),
+            )?;
+            let first = count;
+            count += block.nrows();
+            let names = row_names.get(first..count);
+            let names = names.ok_or_else(|| wrong_rows(count, row_names))?;
+            write_rows(out, separator, names, block).map_err(|error| Error::io(path, error))
+        });
+        if done.is_ok() && count != row_names.len() {
+            done = Err(wrong_rows(count, row_names));
         }
-        Ok(())
-    })
+        match done {
+            Ok(()) => Ok(()),
+            // Keeps the file from being placed; what went wrong is told below.
+            Err(_) => Err(io::ErrorKind::Other.into()),
+        }
+    });
+    done?;
+    written
+}
+
+fn wrong_rows(rows: usize, row_names: &[String]) -> Error {
+    Error::LengthMismatch {
+        what: "the list of row names".into(),
+        expected: rows,
+        found: row_names.len(),
+    }
+}
+
+fn write_rows(
+    out: &mut dyn Write,
+    separator: char,
+    names: &[String],
+    block: ArrayView2<'_, f32>,
+) -> io::Result<()> {
+    for (name, row) in names.iter().zip(block.rows()) {
+        write!(out, "{}", quoted(name, separator))?;
+        for value in row {
+            write!(out, "{separator}{value}")?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
 }
 
 /// Writes named columns of text, such as cell names and cluster labels, as a delimited file with a

@@ -45,6 +45,8 @@ struct SavedRecord {
     phase: Phase,
     epoch: usize,
     losses: Vec<(String, Exact)>,
+    #[serde(default)]
+    validation: Vec<(String, Exact)>,
     changed: Option<Exact>,
     seconds: Exact,
 }
@@ -52,16 +54,21 @@ struct SavedRecord {
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct Exact(#[serde(with = "exact::number")] f64);
 
+fn exact((name, value): &(String, f64)) -> (String, Exact) {
+    (name.clone(), Exact(*value))
+}
+
+fn inexact((name, value): (String, Exact)) -> (String, f64) {
+    (name, value.0)
+}
+
 impl From<&EpochRecord> for SavedRecord {
     fn from(record: &EpochRecord) -> Self {
         Self {
             phase: record.phase.clone(),
             epoch: record.epoch,
-            losses: record
-                .losses
-                .iter()
-                .map(|(name, value)| (name.clone(), Exact(*value)))
-                .collect(),
+            losses: record.losses.iter().map(exact).collect(),
+            validation: record.validation.iter().map(exact).collect(),
             changed: record.changed.map(Exact),
             seconds: Exact(record.seconds),
         }
@@ -73,11 +80,8 @@ impl From<SavedRecord> for EpochRecord {
         Self {
             phase: record.phase,
             epoch: record.epoch,
-            losses: record
-                .losses
-                .into_iter()
-                .map(|(name, value)| (name, value.0))
-                .collect(),
+            losses: record.losses.into_iter().map(inexact).collect(),
+            validation: record.validation.into_iter().map(inexact).collect(),
             changed: record.changed.map(|value| value.0),
             seconds: record.seconds.0,
         }

@@ -40,7 +40,8 @@ impl Stage {
     }
 }
 
-/// Ends a stage when its loss no longer falls.
+/// Ends a stage when its loss no longer falls: that of the cells that are kept apart for
+/// [validation](PretrainConfig::validation), if any are.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EarlyStopping {
@@ -77,6 +78,11 @@ settings! {
         /// network learns takes steps, however many cells there are: among very many each need not
         /// be seen as often.
         with_enough_steps / enough_steps: Option<usize> = None,
+        /// Share of the cells that are kept apart: drawn by the run's seed, not trained on, and
+        /// reconstructed from clean input after every epoch, which gives
+        /// [`EpochRecord::validation`](crate::model::EpochRecord::validation). Self-training visits all
+        /// cells.
+        with_validation / validation: f64 = 0.0,
     }
 }
 
@@ -114,7 +120,16 @@ impl PretrainConfig {
         check_epochs("the number of epochs of a phase", self.epochs())?;
         check_batch_size(self.batch_size)?;
         self.optimizer.check()?;
-        check_corruption(self.corruption)
+        check_corruption(self.corruption)?;
+        if (0.0..1.0).contains(&self.validation) {
+            Ok(())
+        } else {
+            Err(ParameterError::OutOfRange {
+                name: "the share of cells kept apart for validation",
+                requirement: "at least 0 and below 1",
+                value: self.validation,
+            })
+        }
     }
 
     /// The most epochs the schedule can take.

@@ -7,7 +7,7 @@ use ndarray::{Array2, s};
 use super::config::PretrainConfig;
 use super::prepare::check_encoder;
 use super::stages::{Stages, run_stages};
-use crate::batches::{Batches, Corruption, DenseRows};
+use crate::batches::{Batches, Corruption, DenseRows, Noise};
 use crate::description::Description;
 use crate::error::{ParameterError, Result};
 use crate::kernel::squared_error;
@@ -15,7 +15,6 @@ use crate::loss::{ReconstructionLoss, Term};
 use crate::model::Phase;
 use crate::nn::{Autoencoder, Dense, NetworkInput, ReconstructionHead};
 use crate::tensors::tensor_to_array;
-use crate::train::epoch::EpochAddress;
 use crate::train::failure::Failure;
 use crate::train::run::TrainingRun;
 
@@ -61,8 +60,6 @@ pub fn pretrain_layers<H: ReconstructionHead>(
     let layers = autoencoder.encoder.layers.len();
     let device = autoencoder.encoder.layers[0].linear.weight.device();
     let hidden_dropout = HiddenDropout {
-        corruption: config.corruption,
-        seed,
         first_address: count,
     };
 
@@ -83,10 +80,10 @@ pub fn pretrain_layers<H: ReconstructionHead>(
         stages(phase, true, loss.description()),
         pair,
         run,
-        |batches, rows, at| {
-            let noise = at.noise(config.corruption, seed);
+        |batches, rows, at, corruption| {
+            let noise = at.noise(corruption, seed);
             let batch = batches.read_reconstruction(rows, target, noise, false)?;
-            Ok((batch, hidden_dropout.masks(rows, width, at)))
+            Ok((batch, hidden_dropout.masks(rows, width, noise)))
         },
         |pair, (rows, masks)| {
             let inputs = rows.into_inputs(&device);
@@ -130,10 +127,10 @@ pub fn pretrain_layers<H: ReconstructionHead>(
             stages(phase, false, Description::new("mse")),
             pair,
             run,
-            |batches, rows, at| {
-                let noise = at.noise(config.corruption, seed);
+            |batches, rows, at, corruption| {
+                let noise = at.noise(corruption, seed);
                 let corrupted = feature_rows(&inputs, rows, |row, values| noise.apply(row, values));
-                let masks = hidden_dropout.masks(rows, width, at);
+                let masks = hidden_dropout.masks(rows, width, noise);
                 let weights = batches.cells().weights_of(rows);
                 Ok((corrupted, clean(rows), masks, weights))
             },
@@ -178,19 +175,16 @@ pub fn pretrain_layers<H: ReconstructionHead>(
 
 /// Dropout between the two layers of a pair.
 struct HiddenDropout {
-    corruption: Corruption,
-    seed: u64,
     /// Masks of hidden layers have addresses from here on, those of inputs lie below.
     first_address: usize,
 }
 
 impl HiddenDropout {
     /// Factors of the hidden values `[rows, width]`; none where the corruption is no dropout.
-    fn masks(&self, rows: &[usize], width: usize, at: EpochAddress<'_>) -> Option<DenseRows> {
-        let Corruption::Dropout(_) = self.corruption else {
+    fn masks(&self, rows: &[usize], width: usize, noise: Noise) -> Option<DenseRows> {
+        let Corruption::Dropout(_) = noise.corruption else {
             return None;
         };
-        let noise = at.noise(self.corruption, self.seed);
         Some(DenseRows::new(rows, width, |row, values| {
             values.fill(1.0);
             noise.apply(self.first_address + row, values);

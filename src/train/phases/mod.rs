@@ -8,6 +8,7 @@ mod pretrain;
 mod self_train;
 mod stages;
 mod start;
+mod validation;
 
 pub use config::{EarlyStopping, PretrainConfig, Stage};
 pub use layerwise::pretrain_layers;

@@ -22,7 +22,8 @@ pub struct OwnPhase<'a> {
     /// Its name in histories, events and messages; with the run's seed it addresses the phase's
     /// random streams. No two phases of a run have the same.
     pub name: &'a str,
-    /// Its schedule. The corruption is that of [`OwnEpoch::corrupted_input`].
+    /// Its schedule. The corruption is that of [`OwnEpoch::corrupted_input`], which gives clean input of
+    /// cells that are kept apart for validation.
     pub config: &'a PretrainConfig,
     /// What it minimises, with every setting: a checkpoint is resumed by the same only.
     pub loss: Description,
@@ -135,8 +136,8 @@ pub fn train_phase<M: Module + Sync + 'static, P: Send>(
         "config": phase.config,
         "loss": phase.loss,
     }));
-    let (corruption, seed) = (phase.config.corruption, run.seed());
-    let read = |batches: &Batches<'_>, rows: &[usize], at: EpochAddress<'_>| {
+    let seed = run.seed();
+    let read = |batches: &Batches<'_>, rows: &[usize], at: EpochAddress<'_>, corruption| {
         let epoch = OwnEpoch {
             at,
             corruption,

@@ -46,8 +46,8 @@ pub fn pretrain<H: ReconstructionHead>(
         stages,
         autoencoder,
         run,
-        |batches, rows, at| {
-            let noise = at.noise(config.corruption, seed);
+        |batches, rows, at, corruption| {
+            let noise = at.noise(corruption, seed);
             batches.read_reconstruction(rows, target, noise, false)
         },
         |model, rows| {

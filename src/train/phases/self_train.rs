@@ -222,6 +222,7 @@ impl<H: ReconstructionHead> SelfTraining<'_, H> {
                 phase: phase.clone(),
                 epoch,
                 losses,
+                validation: Vec::new(),
                 changed,
                 seconds: epoch_start.elapsed().as_secs_f64(),
             });

@@ -8,14 +8,15 @@ use serde::{Deserialize, Serialize};
 
 use super::config::{EarlyStopping, PretrainConfig, Stage};
 use super::prepare::check_trainable;
-use crate::batches::{Batches, EpochPlan};
+use super::validation::Validation;
+use crate::batches::{Batches, Corruption, EpochPlan};
 use crate::description::Description;
 use crate::error::Result;
 use crate::exact;
 use crate::loss::Term;
 use crate::model::{EpochRecord, Phase};
 use crate::train::checkpoint::{Snapshot, Step};
-use crate::train::epoch::{EpochAddress, MeanLosses, Steps};
+use crate::train::epoch::{EpochAddress, MeanLosses, Steps, mean_losses};
 use crate::train::failure::Failure;
 use crate::train::observer::Event;
 use crate::train::run::TrainingRun;
@@ -106,8 +107,8 @@ impl Progress {
     }
 }
 
-/// Runs the stages of a schedule over all cells: `prepare` reads a batch, `forward` computes its
-/// loss. An interrupted run returns what it has come to.
+/// Runs the stages of a schedule over all cells but those that are kept apart: `prepare` reads a
+/// batch, corrupted as it is told, `forward` computes its loss. An interrupted run returns what it has come to.
 ///
 /// # Errors
 /// The first invalid setting; a checkpoint that cannot be resumed;
@@ -116,7 +117,7 @@ pub(super) fn run_stages<M: Module + Sync + 'static, P: Send>(
     stages: Stages<'_>,
     mut model: M,
     run: &mut TrainingRun<'_>,
-    prepare: impl Fn(&Batches<'_>, &[usize], EpochAddress<'_>) -> Result<P> + Sync,
+    prepare: impl Fn(&Batches<'_>, &[usize], EpochAddress<'_>, Corruption) -> Result<P> + Sync,
     forward: impl Fn(&M, P) -> Vec<Term>,
 ) -> Result<M, Failure<M>> {
     let Stages {
@@ -151,7 +152,9 @@ pub(super) fn run_stages<M: Module + Sync + 'static, P: Send>(
         batches.log_order();
     }
     let phase_start = Instant::now();
-    let most = config.epochs_with(cells.cells());
+    let validation = Validation::draw(config.validation, cells.cells(), run.seed());
+    let kept_apart = validation.as_ref().map_or(0, |apart| apart.cells.len());
+    let most = config.epochs_with(cells.cells() - kept_apart);
     run.start_phase(&phase, most, batches.device());
     let mut progress = Progress::new();
     let mut optimizer = None;
@@ -186,6 +189,10 @@ pub(super) fn run_stages<M: Module + Sync + 'static, P: Send>(
             } else {
                 EpochPlan::of_rows(cells.cells(), true, size, seed, stream)
             };
+            let plan = match &validation {
+                Some(validation) => plan.without(&validation.apart),
+                None => plan,
+            };
             let mut losses = MeanLosses::default();
             let last_good = model.clone();
             model = match steps.epoch(
@@ -193,18 +200,34 @@ pub(super) fn run_stages<M: Module + Sync + 'static, P: Send>(
                 (batches, &plan),
                 at,
                 &mut losses,
-                |batches, rows| prepare(batches, rows, at),
+                |batches, rows| prepare(batches, rows, at, config.corruption),
                 &forward,
             ) {
                 Ok(model) => model,
                 Err(error) => return Err(Failure::new(error, Some(last_good))),
             };
-            progress.advance(losses.total(), config.early_stopping);
+            let mut watched = losses.total();
+            let mut of_validation = Vec::new();
+            if let Some(validation) = &validation {
+                let plan = EpochPlan::of_some(&validation.cells, size, reads_cells);
+                let read = |batches: &Batches<'_>, rows: &[usize]| {
+                    prepare(batches, rows, at, Corruption::None)
+                };
+                match mean_losses(&model, (batches, &plan), at, read, &forward) {
+                    Ok(losses) => {
+                        watched = losses.total();
+                        of_validation = losses.into_named();
+                    }
+                    Err(error) => return Err(Failure::new(error, Some(last_good))),
+                }
+            }
+            progress.advance(watched, config.early_stopping);
             progress.stage_steps = steps.taken();
             run.record(EpochRecord {
                 phase: phase.clone(),
                 epoch,
                 losses: losses.into_named(),
+                validation: of_validation,
                 changed: None,
                 seconds: epoch_start.elapsed().as_secs_f64(),
             });

@@ -5,7 +5,7 @@ use super::palette::of_group;
 use super::panel::Panel;
 use super::picture::Picture;
 use crate::error::{Error, Result};
-use crate::model::{EpochRecord, Phase};
+use crate::model::{EpochRecord, Phase, loss_names};
 
 const COLUMNS: usize = 3;
 const CELL: (f64, f64) = (300.0, 220.0);
@@ -72,17 +72,8 @@ fn curves(history: &[EpochRecord]) -> Vec<Curve> {
     for phase in phases {
         let records = || history.iter().filter(move |record| record.phase == *phase);
         let epoch = |record: &EpochRecord| (record.epoch + 1) as f64;
-        let mut terms: Vec<&str> = Vec::new();
-        for (term, _) in records().flat_map(|record| &record.losses) {
-            if !terms.contains(&term.as_str()) {
-                terms.push(term);
-            }
-        }
-        for term in terms {
-            let value = |record: &EpochRecord| {
-                let loss = record.losses.iter().find(|(name, _)| name == term);
-                loss.map(|&(_, value)| (epoch(record), value))
-            };
+        for term in loss_names(records()) {
+            let value = |record: &EpochRecord| Some((epoch(record), record.loss(&term)?));
             curves.push(Curve {
                 title: format!("{phase}: {term}"),
                 points: records().filter_map(value).collect(),

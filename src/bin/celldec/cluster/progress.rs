@@ -82,7 +82,7 @@ impl Progress {
 
     fn advance(&mut self, record: &EpochRecord) {
         let losses: Vec<String> = record
-            .losses
+            .all_losses()
             .iter()
             .map(|(name, value)| format!("{name} {value:.4}"))
             .collect();

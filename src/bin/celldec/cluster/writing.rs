@@ -78,8 +78,7 @@ fn write_tables<H: ReconstructionHead>(
         files.push("consensus.csv".to_string());
     }
     if work.destination.options.denoised {
-        let denoised = fit.model().denoise(cells)?;
-        files.push(tables::write_denoised(folder, cells, denoised.view())?);
+        files.push(tables::write_denoised(folder, cells, fit.model())?);
     }
     Ok(files)
 }

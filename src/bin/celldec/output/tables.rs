@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use celldec::io::{write_columns_csv, write_matrix_csv};
-use celldec::model::EpochRecord;
+use celldec::io::{write_blocks_csv, write_columns_csv, write_matrix_csv};
+use celldec::model::{EpochRecord, FittedModel, loss_names};
+use celldec::nn::ReconstructionHead;
 use celldec::prelude::*;
 use ndarray::ArrayView2;
 
@@ -46,12 +47,7 @@ pub fn write_cells(
 
 /// One line for every epoch, one column for every term that occurs in any of them.
 pub fn write_history(path: &Path, history: &[EpochRecord]) -> Result<()> {
-    let mut terms: Vec<&str> = Vec::new();
-    for (name, _) in history.iter().flat_map(|record| &record.losses) {
-        if !terms.contains(&name.as_str()) {
-            terms.push(name);
-        }
-    }
+    let terms = loss_names(history);
     let column = |text: &dyn Fn(&EpochRecord) -> String| -> Vec<String> {
         history.iter().map(text).collect()
     };
@@ -60,11 +56,8 @@ pub fn write_history(path: &Path, history: &[EpochRecord]) -> Result<()> {
         ("phase", column(&|record| record.phase.to_string())),
         ("epoch", column(&|record| record.epoch.to_string())),
     ];
-    for term in terms {
-        let values = column(&|record| {
-            let loss = record.losses.iter().find(|(name, _)| name == term);
-            optional(loss.map(|(_, value)| *value))
-        });
+    for term in &terms {
+        let values = column(&|record| optional(record.loss(term)));
         columns.push((term, values));
     }
     columns.push(("changed_labels", column(&|record| optional(record.changed))));
@@ -81,14 +74,16 @@ pub fn texts<T: ToString>(values: &[T]) -> Vec<String> {
     values.iter().map(T::to_string).collect()
 }
 
-/// Writes a value for every cell and gene into a folder and gives the file's name.
-pub fn write_denoised(
+/// Writes a value for every cell and gene into a folder, some cells at a time, and gives the file's name.
+pub fn write_denoised<H: ReconstructionHead>(
     folder: &Path,
     cells: &Cells,
-    denoised: ArrayView2<'_, f32>,
+    model: &FittedModel<H>,
 ) -> Result<String> {
     let file = "denoised.csv.gz";
     let path = folder.join(file);
-    write_matrix_csv(path, cells.cell_names(), cells.gene_names(), denoised)?;
+    write_blocks_csv(path, cells.cell_names(), cells.gene_names(), |write| {
+        model.denoise_blocks(cells, |_, values| write(values))
+    })?;
     Ok(file.to_string())
 }
