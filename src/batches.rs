@@ -141,6 +141,8 @@ pub struct Batches<'a> {
     /// From where the device writes dense rows itself, if it does.
     #[cfg(any(feature = "wgpu", feature = "cuda"))]
     on_device: Option<device::Counts>,
+    /// Batches on the devices that share the steps of training with the first one.
+    others: Vec<Self>,
 }
 
 impl<'a> Batches<'a> {
@@ -155,15 +157,53 @@ impl<'a> Batches<'a> {
             loaded: None,
             #[cfg(any(feature = "wgpu", feature = "cuda"))]
             on_device: device::Counts::of(cells, device),
+            others: Vec::new(),
         }
     }
 
-    /// The same batches outside automatic differentiation.
+    /// Lets further devices share the steps of [`pretrain`](crate::train::pretrain()),
+    /// [`pretrain_layers`](crate::train::pretrain_layers) and
+    /// [`SelfTraining`](crate::train::SelfTraining), as
+    /// [`Plan::trainer_on`](crate::train::Plan::trainer_on) does. All else that these batches are
+    /// asked for is on the first device.
+    pub fn shared_with(mut self, devices: &[Device]) -> Self {
+        let cells = self.cells;
+        self.others
+            .extend(devices.iter().map(|device| Self::new(cells, device)));
+        self
+    }
+
+    /// The same batches outside automatic differentiation, on the first device.
     pub fn without_autodiff(&self) -> Self {
         Self {
             device: self.device.clone().inner(),
+            ..self.on_first_device()
+        }
+    }
+
+    /// The same batches without the devices that share them.
+    pub(crate) fn on_first_device(&self) -> Self {
+        Self {
+            others: Vec::new(),
             ..self.clone()
         }
+    }
+
+    /// The same batches on each of their devices, the first one first.
+    pub(crate) fn on_each_device(&self) -> Vec<Self> {
+        let others = self.others.iter().map(|batches| Self {
+            loaded: self.loaded.clone(),
+            ..batches.clone()
+        });
+        std::iter::once(self.on_first_device())
+            .chain(others)
+            .collect()
+    }
+
+    /// The devices that share the steps of training with the first one.
+    pub(crate) fn other_devices(&self) -> Vec<Device> {
+        let devices = self.others.iter().map(Self::device);
+        devices.cloned().collect()
     }
 
     /// The cells.
@@ -320,7 +360,7 @@ impl<'a> Batches<'a> {
         }
     }
 
-    /// The device of the tensors.
+    /// The device of the tensors, the first where there are several.
     pub(crate) fn device(&self) -> &Device {
         &self.device
     }

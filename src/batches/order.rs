@@ -64,10 +64,15 @@ impl EpochPlan {
         }
     }
 
-    /// Some cells, in groups that are in memory at the same time.
-    pub fn of_some(cells: &[usize], batch_size: usize, reads_cells: bool) -> Self {
+    /// Some rows as they are: groups of cells that are in memory at the same time, or one of anything
+    /// that is.
+    pub fn of_some(rows: &[usize], batch_size: usize, reads_cells: bool) -> Self {
+        let together = if reads_cells { SWEEP_CELLS } else { rows.len() };
         Self {
-            groups: cells.chunks(SWEEP_CELLS).map(<[usize]>::to_vec).collect(),
+            groups: rows
+                .chunks(together.max(1))
+                .map(<[usize]>::to_vec)
+                .collect(),
             batch_size,
             reads_cells,
         }

@@ -12,26 +12,33 @@ pub(crate) fn waits(what: &'static str) {
 /// # Errors
 /// What the device says when its work failed.
 pub(crate) fn read(numbers: Vec<Tensor<1>>) -> Result<Vec<f32>, String> {
-    if numbers.is_empty() {
+    let lists = read_lists(numbers)?;
+    lists.into_iter().map(only).collect()
+}
+
+/// The number of a list of one.
+pub(crate) fn only(list: Vec<f32>) -> Result<f32, String> {
+    list.first().copied().ok_or_else(|| "no number".to_string())
+}
+
+/// Lists of numbers, all read at once.
+///
+/// # Errors
+/// What the device says when its work failed.
+pub(crate) fn read_lists(lists: Vec<Tensor<1>>) -> Result<Vec<Vec<f32>>, String> {
+    if lists.is_empty() {
         return Ok(Vec::new());
     }
     waits("numbers");
-    let transaction = numbers
+    let transaction = lists
         .into_iter()
         .fold(Transaction::default(), Transaction::register);
     let read = transaction
         .try_execute()
         .map_err(|error| error.to_string())?;
-    read.into_iter().map(number).collect()
-}
-
-fn number(data: TensorData) -> Result<f32, String> {
-    let values = data.convert::<f32>();
-    let values = values
-        .as_slice::<f32>()
-        .map_err(|error| format!("{error:?}"))?;
-    values
-        .first()
-        .copied()
-        .ok_or_else(|| "no number".to_string())
+    let values = |data: TensorData| {
+        let data = data.convert::<f32>();
+        data.into_vec::<f32>().map_err(|error| format!("{error:?}"))
+    };
+    read.into_iter().map(values).collect()
 }

@@ -2,8 +2,9 @@
 
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
+use super::replicas::{Share, with_replicas};
 use crate::batches::{Batches, Corruption, EpochPlan, Noise, Workers, fold_ahead};
 use crate::error::{Error, Result};
 use crate::kernel::{computes_on, host};
@@ -83,6 +84,25 @@ impl EpochAddress<'_> {
             batch,
         }
     }
+
+    /// The error that `term` became non-finite in a batch, which is the fault of the step before it
+    /// where weights are not finite either.
+    fn diverged_from<M: Module>(self, model: &M, term: String, batch: usize) -> Error {
+        if is_finite(&model.valid()) {
+            self.diverged(term, batch)
+        } else {
+            self.diverged(GRADIENT, batch.saturating_sub(1))
+        }
+    }
+
+    /// The model after so many steps, unless a weight is not finite.
+    fn finite<M: Module>(self, model: M, steps: usize) -> Result<M> {
+        if is_finite(&model.valid()) {
+            Ok(model)
+        } else {
+            Err(self.diverged(GRADIENT, steps.saturating_sub(1)))
+        }
+    }
 }
 
 /// Optimizer, learning rate and the gradient steps taken with them.
@@ -121,7 +141,7 @@ impl Steps {
     }
 
     /// One step for every batch of the plan. `prepare` reads a batch, while the one before it trains;
-    /// `forward` returns the terms whose sum is minimised.
+    /// `forward` returns the terms whose sum is minimised, computed on a device.
     ///
     /// On the backend `flex` losses are read as they come. Elsewhere they stay on the device until the
     /// end of the epoch, so that no step waits for the one before it.
@@ -139,13 +159,14 @@ impl Steps {
         at: EpochAddress<'_>,
         losses: &mut MeanLosses,
         prepare: impl Fn(&Batches<'_>, &[usize]) -> Result<P> + Sync,
-        forward: impl Fn(&M, P) -> Vec<Term>,
+        forward: impl Fn(&M, P, &Device) -> Vec<Term>,
     ) -> Result<M> {
-        let at_once = computes_on(batches.device());
+        let device = batches.device();
+        let at_once = computes_on(device);
         let mut unread = Vec::new();
-        let mut step = |model: M, batch: usize, rows: usize, prepared: P| {
+        let step = |model: M, batch: usize, rows: usize, prepared: P| {
             let mut total: Option<Tensor<1>> = None;
-            for term in forward(&model, prepared) {
+            for term in forward(&model, prepared, device) {
                 total = Some(match total {
                     Some(sum) => sum + term.loss.clone(),
                     None => term.loss.clone(),
@@ -158,11 +179,7 @@ impl Steps {
                 }
                 let value = f64::from(term.loss.into_scalar::<f32>());
                 if !value.is_finite() {
-                    return Err(if is_finite(&model.valid()) {
-                        at.diverged(term.name, batch)
-                    } else {
-                        at.diverged(GRADIENT, batch.saturating_sub(1))
-                    });
+                    return Err(at.diverged_from(&model, term.name, batch));
                 }
                 losses.add(&term.name, value, rows);
             }
@@ -170,39 +187,92 @@ impl Steps {
                 // Where all that a loss depends on is frozen, there is no step to take.
                 Some(total) if total.is_tracked() => {
                     let gradients = GradientsParams::from_grads(total.backward(), &model);
-                    self.taken += 1;
-                    self.optimizer
-                        .step(self.learning_rate.step(), model, gradients)
+                    self.take(model, gradients)
                 }
                 _ => model,
             })
         };
-        let workers = Workers::of(batches.device());
-        let mut steps = 0;
-        let mut visit = |model: M, group: usize, batches: &Batches<'_>| {
-            let rows = plan.batches(group);
-            let first = steps;
-            steps += rows.len();
-            fold_ahead(
-                &rows,
-                workers,
-                |rows| prepare(batches, rows),
-                model,
-                |model, batch, prepared| step(model, first + batch, rows[batch].len(), prepared?),
-            )
-        };
-        let model = if plan.reads_cells() {
-            batches.fold_groups(plan.groups(), model, visit)?
-        } else {
-            visit(model, 0, batches)?
-        };
+        let (model, steps) = fold_batches(batches, plan, prepare, model, step)?;
         read_terms(unread, at, losses)?;
-        if is_finite(&model.valid()) {
-            Ok(model)
-        } else {
-            Err(at.diverged(GRADIENT, steps.saturating_sub(1)))
-        }
+        at.finite(model, steps)
     }
+
+    /// As [`epoch`](Self::epoch), with every batch shared by all devices of `batches`.
+    ///
+    /// # Errors
+    /// As [`epoch`](Self::epoch); a term that is not finite is always seen before the step.
+    pub fn shared_epoch<M: Module, P: Send>(
+        &mut self,
+        model: M,
+        (batches, plan): (&Batches<'_>, &EpochPlan),
+        at: EpochAddress<'_>,
+        losses: &mut MeanLosses,
+        prepare: impl Fn(&Batches<'_>, &[usize]) -> Result<P> + Sync,
+        forward: impl Fn(&M, P, &Device) -> Vec<Term> + Sync,
+    ) -> Result<M> {
+        let others = batches.other_devices();
+        if others.is_empty() {
+            return self.epoch(model, (batches, plan), at, losses, prepare, forward);
+        }
+        let prepare =
+            |batches: &Batches<'_>, rows: &[usize]| Share::prepare(batches, rows, &prepare);
+        let (model, steps) = with_replicas(&others, model, &forward, |model, replicas| {
+            let step = |model: M, batch: usize, rows: usize, shares: Vec<Share<P>>| {
+                let (terms, gradients) = replicas.step(&model, shares, batches.device())?;
+                for (name, value) in terms {
+                    if !value.is_finite() {
+                        return Err(at.diverged_from(&model, name, batch));
+                    }
+                    losses.add(&name, value, rows);
+                }
+                Ok(match gradients {
+                    Some(gradients) => self.take(model, gradients),
+                    None => model,
+                })
+            };
+            fold_batches(batches, plan, prepare, model, step)
+        })?;
+        at.finite(model, steps)
+    }
+
+    /// Takes a step.
+    fn take<M: Module>(&mut self, model: M, gradients: GradientsParams) -> M {
+        self.taken += 1;
+        self.optimizer
+            .step(self.learning_rate.step(), model, gradients)
+    }
+}
+
+/// Calls `step` with every batch of the plan: its number in the epoch, how many rows it has, and
+/// what `prepare` made of it while the one before it trained. Returns the last state, and how many
+/// batches there were.
+fn fold_batches<S, P: Send>(
+    batches: &Batches<'_>,
+    plan: &EpochPlan,
+    prepare: impl Fn(&Batches<'_>, &[usize]) -> Result<P> + Sync,
+    start: S,
+    mut step: impl FnMut(S, usize, usize, P) -> Result<S>,
+) -> Result<(S, usize)> {
+    let workers = Workers::of(batches.device());
+    let mut steps = 0;
+    let mut visit = |state: S, group: usize, batches: &Batches<'_>| {
+        let rows = plan.batches(group);
+        let first = steps;
+        steps += rows.len();
+        fold_ahead(
+            &rows,
+            workers,
+            |rows| prepare(batches, rows),
+            state,
+            |state, batch, prepared| step(state, first + batch, rows[batch].len(), prepared?),
+        )
+    };
+    let state = if plan.reads_cells() {
+        batches.fold_groups(plan.groups(), start, visit)?
+    } else {
+        visit(start, 0, batches)?
+    };
+    Ok((state, steps))
 }
 
 /// The mean of every term over the rows of a plan, without a step.
@@ -210,36 +280,23 @@ impl Steps {
 /// # Errors
 /// The first of `prepare`; [`Error::Diverged`] when a term is not finite; [`Error::Device`] when the
 /// device has failed.
-pub(super) fn mean_losses<M, P>(
+pub(super) fn mean_losses<M, P: Send>(
     model: &M,
     (batches, plan): (&Batches<'_>, &EpochPlan),
     at: EpochAddress<'_>,
-    prepare: impl Fn(&Batches<'_>, &[usize]) -> Result<P>,
-    forward: impl Fn(&M, P) -> Vec<Term>,
+    prepare: impl Fn(&Batches<'_>, &[usize]) -> Result<P> + Sync,
+    forward: impl Fn(&M, P, &Device) -> Vec<Term>,
 ) -> Result<MeanLosses> {
     let mut unread = Vec::new();
-    let mut batch = 0;
-    let mut visit = |group: usize, batches: &Batches<'_>| -> Result<()> {
-        for rows in plan.batches(group) {
-            for term in forward(model, prepare(batches, rows)?) {
-                let loss = term.loss.inner();
-                unread.push(UnreadTerm {
-                    term: Term { loss, ..term },
-                    batch,
-                    rows: rows.len(),
-                });
-            }
-            batch += 1;
+    let visit = |(), batch: usize, rows: usize, prepared: P| {
+        for term in forward(model, prepared, batches.device()) {
+            let loss = term.loss.inner();
+            let term = Term { loss, ..term };
+            unread.push(UnreadTerm { term, batch, rows });
         }
         Ok(())
     };
-    if plan.reads_cells() {
-        batches.fold_groups(plan.groups(), (), |(), group, batches| {
-            visit(group, batches)
-        })?;
-    } else {
-        (0..plan.groups().len()).try_for_each(|group| visit(group, batches))?;
-    }
+    fold_batches(batches, plan, prepare, (), visit)?;
     let mut losses = MeanLosses::default();
     read_terms(unread, at, &mut losses)?;
     Ok(losses)

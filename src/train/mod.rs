@@ -17,6 +17,7 @@ mod observer;
 mod phases;
 mod plan;
 mod presets;
+mod replicas;
 mod run;
 mod time_left;
 mod trainer;

@@ -33,7 +33,7 @@ pub type ScdccTrainer = Trainer<CountHead>;
 /// A trainer of DESC with its head: what [`Plan::desc`] and its relatives give.
 pub type DescTrainer = Trainer<MseHead>;
 
-/// A checked [`Plan`] on a device.
+/// A checked [`Plan`] on a device, or on several.
 ///
 /// ```
 /// use celldec::prelude::*;
@@ -56,6 +56,8 @@ pub struct Trainer<H: ReconstructionHead> {
     checkpoint: Option<CheckpointConfig>,
     memory_limit: Option<u64>,
     device: Device,
+    /// Devices that share the steps of training with the first one.
+    others: Vec<Device>,
 }
 
 impl<H: ReconstructionHead> fmt::Debug for Trainer<H> {
@@ -65,6 +67,7 @@ impl<H: ReconstructionHead> fmt::Debug for Trainer<H> {
             .field("checkpoint", &self.checkpoint)
             .field("memory_limit", &self.memory_limit)
             .field("device", &self.device)
+            .field("others", &self.others)
             .finish()
     }
 }
@@ -75,12 +78,56 @@ impl<H: ReconstructionHead> Plan<H> {
     /// # Errors
     /// One [`ParameterError`] for the first setting outside its range, or that contradicts another.
     pub fn trainer(&self, device: &Device) -> Result<Trainer<H>> {
+        self.trainer_on(std::slice::from_ref(device))
+    }
+
+    /// Checks the settings and makes a trainer whose steps several devices share.
+    ///
+    /// Each device computes losses and gradients of a contiguous share of every batch, in a thread of
+    /// its own; the shares differ by one row at most, and where a batch has fewer rows than there are
+    /// devices the last ones idle. The loss of a share counts by its part of the rows, the first device
+    /// sums the gradients and takes the step. A fit agrees with that of the first device alone but for
+    /// rounding, as long as every loss of a batch is the mean over its rows, cells or pairs, and no row's
+    /// loss depends on the others, as the traits of losses demand. A
+    /// [clustering loss](crate::loss::ClusteringLoss) without a loss of every cell is one of the batch as
+    /// a whole: the first device computes it, and all that is trained with it, alone. So it is with phases
+    /// of [one's own](super::train_phase), and with all that is no step: starts, targets, evaluations.
+    ///
+    /// Equal lists of devices give equal bits. A checkpoint may be resumed on other devices. The fitted
+    /// model is on the first one.
+    ///
+    /// ```
+    /// use celldec::prelude::*;
+    ///
+    /// let counts = SimulationConfig::new(120, 60).with_groups(3).with_seed(1).simulate()?.counts;
+    /// let cells = Preprocess::scdcc().fit(&counts)?;
+    ///
+    /// // Of a machine with two GPUs, `Device::cuda(0.into())` and `Device::cuda(1.into())`.
+    /// let devices = [Device::default(), Device::default()];
+    /// let fit = Plan::scdcc(3).with_epochs(1, 1).trainer_on(&devices)?.fit(&cells)?;
+    /// assert_eq!(fit.clusters().labels().len(), 120);
+    /// assert!(Plan::scdcc(3).trainer_on(&[]).is_err());
+    /// # Ok::<(), celldec::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`trainer`](Self::trainer), and [`ParameterError::OutOfRange`] without a device.
+    pub fn trainer_on(&self, devices: &[Device]) -> Result<Trainer<H>> {
         self.check()?;
+        let Some((device, others)) = devices.split_first() else {
+            return Err(ParameterError::OutOfRange {
+                name: "the number of devices",
+                requirement: "at least 1",
+                value: 0.0,
+            }
+            .into());
+        };
         Ok(Trainer {
             plan: self.clone(),
             checkpoint: None,
             memory_limit: None,
             device: device.clone().inner(),
+            others: others.to_vec(),
         })
     }
 }
@@ -106,7 +153,8 @@ impl<H: ReconstructionHead> Trainer<H> {
 
     /// Batches of cells where this trainer trains, for a phase of one's own between its phases.
     pub fn batches<'a>(&self, cells: &'a Cells) -> Batches<'a> {
-        Batches::new(cells, &self.device.clone().autodiff())
+        let others: Vec<Device> = self.others.iter().cloned().map(Device::autodiff).collect();
+        Batches::new(cells, &self.device.clone().autodiff()).shared_with(&others)
     }
 
     /// A run of this trainer: its seed and its checkpoint, for [`pretrain`](Self::pretrain) and

@@ -4,6 +4,7 @@ mod cell_weights;
 mod checkpoint;
 mod covariates;
 mod decoder;
+mod devices;
 mod divergence;
 mod end_to_end;
 mod faults;

@@ -1,13 +1,13 @@
 //! Layer-wise pretraining: every layer with its mirror as a small denoising autoencoder.
 
 use burn::module::Module;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use ndarray::{Array2, s};
 
 use super::config::PretrainConfig;
 use super::prepare::check_encoder;
 use super::stages::{Stages, run_stages};
-use crate::batches::{Batches, Corruption, DenseRows, Noise};
+use crate::batches::{Batches, Corruption, DenseRows, Noise, ReconstructionRows};
 use crate::description::Description;
 use crate::error::{ParameterError, Result};
 use crate::kernel::squared_error;
@@ -15,6 +15,7 @@ use crate::loss::{ReconstructionLoss, Term};
 use crate::model::Phase;
 use crate::nn::{Autoencoder, Dense, NetworkInput, ReconstructionHead};
 use crate::tensors::tensor_to_array;
+use crate::train::epoch::{EpochAddress, mean_losses};
 use crate::train::failure::Failure;
 use crate::train::run::TrainingRun;
 
@@ -58,7 +59,6 @@ pub fn pretrain_layers<H: ReconstructionHead>(
     let (seed, target) = (run.seed(), loss.target());
     let count = batches.cells().cells();
     let layers = autoencoder.encoder.layers.len();
-    let device = autoencoder.encoder.layers[0].linear.weight.device();
     let hidden_dropout = HiddenDropout {
         first_address: count,
     };
@@ -76,20 +76,32 @@ pub fn pretrain_layers<H: ReconstructionHead>(
         reads_cells,
         loss,
     };
+    let read = |batches: &Batches<'_>, rows: &[usize], at: EpochAddress<'_>, corruption| {
+        let noise = at.noise(corruption, seed);
+        let batch = batches.read_reconstruction(rows, target, noise, false)?;
+        Ok((batch, hidden_dropout.masks(rows, width, noise)))
+    };
+    let forward = |pair: &OuterPair<H>,
+                   (rows, masks): (ReconstructionRows, Option<DenseRows>),
+                   device: &Device| {
+        let inputs = rows.into_inputs(device);
+        let hidden = masked(pair.encode.forward_input(&inputs.corrupted), masks);
+        let output = pair.head.forward(hidden);
+        loss.terms(&output, &inputs.batch)
+    };
     let pair = run_stages(
         stages(phase, true, loss.description()),
         pair,
         run,
-        |batches, rows, at, corruption| {
-            let noise = at.noise(corruption, seed);
-            let batch = batches.read_reconstruction(rows, target, noise, false)?;
-            Ok((batch, hidden_dropout.masks(rows, width, noise)))
+        |steps, pair, batches, at, losses| {
+            let read =
+                |batches: &Batches<'_>, rows: &[usize]| read(batches, rows, at, config.corruption);
+            steps.shared_epoch(pair, batches, at, losses, read, &forward)
         },
-        |pair, (rows, masks)| {
-            let inputs = rows.into_inputs(&device);
-            let hidden = masked(pair.encode.forward_input(&inputs.corrupted), masks);
-            let output = pair.head.forward(hidden);
-            loss.terms(&output, &inputs.batch)
+        |pair, batches, at| {
+            let read =
+                |batches: &Batches<'_>, rows: &[usize]| read(batches, rows, at, Corruption::None);
+            mean_losses(pair, batches, at, read, &forward)
         },
     )
     .map_err(|failure| {
@@ -123,32 +135,31 @@ pub fn pretrain_layers<H: ReconstructionHead>(
         let phase = Phase::LayerwisePretraining { layer };
         let width = pair.encode.outputs();
         let clean = |rows: &[usize]| feature_rows(&inputs, rows, |_, _| {});
+        let read = |batches: &Batches<'_>, rows: &[usize], at: EpochAddress<'_>, corruption| {
+            let noise = at.noise(corruption, seed);
+            let corrupt = |row, values: &mut [f32]| noise.apply(row, values);
+            Ok(InnerRows {
+                corrupted: feature_rows(&inputs, rows, corrupt),
+                clean: clean(rows),
+                masks: hidden_dropout.masks(rows, width, noise),
+                weights: batches.cells().weights_of(rows),
+            })
+        };
         let pair = run_stages(
             stages(phase, false, Description::new("mse")),
             pair,
             run,
-            |batches, rows, at, corruption| {
-                let noise = at.noise(corruption, seed);
-                let corrupted = feature_rows(&inputs, rows, |row, values| noise.apply(row, values));
-                let masks = hidden_dropout.masks(rows, width, noise);
-                let weights = batches.cells().weights_of(rows);
-                Ok((corrupted, clean(rows), masks, weights))
-            },
-            |pair, (corrupted, clean, masks, weights)| {
-                let input = corrupted.into_tensor(&device);
-                let hidden = masked(pair.encode.forward(input), masks);
-                let decoded = pair.decode.forward(hidden);
-                let clean = clean.into_tensor(&device);
-                let error = match weights {
-                    None => squared_error::mean(decoded, clean),
-                    Some(weights) => {
-                        let errors = (decoded - clean).square().mean_dim(1);
-                        let rows = weights.len();
-                        let weights = TensorData::new(weights, [rows, 1]);
-                        (errors * Tensor::from_data(weights, &device)).mean()
-                    }
+            |steps, pair, batches, at, losses| {
+                let read = |batches: &Batches<'_>, rows: &[usize]| {
+                    read(batches, rows, at, config.corruption)
                 };
-                vec![Term::new("mse", error)]
+                steps.shared_epoch(pair, batches, at, losses, read, inner_terms)
+            },
+            |pair, batches, at| {
+                let read = |batches: &Batches<'_>, rows: &[usize]| {
+                    read(batches, rows, at, Corruption::None)
+                };
+                mean_losses(pair, batches, at, read, inner_terms)
             },
         )
         .map_err(|failure| {
@@ -160,10 +171,11 @@ pub fn pretrain_layers<H: ReconstructionHead>(
             })
         })?;
         if layer + 1 < layers {
+            let device = plain.device();
             let mut outputs = Outputs::new(&pair.encode, count);
             let rows: Vec<usize> = (0..count).collect();
             for block in rows.chunks(BLOCK) {
-                outputs.add(block, &clean(block).into_tensor(&device).inner().into());
+                outputs.add(block, &clean(block).into_tensor(device).into());
             }
             features = Some(outputs.values);
         }
@@ -171,6 +183,31 @@ pub fn pretrain_layers<H: ReconstructionHead>(
         autoencoder.decoder.layers[mirror] = pair.decode;
     }
     Ok(autoencoder)
+}
+
+/// What a step of an inner pair reads: outputs of the layer before it.
+struct InnerRows {
+    corrupted: DenseRows,
+    clean: DenseRows,
+    masks: Option<DenseRows>,
+    weights: Option<Vec<f32>>,
+}
+
+/// The mean squared error of an inner pair's reconstruction.
+fn inner_terms(pair: &InnerPair, rows: InnerRows, device: &Device) -> Vec<Term> {
+    let input = rows.corrupted.into_tensor(device);
+    let hidden = masked(pair.encode.forward(input), rows.masks);
+    let decoded = pair.decode.forward(hidden);
+    let clean = rows.clean.into_tensor(device);
+    let error = match rows.weights {
+        None => squared_error::mean(decoded, clean),
+        Some(weights) => {
+            let errors = (decoded - clean).square().mean_dim(1);
+            let weights = TensorData::new(weights, [errors.dims()[0], 1]);
+            (errors * Tensor::from_data(weights, device)).mean()
+        }
+    };
+    vec![Term::new("mse", error)]
 }
 
 /// Dropout between the two layers of a pair.

@@ -2,7 +2,7 @@
 //! library's.
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use serde_json::json;
 
 use super::config::PretrainConfig;
@@ -12,7 +12,7 @@ use crate::description::Description;
 use crate::error::Result;
 use crate::loss::Term;
 use crate::model::Phase;
-use crate::train::epoch::EpochAddress;
+use crate::train::epoch::{EpochAddress, mean_losses};
 use crate::train::failure::Failure;
 use crate::train::run::TrainingRun;
 
@@ -71,6 +71,7 @@ impl OwnEpoch<'_> {
 ///
 /// `read` reads the cells of a batch (their positions in the [`Cells`](crate::preprocess::Cells)) on
 /// another thread while the batch before trains; `forward` returns the terms whose sum is minimised.
+/// They may compare all cells of the batch, which is why only the first of several devices trains.
 ///
 /// ```
 /// use celldec::description::Description;
@@ -127,7 +128,7 @@ pub fn train_phase<M: Module + Sync + 'static, P: Send>(
             name: phase.name.to_string(),
         },
         config: phase.config,
-        batches,
+        batches: &batches.on_first_device(),
         reads_cells: true,
         loss: phase.loss.clone(),
     };
@@ -145,5 +146,21 @@ pub fn train_phase<M: Module + Sync + 'static, P: Send>(
         };
         read(batches, rows, epoch)
     };
-    run_stages(stages, model, run, read, forward)
+    let forward = |model: &M, read: P, _: &Device| forward(model, read);
+    let trained_with = phase.config.corruption;
+    run_stages(
+        stages,
+        model,
+        run,
+        |steps, model, batches, at, losses| {
+            let read =
+                |batches: &Batches<'_>, rows: &[usize]| read(batches, rows, at, trained_with);
+            steps.epoch(model, batches, at, losses, read, &forward)
+        },
+        |model, batches, at| {
+            let read =
+                |batches: &Batches<'_>, rows: &[usize]| read(batches, rows, at, Corruption::None);
+            mean_losses(model, batches, at, read, &forward)
+        },
+    )
 }

@@ -77,8 +77,9 @@ pub(in crate::train) fn check_encoder(encoder: &Encoder, cells: &Cells) -> Resul
 /// first one.
 pub(in crate::train) fn check_trainable(module: &impl Module, batches: &Batches<'_>) -> Result<()> {
     let devices = module.devices();
-    let plain = devices.iter().chain([batches.device()]);
-    match plain.filter(|device| !device.is_autodiff()).count() {
+    let others = batches.other_devices();
+    let all = devices.iter().chain([batches.device()]).chain(&others);
+    match all.filter(|device| !device.is_autodiff()).count() {
         0 => Ok(()),
         _ => Err(Error::Device {
             reason: "training needs automatic differentiation: make modules and batches on \

@@ -1,12 +1,15 @@
 //! Pretraining an autoencoder end to end.
 
+use burn::tensor::Device;
+
 use super::config::PretrainConfig;
 use super::prepare::check_encoder;
 use super::stages::{Stages, run_stages};
-use crate::batches::Batches;
+use crate::batches::{Batches, Corruption, ReconstructionRows};
 use crate::loss::ReconstructionLoss;
 use crate::model::Phase;
 use crate::nn::{Autoencoder, ReconstructionHead};
+use crate::train::epoch::{EpochAddress, mean_losses};
 use crate::train::failure::Failure;
 use crate::train::run::TrainingRun;
 
@@ -42,18 +45,27 @@ pub fn pretrain<H: ReconstructionHead>(
         reads_cells: true,
         loss: loss.description(),
     };
+    let read = |batches: &Batches<'_>, rows: &[usize], at: EpochAddress<'_>, corruption| {
+        batches.read_reconstruction(rows, target, at.noise(corruption, seed), false)
+    };
+    let forward = |model: &Autoencoder<H>, rows: ReconstructionRows, device: &Device| {
+        let inputs = rows.into_inputs(device);
+        let output = model.forward(inputs.corrupted);
+        loss.terms(&output, &inputs.batch)
+    };
     run_stages(
         stages,
         autoencoder,
         run,
-        |batches, rows, at, corruption| {
-            let noise = at.noise(corruption, seed);
-            batches.read_reconstruction(rows, target, noise, false)
+        |steps, model, batches, at, losses| {
+            let read =
+                |batches: &Batches<'_>, rows: &[usize]| read(batches, rows, at, config.corruption);
+            steps.shared_epoch(model, batches, at, losses, read, &forward)
         },
-        |model, rows| {
-            let inputs = rows.into_inputs(batches.device());
-            let output = model.forward(inputs.corrupted);
-            loss.terms(&output, &inputs.batch)
+        |model, batches, at| {
+            let read =
+                |batches: &Batches<'_>, rows: &[usize]| read(batches, rows, at, Corruption::None);
+            mean_losses(model, batches, at, read, &forward)
         },
     )
 }

@@ -9,14 +9,13 @@ use serde::{Deserialize, Serialize};
 use super::config::{EarlyStopping, PretrainConfig, Stage};
 use super::prepare::check_trainable;
 use super::validation::Validation;
-use crate::batches::{Batches, Corruption, EpochPlan};
+use crate::batches::{Batches, EpochPlan};
 use crate::description::Description;
 use crate::error::Result;
 use crate::exact;
-use crate::loss::Term;
 use crate::model::{EpochRecord, Phase};
 use crate::train::checkpoint::{Snapshot, Step};
-use crate::train::epoch::{EpochAddress, MeanLosses, Steps, mean_losses};
+use crate::train::epoch::{EpochAddress, MeanLosses, Steps};
 use crate::train::failure::Failure;
 use crate::train::observer::Event;
 use crate::train::run::TrainingRun;
@@ -107,18 +106,24 @@ impl Progress {
     }
 }
 
-/// Runs the stages of a schedule over all cells but those that are kept apart: `prepare` reads a
-/// batch, corrupted as it is told, `forward` computes its loss. An interrupted run returns what it has come to.
+/// Runs the stages of a schedule over all cells but those that are kept apart: `epoch_of` runs an epoch,
+/// `losses_of` tells the losses of clean cells. An interrupted run returns what it has come to.
 ///
 /// # Errors
 /// The first invalid setting; a checkpoint that cannot be resumed;
 /// [`Error::Diverged`](crate::Error::Diverged) with the last good `M`.
-pub(super) fn run_stages<M: Module + Sync + 'static, P: Send>(
+pub(super) fn run_stages<M: Module + Sync + 'static>(
     stages: Stages<'_>,
     mut model: M,
     run: &mut TrainingRun<'_>,
-    prepare: impl Fn(&Batches<'_>, &[usize], EpochAddress<'_>, Corruption) -> Result<P> + Sync,
-    forward: impl Fn(&M, P) -> Vec<Term>,
+    epoch_of: impl Fn(
+        &mut Steps,
+        M,
+        (&Batches<'_>, &EpochPlan),
+        EpochAddress<'_>,
+        &mut MeanLosses,
+    ) -> Result<M>,
+    losses_of: impl Fn(&M, (&Batches<'_>, &EpochPlan), EpochAddress<'_>) -> Result<MeanLosses>,
 ) -> Result<M, Failure<M>> {
     let Stages {
         phase,
@@ -195,14 +200,7 @@ pub(super) fn run_stages<M: Module + Sync + 'static, P: Send>(
             };
             let mut losses = MeanLosses::default();
             let last_good = model.clone();
-            model = match steps.epoch(
-                model,
-                (batches, &plan),
-                at,
-                &mut losses,
-                |batches, rows| prepare(batches, rows, at, config.corruption),
-                &forward,
-            ) {
+            model = match epoch_of(&mut steps, model, (batches, &plan), at, &mut losses) {
                 Ok(model) => model,
                 Err(error) => return Err(Failure::new(error, Some(last_good))),
             };
@@ -210,10 +208,7 @@ pub(super) fn run_stages<M: Module + Sync + 'static, P: Send>(
             let mut of_validation = Vec::new();
             if let Some(validation) = &validation {
                 let plan = EpochPlan::of_some(&validation.cells, size, reads_cells);
-                let read = |batches: &Batches<'_>, rows: &[usize]| {
-                    prepare(batches, rows, at, Corruption::None)
-                };
-                match mean_losses(&model, (batches, &plan), at, read, &forward) {
+                match losses_of(&model, (batches, &plan), at) {
                     Ok(losses) => {
                         watched = losses.total();
                         of_validation = losses.into_named();

@@ -1,8 +1,8 @@
 //! The steps of an epoch over constraint pairs.
 
-use super::steps::Pass;
+use super::steps::{Pass, StepRows};
 use super::{Constraints, SelfTraining};
-use crate::batches::EpochPlan;
+use crate::batches::{CleanRows, EpochPlan};
 use crate::error::Result;
 use crate::loss::Term;
 use crate::nn::{ClusteringNetwork, ReconstructionHead};
@@ -34,8 +34,8 @@ impl<H: ReconstructionHead> SelfTraining<'_, H> {
                 let read = |side: &[usize]| self.read(batches, side, noise);
                 Ok([read(&first)?, read(&second)?])
             },
-            |network, sides| {
-                let sides = sides.map(|rows| rows.embedded(network, batches.device()));
+            |network: &ClusteringNetwork<H>, sides: [StepRows; 2], device| {
+                let sides = sides.map(|rows| rows.embedded(network, device));
                 let [(first, first_corrupted), (second, second_corrupted)] = sides;
                 let (q_first, q_second) = (network.assign(first), network.assign(second));
                 let loss = constraints.must_link.forward(q_first, q_second);
@@ -60,9 +60,9 @@ impl<H: ReconstructionHead> SelfTraining<'_, H> {
                 let [first, second] = sides(pairs, rows);
                 Ok([batches.read_clean(&first)?, batches.read_clean(&second)?])
             },
-            |network, sides| {
+            |network: &ClusteringNetwork<H>, sides: [CleanRows; 2], device| {
                 let [q_first, q_second] = sides.map(|rows| {
-                    let input = rows.into_input(batches.device());
+                    let input = rows.into_input(device);
                     network.assign(network.encode(input))
                 });
                 let loss = constraints.cannot_link.forward(q_first, q_second);

@@ -76,7 +76,7 @@ impl<H: ReconstructionHead> SelfTraining<'_, H> {
         target: &Array2<f32>,
         pass: &mut Pass<'_>,
     ) -> Result<ClusteringNetwork<H>> {
-        let batches = pass.batches;
+        let batches = &self.cell_batches(pass.batches, target);
         let noise = self.noise(pass, 0);
         let config = self.config;
         let (shuffle, size) = (config.shuffle, config.batch_size);
@@ -89,8 +89,8 @@ impl<H: ReconstructionHead> SelfTraining<'_, H> {
                 let weights = batches.cells().weights_of(rows);
                 Ok((read, target_rows(target, rows), weights))
             },
-            |network, (rows, p, weights)| {
-                let (latent, corrupted) = rows.embedded(network, batches.device());
+            |network: &ClusteringNetwork<H>, (rows, p, weights): CellRows, device| {
+                let (latent, corrupted) = rows.embedded(network, device);
                 let q = network.assign(latent);
                 let device = q.device();
                 let p = p.into_tensor(&device);
@@ -100,6 +100,21 @@ impl<H: ReconstructionHead> SelfTraining<'_, H> {
                 terms
             },
         )
+    }
+
+    /// Batches for steps over cells: on the first device where the clustering loss of a batch does not
+    /// follow from those of its shares, because it has no loss of every cell. It is asked for that of one
+    /// cell at its target.
+    fn cell_batches<'b>(&self, batches: &Batches<'b>, target: &Array2<f32>) -> Batches<'b> {
+        if batches.other_devices().is_empty() {
+            return batches.clone();
+        }
+        let device = batches.device().clone().inner();
+        let row = target_rows(target, &[0]).into_tensor(&device);
+        match self.clustering.forward_no_reduction(row.clone(), row) {
+            Some(_) => batches.clone(),
+            None => batches.on_first_device(),
+        }
     }
 
     /// The noise of an epoch; `stream` sets kinds of steps apart.
@@ -112,6 +127,9 @@ impl<H: ReconstructionHead> SelfTraining<'_, H> {
         }
     }
 }
+
+/// What a step reads of its cells, their target, and their weights if they have any.
+type CellRows = (StepRows, DenseRows, Option<Vec<f32>>);
 
 /// What a step reads of its cells, in memory.
 pub(super) enum StepRows {
@@ -181,10 +199,10 @@ impl Pass<'_> {
         model: M,
         batches: (&Batches<'_>, &EpochPlan),
         prepare: impl Fn(&Batches<'_>, &[usize]) -> Result<P> + Sync,
-        forward: impl Fn(&M, P) -> Vec<Term>,
+        forward: impl Fn(&M, P, &Device) -> Vec<Term> + Sync,
     ) -> Result<M> {
         self.steps
-            .epoch(model, batches, self.at, &mut self.losses, prepare, forward)
+            .shared_epoch(model, batches, self.at, &mut self.losses, prepare, forward)
     }
 }
 
