@@ -82,7 +82,8 @@
 //! [`Device`](burn::tensor::Device) names: burn 0.22 dispatches at run time and has no backend type
 //! parameter, so neither have the types of this crate. Cargo features decide which backends are
 //! compiled: `flex` (pure-Rust CPU, the default), `ndarray`, `wgpu` (with `vulkan` or `metal`), `cuda`;
-//! [`device::by_name`] picks one of them. Layers, likelihoods, assignments, batches and the
+//! [`device::by_name`] picks one of them; several share the steps of training
+//! ([`Plan::trainer_on`](train::Plan::trainer_on)). Layers, likelihoods, assignments, batches and the
 //! optimizers' update in place have fast paths of their own on `flex` and on GPUs (docs/gpu.md);
 //! elsewhere tensor operations compute the same formulas.
 //!

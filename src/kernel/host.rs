@@ -38,7 +38,8 @@ pub(crate) fn read_lists(lists: Vec<Tensor<1>>) -> Result<Vec<Vec<f32>>, String>
         .map_err(|error| error.to_string())?;
     let values = |data: TensorData| {
         let data = data.convert::<f32>();
-        data.into_vec::<f32>().map_err(|error| format!("{error:?}"))
+        data.try_into_vec::<f32>()
+            .map_err(|error| format!("{error:?}"))
     };
     read.into_iter().map(values).collect()
 }

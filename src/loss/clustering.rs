@@ -9,6 +9,10 @@ use crate::error::ParameterError;
 use crate::kernel::assignment::{self, SMALLEST};
 
 /// The distance of a batch's soft assignments from their [target](super::Target).
+///
+/// A loss of every cell, of which that of a batch is the mean, can be shared by
+/// [several devices](crate::train::Plan::trainer_on); one of the batch as a whole is computed by the first
+/// of them.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a clustering loss",
     note = "a closure becomes one by `loss::clustering_from_fn(name, closure)`",

@@ -16,6 +16,10 @@ use crate::nn::{
 ///
 /// An implementation needs [`forward_no_reduction`](Self::forward_no_reduction); override
 /// [`forward`](Self::forward) where the mean has a faster way of its own.
+///
+/// The loss of a batch is a mean over its cells, and that of a cell does not depend on the others:
+/// [several devices](crate::train::Plan::trainer_on) each compute a share of the batch, and what they
+/// find is weighed by its number of cells. They do so at the same time, in threads of their own.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a reconstruction loss",
     note = "a closure becomes one by `loss::from_fn::<Head, _>(name, closure)`",

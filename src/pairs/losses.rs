@@ -6,7 +6,8 @@ use crate::description::Description;
 use crate::error::ParameterError;
 use crate::loss::Weighted;
 
-/// The loss of pairs of cells by their soft assignments.
+/// The loss of pairs of cells by their soft assignments; of a batch of pairs the mean, of which
+/// [several devices](crate::train::Plan::trainer_on) each compute a share.
 pub trait ConstraintLoss: Send + Sync {
     /// The loss of every pair `[pairs]`; `first` and `second` are the soft assignments
     /// `[pairs, clusters]` of the two sides.

@@ -102,7 +102,7 @@ impl<H: ReconstructionHead> Plan<H> {
     /// let counts = SimulationConfig::new(120, 60).with_groups(3).with_seed(1).simulate()?.counts;
     /// let cells = Preprocess::scdcc().fit(&counts)?;
     ///
-    /// // Of a machine with two GPUs, `Device::cuda(0.into())` and `Device::cuda(1.into())`.
+    /// // On a machine with two GPUs `Device::cuda(0)` and `Device::cuda(1)`.
     /// let devices = [Device::default(), Device::default()];
     /// let fit = Plan::scdcc(3).with_epochs(1, 1).trainer_on(&devices)?.fit(&cells)?;
     /// assert_eq!(fit.clusters().labels().len(), 120);
