@@ -53,17 +53,18 @@ fn desc() -> Plan<MseHead> {
     plan
 }
 
+fn apart(a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>) -> f32 {
+    let differences = a.iter().zip(&b).map(|(a, b)| (a - b).abs());
+    differences.fold(0f32, f32::max)
+}
+
 /// Losses of all epochs, soft assignments and embeddings within 1e-4, labels equal.
-fn agree<H: ReconstructionHead>(plan: &Plan<H>, what: &str) {
-    let Some(gpu) = gpu() else { return };
-    let cells = simulated();
-    let [here, there] =
-        [cpu(), gpu.clone()].map(|device| plan.trainer(&device).unwrap().fit(&cells).unwrap());
+fn assert_agree<H: ReconstructionHead>(there: &Fit<H>, here: &Fit<H>, what: &str) {
     let losses = |fit: &Fit<H>| -> Vec<(String, f64)> {
         let records = fit.history().iter();
         records.flat_map(|record| record.losses.clone()).collect()
     };
-    for ((name, found), (_, expected)) in losses(&there).iter().zip(losses(&here)) {
+    for ((name, found), (_, expected)) in losses(there).iter().zip(losses(here)) {
         assert!(
             (found / expected - 1.0).abs() < 1e-4,
             "{what}, {name}: {found} {expected}"
@@ -74,10 +75,6 @@ fn agree<H: ReconstructionHead>(plan: &Plan<H>, what: &str) {
         here.clusters().labels(),
         "{what}"
     );
-    let apart = |a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>| {
-        let differences = a.iter().zip(&b).map(|(a, b)| (a - b).abs());
-        differences.fold(0f32, f32::max)
-    };
     let q = apart(there.clusters().soft(), here.clusters().soft());
     assert!(q < 1e-4, "{what}: q differs by {q}");
     let most = here
@@ -89,6 +86,15 @@ fn agree<H: ReconstructionHead>(plan: &Plan<H>, what: &str) {
         z < 1e-4 * most,
         "{what}: embeddings differ by {z} of {most}"
     );
+}
+
+/// Fits on the CPU and on the GPU agree, and each device loads what the other has fitted.
+fn agree<H: ReconstructionHead>(plan: &Plan<H>, what: &str) {
+    let Some(gpu) = gpu() else { return };
+    let cells = simulated();
+    let [here, there] =
+        [cpu(), gpu.clone()].map(|device| plan.trainer(&device).unwrap().fit(&cells).unwrap());
+    assert_agree(&there, &here, what);
 
     // A model is saved on one device and loaded on the other.
     let folder = tempfile::tempdir().unwrap();
@@ -118,6 +124,23 @@ fn the_default_scdcc() {
 #[test]
 fn the_published_desc() {
     agree(&desc(), "published DESC");
+}
+
+#[test]
+fn a_gpu_shares_steps_with_a_cpu_and_with_itself() {
+    let Some(gpu) = gpu() else { return };
+    let cells = simulated();
+    let pairs = ConstraintPairs::new(vec![(0, 1), (5, 9), (7, 30)], vec![(0, 40)]).unwrap();
+    let plan = scdcc().with_constraints(pairs);
+    let here = plan.trainer(&cpu()).unwrap().fit(&cells).unwrap();
+    for devices in [
+        [gpu.clone(), cpu()],
+        [cpu(), gpu.clone()],
+        [gpu.clone(), gpu],
+    ] {
+        let shared = plan.trainer_on(&devices).unwrap().fit(&cells).unwrap();
+        assert_agree(&shared, &here, &format!("{devices:?}"));
+    }
 }
 
 #[test]
