@@ -112,7 +112,7 @@ where
             let thread = thread::Builder::new()
                 .name("celldec replica".into())
                 .spawn_scoped(scope, move || {
-                    on_a_thread(move || serve(model, device, forward, &received, &answer))
+                    in_a_pool(move || serve(model, device, forward, &received, &answer))
                 })
                 .map_err(failed)?;
             threads.push(thread);
@@ -134,7 +134,7 @@ where
 
 /// Runs work on a thread with a pool of its own: a CPU backend that waited for the pool of all might wait
 /// for a thread of it that waits for this device.
-fn on_a_thread(work: impl FnOnce() + Send) -> Result<()> {
+fn in_a_pool(work: impl FnOnce() + Send) -> Result<()> {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(1)
         .thread_name(|_| "celldec replica".into())

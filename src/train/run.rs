@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::tensor::Device;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::checkpoint::{CheckpointConfig, Checkpoints, Saved, Snapshot, Step};
 use super::observer::{Event, Observer};
+use crate::batches::Batches;
 use crate::error::{Error, Result};
 use crate::kernel::compiles_kernels;
 use crate::model::{EpochRecord, Phase};
@@ -98,10 +98,12 @@ impl<'a> TrainingRun<'a> {
         }
     }
 
-    /// Begins a phase on a device.
-    pub(super) fn start_phase(&mut self, phase: &Phase, epochs: usize, device: &Device) {
+    /// Begins a phase on the devices of batches.
+    pub(super) fn start_phase(&mut self, phase: &Phase, epochs: usize, batches: &Batches<'_>) {
         self.event(&Event::PhaseStarted { phase, epochs });
-        if !self.told_of_kernels && compiles_kernels(device) {
+        let others = batches.other_devices();
+        let mut devices = others.iter().chain([batches.device()]);
+        if !self.told_of_kernels && devices.any(compiles_kernels) {
             self.told_of_kernels = true;
             self.event(&Event::KernelsCompile);
         }

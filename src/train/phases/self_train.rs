@@ -148,7 +148,7 @@ impl<H: ReconstructionHead> SelfTraining<'_, H> {
         }
         let start = Instant::now();
         let device = network.clustering.centroids.device();
-        run.start_phase(&phase, config.max_epochs, &device);
+        run.start_phase(&phase, config.max_epochs, batches);
         if saved.is_some() {
             let epoch = state.epoch;
             run.event(&Event::Resumed {

@@ -160,7 +160,7 @@ pub(super) fn run_stages<M: Module + Sync + 'static>(
     let validation = Validation::draw(config.validation, cells.cells(), run.seed());
     let kept_apart = validation.as_ref().map_or(0, |apart| apart.cells.len());
     let most = config.epochs_with(cells.cells() - kept_apart);
-    run.start_phase(&phase, most, batches.device());
+    run.start_phase(&phase, most, batches);
     let mut progress = Progress::new();
     let mut optimizer = None;
     if let Some(saved) = saved {
