@@ -117,6 +117,7 @@ mod tests {
             },
             epoch: 4,
             losses: vec![("a, b".to_string(), 0.5)],
+            validation: vec![("a, b".to_string(), 0.75)],
             changed: Some(0.25),
             seconds: 2.0,
         }
@@ -133,7 +134,8 @@ mod tests {
         assert_eq!(
             text,
             format!(
-                "phase,epoch,name,value\n{phase},4,\"a, b\",0.5\n{phase},4,changed_labels,0.25\n\
+                "phase,epoch,name,value\n{phase},4,\"a, b\",0.5\n\
+                 {phase},4,\"validation a, b\",0.75\n{phase},4,changed_labels,0.25\n\
                  {phase},4,seconds,2\n"
             )
         );

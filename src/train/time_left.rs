@@ -364,6 +364,7 @@ mod tests {
                 phase: Phase::Pretraining,
                 epoch: 0,
                 losses: Vec::new(),
+                validation: Vec::new(),
                 changed: None,
                 seconds,
             };

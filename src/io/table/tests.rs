@@ -1,5 +1,5 @@
 use super::*;
-use ndarray::{Array2, array};
+use ndarray::{Array2, ArrayView2, array};
 use proptest::prelude::*;
 
 fn read(name: &str, text: &str, options: &TableOptions) -> Result<CountMatrix> {
@@ -156,6 +156,43 @@ fn lengths_are_checked_before_anything_is_written() {
         Err(Error::LengthMismatch { .. })
     ));
     assert!(!path.exists());
+}
+
+#[test]
+fn blocks_make_the_file_of_the_matrix_or_leave_the_old_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, path) = (folder.path().join("whole.csv"), folder.path().join("a.csv"));
+    let rows = ["a", "b", "c"].map(String::from);
+    let columns = ["x", "y"].map(String::from);
+    let matrix = array![[1.0f32, 2.5], [-0.5, 0.0], [3.0, 1e-3]];
+    write_matrix_csv(&whole, &rows, &columns, matrix.view()).unwrap();
+    let (first, rest) = matrix.view().split_at(ndarray::Axis(0), 1);
+    write_blocks_csv(&path, &rows, &columns, |write| {
+        write(first)?;
+        write(rest.slice(ndarray::s![..0, ..]))?;
+        write(rest)
+    })
+    .unwrap();
+    let text = std::fs::read(&path).unwrap();
+    assert_eq!(text, std::fs::read(&whole).unwrap());
+
+    let refused = |blocks: &[ArrayView2<'_, f32>]| {
+        let written = write_blocks_csv(&path, &rows, &columns, |write| {
+            blocks.iter().try_for_each(|&block| write(block))
+        });
+        assert!(matches!(written, Err(Error::LengthMismatch { .. })));
+    };
+    refused(&[first]);
+    refused(&[]);
+    refused(&[matrix.view(), first]);
+    refused(&[matrix.t()]);
+    let stopped = write_blocks_csv(&path, &rows, &columns, |write| {
+        write(first)?;
+        Err(Error::NoDecoder)
+    });
+    assert!(matches!(stopped, Err(Error::NoDecoder)));
+    assert_eq!(std::fs::read(&path).unwrap(), text);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
 }
 
 fn table() -> impl Strategy<Value = (Array2<f32>, Vec<String>, Vec<String>)> {

@@ -167,6 +167,7 @@ mod tests {
                 .iter()
                 .map(|&(name, value)| (name.to_string(), value))
                 .collect(),
+            validation: Vec::new(),
             changed: changes.then_some(0.25),
             seconds: 0.0,
         }
