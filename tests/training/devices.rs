@@ -54,7 +54,7 @@ fn assert_agree<H: ReconstructionHead>(found: &Fit<H>, expected: &Fit<H>, what: 
         }
     }
     let (q, expected_q) = (found.clusters().soft(), expected.clusters().soft());
-    let difference = crate::largest_difference(&q, &expected_q);
+    let difference = crate::largest_difference(q, expected_q);
     assert!(difference < 1e-4, "{what}: q differs by {difference:e}");
     assert_eq!(
         found.clusters().labels(),
