@@ -76,14 +76,14 @@ fn a_model_embeds_assigns_and_denoises_as_in_memory() {
 
 #[test]
 fn several_devices_read_the_same_cells() {
-    let cells = on_disk(&counts(260, 40), 50);
+    let cells = on_disk(&counts(260, 40), 10).with_buffer_cells(60);
     let plan = plan().with_constraints(pairs());
     let alone = trainer(plan.clone()).fit(&cells).unwrap();
     let devices = [0, 1].map(|_| by_name("cpu").unwrap());
     let shared = plan.trainer_on(&devices).unwrap().fit(&cells).unwrap();
     assert_eq!(shared.clusters().labels(), alone.clusters().labels());
-    let pairs = shared.clusters().soft().iter().zip(alone.clusters().soft());
-    let difference = pairs.map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+    let values = shared.clusters().soft().iter().zip(alone.clusters().soft());
+    let difference = values.map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
     assert!(difference < 1e-4, "{difference:e}");
 }
 
