@@ -82,7 +82,8 @@ fn several_devices_read_the_same_cells() {
     let devices = [0, 1].map(|_| by_name("cpu").unwrap());
     let shared = plan.trainer_on(&devices).unwrap().fit(&cells).unwrap();
     assert_eq!(shared.clusters().labels(), alone.clusters().labels());
-    let values = shared.clusters().soft().iter().zip(alone.clusters().soft());
+    let (q, expected) = (shared.clusters().soft(), alone.clusters().soft());
+    let values = q.iter().zip(&expected);
     let difference = values.map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
     assert!(difference < 1e-4, "{difference:e}");
 }
