@@ -180,6 +180,9 @@ mod written_documentation {
     #[doc = include_str!("../docs/own-methods.md")]
     mod own_methods {}
 
+    #[doc = include_str!("../docs/gpu.md")]
+    mod gpu {}
+
     #[cfg(feature = "h5ad")]
     #[doc = include_str!("../docs/files.md")]
     mod files {}

@@ -137,9 +137,13 @@ impl GraphConfig {
 }
 
 /// The graph of an embedding's cells.
-pub(crate) fn cell_graph(embedding: ArrayView2<f32>, config: &GraphConfig) -> Result<Graph> {
+pub(crate) fn cell_graph(
+    embedding: ArrayView2<f32>,
+    config: &GraphConfig,
+    search: &NeighborSearch,
+) -> Result<Graph> {
     let neighbors = neighbors_among(embedding.nrows(), config.neighbors);
-    config.edges(&NeighborSearch::default().find(embedding, neighbors)?)
+    config.edges(&search.find(embedding, neighbors)?)
 }
 
 #[cfg(test)]
@@ -152,7 +156,7 @@ mod tests {
     fn neighbours_do_not_count_the_cell_itself() {
         let pairs = array![[0.0f32], [1.0], [50.0], [52.0]];
         let config = GraphConfig::default().with_neighbors(1);
-        let graph = cell_graph(pairs.view(), &config).unwrap();
+        let graph = cell_graph(pairs.view(), &config, &NeighborSearch::default()).unwrap();
         let others: Vec<_> = (0..4).map(|cell| graph.row(cell).0.to_vec()).collect();
         assert_eq!(others, [[1], [0], [3], [2]]);
         assert!(config.validate(2).is_ok());

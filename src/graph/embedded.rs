@@ -16,12 +16,23 @@ use crate::error::Result;
 pub struct EmbeddedCells<'a> {
     embedding: ArrayView2<'a, f32>,
     memory: &'a NeighborMemory,
+    search: NeighborSearch,
 }
 
 impl<'a> EmbeddedCells<'a> {
     /// Cells `[cells, latent]` with what is remembered of their neighbours.
     pub fn new(embedding: ArrayView2<'a, f32>, memory: &'a NeighborMemory) -> Self {
-        Self { embedding, memory }
+        Self {
+            embedding,
+            memory,
+            search: NeighborSearch::default(),
+        }
+    }
+
+    /// Sets how neighbours are looked for.
+    pub fn with_search(mut self, search: NeighborSearch) -> Self {
+        self.search = search;
+        self
     }
 
     /// The embedding `[cells, latent]`.
@@ -33,7 +44,7 @@ impl<'a> EmbeddedCells<'a> {
     /// they were at most [`NeighborMemory::uses`] requests ago.
     ///
     /// # Errors
-    /// As [`nearest_neighbors`](super::nearest_neighbors).
+    /// As [`NeighborSearch::find`].
     pub fn neighbors(&self, count: usize) -> Result<Arc<Neighbors>> {
         let cells = self.embedding.nrows();
         let count = count.min(cells.saturating_sub(1));
@@ -49,7 +60,7 @@ impl<'a> EmbeddedCells<'a> {
             *uses += 1;
             return Ok(Arc::clone(neighbors));
         }
-        let found = NeighborSearch::default().find(self.embedding, count)?;
+        let found = self.search.find(self.embedding, count)?;
         let neighbors = Arc::new(found);
         *remembered = Some((1, Arc::clone(&neighbors)));
         Ok(neighbors)

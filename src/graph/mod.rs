@@ -7,7 +7,8 @@
 //! are asked for.
 //!
 //! Everything here works on a plain embedding `[cells, dimensions]`, gives the same bits for the
-//! same seed, and does not depend on the number of threads.
+//! same seed, and does not depend on the number of threads. A GPU may look for neighbours among many
+//! cells ([`DeviceSearch`]).
 
 mod average;
 mod communities;
@@ -27,4 +28,4 @@ pub use connectivities::{Graph, connectivities};
 pub use embedded::{EmbeddedCells, NeighborMemory};
 pub use neighbors::{Neighbors, nearest_neighbors};
 pub(crate) use neighbors::{fewer_neighbors, neighbors_among};
-pub use search::NeighborSearch;
+pub use search::{DeviceSearch, NeighborSearch};

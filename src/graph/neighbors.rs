@@ -179,6 +179,24 @@ impl Search {
         self.write(nearest, indices, distances);
     }
 
+    /// The neighbours of some cells among all, and their distances, `[cells, k]` each.
+    pub fn of(&self, cells: &[usize]) -> (Vec<u32>, Vec<f32>) {
+        let mut indices = vec![0; cells.len() * self.k];
+        let mut distances = vec![0.0; cells.len() * self.k];
+        let blocks = indices
+            .chunks_mut(QUERIES * self.k)
+            .zip(distances.chunks_mut(QUERIES * self.k))
+            .zip(cells.chunks(QUERIES));
+        for_each(blocks, |((indices, distances), cells)| {
+            let mut nearest = self.nearest(cells.len());
+            let queries = self.queries.select(Axis(0), cells);
+            let mut places: Vec<&mut Nearest> = nearest.iter_mut().collect();
+            self.search(cells, queries.view(), 0..self.points.nrows(), &mut places);
+            self.write(nearest, indices, distances);
+        });
+        (indices, distances)
+    }
+
     /// The neighbours of the cells from `first` on, as many as `indices` has rows of k, each among those in
     /// ranges of its own: `searched` holds pairs of a range and the row of `indices` of a cell, rising.
     pub fn block_within(

@@ -61,7 +61,7 @@ impl CentredPoints {
 }
 
 /// The power of two that brings `largest` into [0.5, 1), or 1 for zero.
-fn power_of_two_below_inverse(largest: f64) -> f64 {
+pub(crate) fn power_of_two_below_inverse(largest: f64) -> f64 {
     if largest == 0.0 {
         return 1.0;
     }

@@ -1,5 +1,6 @@
-//! Neighbours, exactly among few cells and approximately among many.
+//! Neighbours, exactly among few cells and approximately among many; exactly among many by a GPU.
 
+mod device;
 mod lists;
 mod sample;
 
@@ -12,13 +13,15 @@ use crate::parallel::for_each;
 use lists::Lists;
 use sample::lists_for;
 
+pub use device::DeviceSearch;
+
 /// Cells that are searched for together: they lie near each other and have most of their lists in common.
 const QUERIES: usize = 512;
 /// Cells whose results are put in their order together.
 const ROWS: usize = 256;
 
 /// How nearest neighbours are looked for: among all cells up to some number of them, above it among those
-/// of near lists.
+/// of near lists, or by a [device](Self::with_device) among all.
 ///
 /// Above the limit cells are parted into lists of about 512 by k-means, and the neighbours of a cell are
 /// the nearest of those in the lists whose centres are nearest to it. How many lists that are is decided
@@ -35,13 +38,15 @@ const ROWS: usize = 256;
 /// assert_eq!(found, nearest_neighbors(cells.view(), 5)?);
 /// # Ok::<(), celldec::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct NeighborSearch {
     /// Most cells whose neighbours are found exactly. Default 50 000.
     pub exact_up_to: usize,
     /// The share of the true neighbours that is to be found above it, from 0 to 1. Default 0.98.
     pub recall: f64,
+    /// A device that looks for neighbours where that is quicker, exactly. Default: none.
+    pub device: Option<DeviceSearch>,
 }
 
 impl Default for NeighborSearch {
@@ -49,6 +54,7 @@ impl Default for NeighborSearch {
         Self {
             exact_up_to: 50_000,
             recall: 0.98,
+            device: None,
         }
     }
 }
@@ -74,6 +80,12 @@ impl NeighborSearch {
         self
     }
 
+    /// Sets the device that looks for neighbours where that is quicker, exactly.
+    pub fn with_device(mut self, device: impl Into<Option<DeviceSearch>>) -> Self {
+        self.device = device.into();
+        self
+    }
+
     /// The most memory that a search holds at a time, with what it finds, in bytes.
     pub(crate) fn bytes(&self, cells: usize, dimensions: usize, k: usize) -> u64 {
         // Points as they are, as queries and as candidates; their norms; indices and distances.
@@ -85,18 +97,41 @@ impl NeighborSearch {
         cells as u64 * of_cell as u64
     }
 
-    /// Whether the neighbours of so many cells are found exactly.
+    /// Whether the neighbours of so many cells are found exactly, whatever the device.
     pub fn is_exact(&self, cells: usize) -> bool {
         cells <= self.exact_up_to
+    }
+
+    /// Whether `k` neighbours of so many cells are found exactly, by the CPU or by the device.
+    pub fn finds_exactly(&self, cells: usize, k: usize) -> bool {
+        self.is_exact(cells) || self.on_device(cells, k).is_some()
+    }
+
+    /// The device, if it looks for `k` neighbours of so many cells.
+    fn on_device(&self, cells: usize, k: usize) -> Option<&DeviceSearch> {
+        self.device.as_ref().filter(|device| device.takes(cells, k))
     }
 
     /// The `k` nearest neighbours of every row of `embedding` `[cells, dimensions]` in Euclidean
     /// distance; a cell is not its own neighbour.
     ///
     /// # Errors
-    /// As [`nearest_neighbors`](super::nearest_neighbors).
+    /// As [`nearest_neighbors`](super::nearest_neighbors); [`Error::Device`](crate::Error::Device) when the
+    /// device fails.
     pub fn find(&self, embedding: ArrayView2<f32>, k: usize) -> Result<Neighbors> {
         let cells = embedding.nrows();
+        if let Some(device) = self.on_device(cells, k) {
+            check_request(embedding, k)?;
+            return device.find(embedding, k);
+        }
+        if let Some(device) = self.device.as_ref().filter(|device| device.is_capable()) {
+            tracing::debug!(
+                cells,
+                neighbors = k,
+                ?device,
+                "neighbours looked for by the CPU: few cells, many neighbours, or no GPU"
+            );
+        }
         if self.is_exact(cells) {
             return super::nearest_neighbors(embedding, k);
         }

@@ -17,6 +17,7 @@ pub(crate) mod host;
 )]
 pub(crate) mod lanes;
 pub mod likelihood;
+pub(crate) mod neighbors;
 pub(crate) mod noise;
 #[cfg(any(feature = "flex", feature = "wgpu", feature = "cuda"))]
 mod operation;
@@ -49,6 +50,17 @@ pub(crate) fn computes_on(device: &burn::tensor::Device) -> bool {
 pub(crate) fn compiles_kernels(device: &burn::tensor::Device) -> bool {
     #[cfg(any(feature = "wgpu", feature = "cuda"))]
     return cube::is_cube(device);
+    #[cfg(not(any(feature = "wgpu", feature = "cuda")))]
+    {
+        let _ = device;
+        false
+    }
+}
+
+/// Whether a device is a GPU that kernels run on, and not a program on the CPU in the place of one.
+pub(crate) fn is_gpu(device: &burn::tensor::Device) -> bool {
+    #[cfg(any(feature = "wgpu", feature = "cuda"))]
+    return cube::is_gpu(device);
     #[cfg(not(any(feature = "wgpu", feature = "cuda")))]
     {
         let _ = device;

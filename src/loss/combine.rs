@@ -12,7 +12,7 @@ use super::term::Term;
 use crate::batches::{Batch, ReconstructionTarget};
 use crate::description::Description;
 use crate::error::{ParameterError, Result};
-use crate::graph::EmbeddedCells;
+use crate::graph::{EmbeddedCells, NeighborSearch};
 use crate::nn::{HeadOutput, ReconstructionHead};
 
 fn describe_sum(first: Description, second: Description) -> Description {
@@ -171,8 +171,8 @@ impl Target for Arc<dyn Target> {
         (**self).target(q, cells)
     }
 
-    fn warning(&self, cells: usize) -> Option<String> {
-        (**self).warning(cells)
+    fn warning(&self, cells: usize, search: &NeighborSearch) -> Option<String> {
+        (**self).warning(cells, search)
     }
 
     fn check(&self) -> Result<(), ParameterError> {

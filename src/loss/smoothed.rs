@@ -58,9 +58,9 @@ impl<T: Target> Target for SmoothedTarget<T> {
             .target(array_to_tensor(smoothed.view(), &device), cells)
     }
 
-    fn warning(&self, cells: usize) -> Option<String> {
-        let search = NeighborSearch::default();
-        if self.neighbors > 0 && !search.is_exact(cells) {
+    fn warning(&self, cells: usize, search: &NeighborSearch) -> Option<String> {
+        let neighbors = neighbors_among(cells, self.neighbors);
+        if self.neighbors > 0 && !search.finds_exactly(cells, neighbors) {
             return Some(format!(
                 "of the neighbours over which the target was averaged about {:.0} % are the nearest: among \
                  {cells} cells they were found approximately (`graph::NeighborSearch`)",
@@ -72,7 +72,7 @@ impl<T: Target> Target for SmoothedTarget<T> {
         {
             return Some(fewer);
         }
-        self.target.warning(cells)
+        self.target.warning(cells, search)
     }
 
     fn check(&self) -> Result<(), ParameterError> {
@@ -121,9 +121,11 @@ mod tests {
         for (found, expected) in found.iter().zip(values(plain.forward(averages))) {
             assert!((found - expected).abs() < 1e-6, "{found} {expected}");
         }
-        assert_eq!(smoothed.warning(4), None);
+        assert_eq!(smoothed.warning(4, &NeighborSearch::default()), None);
         let wide = SmoothedTarget::new(plain, 15);
-        let warning = wide.warning(4).expect("a warning");
+        let warning = wide
+            .warning(4, &NeighborSearch::default())
+            .expect("a warning");
         assert!(
             warning.contains("1 neighbours of each cell instead of 15"),
             "{warning}"
@@ -143,14 +145,15 @@ mod tests {
     #[test]
     fn approximate_neighbours_are_told() {
         let smoothed = SmoothedTarget::new(SharpenedTarget::new(), 15);
-        assert_eq!(smoothed.warning(50_000), None);
-        let warning = smoothed.warning(1_000_000).expect("a warning");
+        let search = NeighborSearch::default();
+        assert_eq!(smoothed.warning(50_000, &search), None);
+        let warning = smoothed.warning(1_000_000, &search).expect("a warning");
         assert!(
             warning.contains("1000000 cells") && warning.contains("98 %"),
             "{warning}"
         );
         assert_eq!(
-            SmoothedTarget::new(SharpenedTarget::new(), 0).warning(1_000_000),
+            SmoothedTarget::new(SharpenedTarget::new(), 0).warning(1_000_000, &search),
             None
         );
     }

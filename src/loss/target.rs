@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use crate::description::Description;
 use crate::error::{ParameterError, Result};
-use crate::graph::EmbeddedCells;
+use crate::graph::{EmbeddedCells, NeighborSearch};
 use crate::kernel::assignment::SMALLEST;
 
 /// From the soft assignment of all cells to the target that a
@@ -23,10 +23,10 @@ pub trait Target: Send + Sync {
     /// What looking at the embedding may bring.
     fn target(&self, q: Tensor<2>, cells: &EmbeddedCells<'_>) -> Result<Tensor<2>>;
 
-    /// What a reader of a result should know of this target on so many cells, for its
-    /// [status](crate::model::Status::warnings); nothing, by default.
-    fn warning(&self, cells: usize) -> Option<String> {
-        let _ = cells;
+    /// What a reader of a result should know of this target on so many cells, whose neighbours are
+    /// looked for in this way, for its [status](crate::model::Status::warnings); nothing, by default.
+    fn warning(&self, cells: usize, search: &NeighborSearch) -> Option<String> {
+        let _ = (cells, search);
         None
     }
 

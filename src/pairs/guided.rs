@@ -6,7 +6,7 @@ use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use super::{PairField, SoftmaxRegression, pair_groups};
 use crate::description::Description;
 use crate::error::{ParameterError, Result};
-use crate::graph::EmbeddedCells;
+use crate::graph::{EmbeddedCells, NeighborSearch};
 use crate::loss::Target;
 use crate::preprocess::Fingerprint;
 use crate::selection::argmax;
@@ -222,8 +222,8 @@ impl<T: Target> Target for GuidedTarget<T> {
         Ok(array_to_tensor(target.view(), &device))
     }
 
-    fn warning(&self, cells: usize) -> Option<String> {
-        self.target.warning(cells)
+    fn warning(&self, cells: usize, search: &NeighborSearch) -> Option<String> {
+        self.target.warning(cells, search)
     }
 
     fn check(&self) -> Result<(), ParameterError> {

@@ -181,6 +181,16 @@ pub fn initial_centroids(
     start: &CentroidStart,
     seed: u64,
 ) -> Result<InitialCentroids> {
+    centroids_by(embedding, start, seed, &NeighborSearch::default())
+}
+
+/// [`initial_centroids`], where neighbours are looked for as `search` says.
+pub(crate) fn centroids_by(
+    embedding: ArrayView2<f32>,
+    start: &CentroidStart,
+    seed: u64,
+    search: &NeighborSearch,
+) -> Result<InitialCentroids> {
     check_embedding(embedding)?;
     match start {
         CentroidStart::KMeans(config) => {
@@ -190,7 +200,7 @@ pub fn initial_centroids(
         CentroidStart::SmoothedKMeans(config) => {
             config.validate(embedding.nrows())?;
             among_some(embedding, config.max_cells, seed, |embedding| {
-                from_smoothed(embedding, config, seed)
+                from_smoothed(embedding, config, seed, search)
             })
         }
         CentroidStart::Graph(config) => {
@@ -199,7 +209,7 @@ pub fn initial_centroids(
                 return Ok(one_cluster(embedding, config.resolution));
             }
             among_some(embedding, config.max_cells, seed, |embedding| {
-                let graph = cell_graph(embedding, config)?;
+                let graph = cell_graph(embedding, config, search)?;
                 let labels = several_communities(&graph, config, seed)?;
                 let found = Communities {
                     labels,
@@ -217,7 +227,7 @@ pub fn initial_centroids(
                 return Ok(one_cluster(embedding, lowest));
             }
             among_some(embedding, config.graph.max_cells, seed, |embedding| {
-                let found = stable_communities(embedding, config, seed)?;
+                let found = stable_communities(embedding, config, seed, search)?;
                 Ok(found.with_centroids_in(embedding))
             })
         }
@@ -254,12 +264,13 @@ fn from_smoothed(
     embedding: ArrayView2<f32>,
     config: &SmoothedKMeansConfig,
     seed: u64,
+    search: &NeighborSearch,
 ) -> Result<InitialCentroids> {
     let KMeans {
         mut centroids,
         labels,
         ..
-    } = smoothed_kmeans(embedding, config, seed)?;
+    } = smoothed_kmeans(embedding, config, seed, search)?;
     let means = means(embedding, &labels);
     for (cluster, mean) in means.rows().into_iter().enumerate() {
         // The mean of a cluster without cells is NaN: it keeps the place that k-means gave it.

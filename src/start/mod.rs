@@ -22,6 +22,7 @@ mod smoothed;
 mod stability;
 mod stable;
 
+pub(crate) use centroids::centroids_by;
 pub use centroids::{CentroidStart, initial_centroids};
 pub use given::GivenCentroids;
 pub(crate) use initial::FEWEST_KNOWN;

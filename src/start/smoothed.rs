@@ -138,11 +138,12 @@ pub(super) fn smoothed_kmeans(
     embedding: ArrayView2<f32>,
     config: &SmoothedKMeansConfig,
     seed: u64,
+    search: &NeighborSearch,
 ) -> Result<KMeans> {
     let cells = embedding.nrows();
     config.validate(cells)?;
     let neighbors = neighbors_among(cells, config.neighbors);
-    let neighbors = NeighborSearch::default().find(embedding, neighbors)?;
+    let neighbors = search.find(embedding, neighbors)?;
     let average = |points: Array2<f32>| neighbors.average_over(points.view(), config.average);
     let Some(resolution) = config.modularity else {
         let smoothed = (0..config.rounds).fold(embedding.to_owned(), |points, _| average(points));

@@ -171,6 +171,7 @@ pub(super) fn stable_communities(
     embedding: ArrayView2<f32>,
     config: &StableGraphConfig,
     seed: u64,
+    search: &NeighborSearch,
 ) -> Result<Communities> {
     let cells = embedding.nrows();
     config.validate(cells)?;
@@ -179,10 +180,11 @@ pub(super) fn stable_communities(
         let mut random = stream(seed, Purpose::Subsample, 0, 1);
         let chosen = subsample(&mut random, cells, config.max_cells);
         let subsample = embedding.select(Axis(0), &chosen);
-        let (_, candidates) = compare_resolutions(subsample.view(), config, &settings, seed)?;
-        (cell_graph(embedding, &settings)?, candidates)
+        let (_, candidates) =
+            compare_resolutions(subsample.view(), config, &settings, seed, search)?;
+        (cell_graph(embedding, &settings, search)?, candidates)
     } else {
-        compare_resolutions(embedding, config, &settings, seed)?
+        compare_resolutions(embedding, config, &settings, seed, search)?
     };
     let chosen = candidates.iter().find(|candidate| candidate.chosen);
     let resolutions = config.resolutions.iter().copied();
@@ -229,9 +231,10 @@ fn compare_resolutions(
     config: &StableGraphConfig,
     settings: &GraphConfig,
     seed: u64,
+    search: &NeighborSearch,
 ) -> Result<(Graph, Vec<ResolutionCandidate>)> {
     let cells = embedding.nrows();
-    let neighbors = NeighborSearch::default().find(embedding, settings.neighbors)?;
+    let neighbors = search.find(embedding, settings.neighbors)?;
     let graph = settings.edges(&neighbors)?;
     let subgraphs = Subgraphs::draw(&graph, config, seed);
     let candidates = try_map(config.resolutions.len(), |index| {

@@ -11,6 +11,7 @@ use super::checkpoint::{CheckpointConfig, Checkpoints, Saved, Snapshot, Step};
 use super::observer::{Event, Observer};
 use crate::batches::Batches;
 use crate::error::{Error, Result};
+use crate::graph::{DeviceSearch, NeighborSearch};
 use crate::kernel::compiles_kernels;
 use crate::model::{EpochRecord, Phase};
 
@@ -28,6 +29,8 @@ pub struct TrainingRun<'a> {
     own_phases: Vec<Value>,
     /// Whether the observer knows that kernels are compiled.
     told_of_kernels: bool,
+    /// How a device looks for neighbours, if not as the one that trains does.
+    device_search: Option<Option<DeviceSearch>>,
 }
 
 impl<'a> TrainingRun<'a> {
@@ -42,6 +45,7 @@ impl<'a> TrainingRun<'a> {
             interrupted: false,
             own_phases: Vec::new(),
             told_of_kernels: false,
+            device_search: None,
         }
     }
 
@@ -60,6 +64,20 @@ impl<'a> TrainingRun<'a> {
     pub fn with_checkpoint(mut self, config: CheckpointConfig) -> Self {
         self.checkpoints = Some(Checkpoints::new(config));
         self
+    }
+
+    /// Sets how a device looks for neighbours; nothing leaves it to the CPU. By default the device that
+    /// trains does where it is quicker.
+    pub fn with_device_search(mut self, search: impl Into<Option<DeviceSearch>>) -> Self {
+        self.device_search = Some(search.into());
+        self
+    }
+
+    /// How neighbours are looked for in phases on a device.
+    pub(super) fn neighbor_search(&self, device: &Device) -> NeighborSearch {
+        let search = self.device_search.clone();
+        let search = search.unwrap_or_else(|| Some(DeviceSearch::new(device)));
+        NeighborSearch::default().with_device(search)
     }
 
     /// The seed of all random streams of the run.

@@ -18,6 +18,7 @@ use super::plan::{DecoderTraining, Part, Plan};
 use super::run::TrainingRun;
 use crate::batches::Batches;
 use crate::error::{Error, ParameterError, Result};
+use crate::graph::DeviceSearch;
 use crate::loss::Weighted;
 use crate::model::{Fit, FittedModel, ModelInfo};
 use crate::nn::{
@@ -58,6 +59,7 @@ pub struct Trainer<H: ReconstructionHead> {
     device: Device,
     /// Devices that share the steps of training with the first one.
     others: Vec<Device>,
+    device_search: Option<DeviceSearch>,
 }
 
 impl<H: ReconstructionHead> fmt::Debug for Trainer<H> {
@@ -68,6 +70,7 @@ impl<H: ReconstructionHead> fmt::Debug for Trainer<H> {
             .field("memory_limit", &self.memory_limit)
             .field("device", &self.device)
             .field("others", &self.others)
+            .field("device_search", &self.device_search)
             .finish()
     }
 }
@@ -128,6 +131,7 @@ impl<H: ReconstructionHead> Plan<H> {
             memory_limit: None,
             device: device.clone().inner(),
             others: others.to_vec(),
+            device_search: Some(DeviceSearch::new(device)),
         })
     }
 }
@@ -143,6 +147,13 @@ impl<H: ReconstructionHead> Trainer<H> {
     /// any work.
     pub fn with_memory_limit(mut self, bytes: u64) -> Self {
         self.memory_limit = Some(bytes);
+        self
+    }
+
+    /// Sets how a device looks for neighbours in the place of the CPU; nothing leaves it to the CPU. By
+    /// default the device that trains does where it is quicker.
+    pub fn with_device_search(mut self, search: impl Into<Option<DeviceSearch>>) -> Self {
+        self.device_search = search.into();
         self
     }
 
@@ -169,6 +180,7 @@ impl<H: ReconstructionHead> Trainer<H> {
     }
 
     fn prepared<'a>(&self, run: TrainingRun<'a>) -> TrainingRun<'a> {
+        let run = run.with_device_search(self.device_search.clone());
         match &self.checkpoint {
             Some(checkpoint) => run.with_checkpoint(checkpoint.clone()),
             None => run,
@@ -447,7 +459,8 @@ impl<H: ReconstructionHead> Trainer<H> {
             let stop_reason = outcome.stop_reason;
             let fit = Fit::from_parts(model, outcome.evaluation, initial, stop_reason, history)?;
             let cells = batches.cells().cells();
-            let warnings = [start.warning(cells), plan.target.warning(cells)];
+            let search = run.neighbor_search(&self.device);
+            let warnings = [start.warning(cells), plan.target.warning(cells, &search)];
             let warnings = warnings.into_iter().flatten();
             Ok(warnings.fold(fit, |fit, warning| fit.with_warning(warning)))
         };

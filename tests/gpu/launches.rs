@@ -39,6 +39,22 @@ thread_local! {
     static WAITS: Cell<usize> = const { Cell::new(0) };
 }
 
+/// One observation at a time: another one would replace it.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// How often `work` launches kernels from this thread, by their names.
+pub fn launches_of(work: impl FnOnce()) -> BTreeMap<&'static str, usize> {
+    let launches = Arc::new(Launches {
+        thread: thread::current().id(),
+        kernels: Mutex::default(),
+    });
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let watching = LaunchObservation::new(launches.clone());
+    work();
+    drop(watching);
+    std::mem::take(&mut *launches.kernels.lock().expect("no panic"))
+}
+
 /// Counts how often the thread has waited for the device.
 struct Waits;
 
@@ -76,8 +92,6 @@ fn epochs<H: ReconstructionHead>(plan: &Plan<H>, cells: &Cells, device: &Device)
         let kernels = std::mem::take(&mut *launches.kernels.lock().expect("no panic"));
         (kernels, WAITS.replace(0))
     };
-    // One observation at a time: another one would replace it.
-    static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut epochs = Epochs::new();
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();

@@ -6,6 +6,7 @@ mod batches;
 mod fits;
 mod kernels;
 mod launches;
+mod neighbors;
 mod optimizers;
 
 use burn::tensor::{Device, Tensor, TensorData};

@@ -30,6 +30,12 @@ pub(crate) fn is_cube(device: &burn::tensor::Device) -> bool {
     )
 }
 
+/// Whether there is a card behind the device, and not a program on the CPU.
+pub(super) fn is_gpu(device: &burn::tensor::Device) -> bool {
+    let identity = device.identity();
+    identity.is_some_and(|identity| identity.physical.is_some())
+}
+
 /// Whether kernels apply at all: whether the backend's tensors are what they work on.
 pub(super) fn applies() -> bool {
     TypeId::of::<Primitive>() == TypeId::of::<CubeTensor>()

@@ -193,7 +193,8 @@ impl<H: ReconstructionHead> SelfTraining<'_, H> {
                 }
                 let q =
                     array_to_tensor(evaluation.soft_assignments.view(), &device.clone().inner());
-                let cells = EmbeddedCells::new(evaluation.embedding.view(), &state.neighbors);
+                let cells = EmbeddedCells::new(evaluation.embedding.view(), &state.neighbors)
+                    .with_search(run.neighbor_search(&device));
                 state.target = match self.checked_target(q, &cells, epoch) {
                     Ok(target) => target,
                     Err(error) => return Err(self.failure(error, last_good, batches)),

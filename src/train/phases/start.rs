@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::model::evaluate;
 use crate::nn::Encoder;
 use crate::start::{
-    CentroidStart, FEWEST_KNOWN, InitialCentroids, ResolutionCandidate, initial_centroids,
+    CentroidStart, FEWEST_KNOWN, InitialCentroids, ResolutionCandidate, centroids_by,
 };
 use crate::train::checkpoint::{Snapshot, Step};
 use crate::train::observer::Event;
@@ -57,7 +57,8 @@ pub(in crate::train) fn initial_clusters(
     }
     let begin = Instant::now();
     let embedding = evaluate(&encoder.valid(), None, &batches.without_autodiff())?.embedding;
-    let initial = initial_centroids(embedding.view(), start, run.seed())?
+    let search = run.neighbor_search(batches.device());
+    let initial = centroids_by(embedding.view(), start, run.seed(), &search)?
         .moved_to(embedding.view(), known_groups);
     run.event(&Event::CentroidsFound {
         clusters: initial.centroids.nrows(),
