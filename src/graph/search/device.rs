@@ -1,7 +1,7 @@
 //! Neighbours found by a GPU, and proved by the CPU.
 
 use burn::tensor::Device;
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, aview1};
 
 use crate::error::{Error, Result};
 use crate::graph::neighbors::{Neighbors, Search};
@@ -18,7 +18,7 @@ const MOST_NEIGHBORS: usize = 64;
 const WORK: u64 = 1 << 32;
 /// Most pairs of cells that the CPU compares where the GPU leaves doubt: those of its own exact search
 /// of 50 000 cells.
-const MOST_PAIRS: usize = 2_500_000_000;
+const MOST_PAIRS: u64 = 2_500_000_000;
 /// Cells whose neighbours are put in order together.
 const ROWS: usize = 256;
 
@@ -105,12 +105,23 @@ impl DeviceSearch {
             distances: Array2::zeros((cells, k)),
         };
         let mut doubtful = Vec::new();
+        let mut has_failed = false;
         let ran = comparison.run(&self.device, &mut |kept| {
-            doubtful.extend(put_in_order(&comparison, &kept, &mut found));
+            if has_enough(&kept, cells, k) {
+                doubtful.extend(put_in_order(&comparison, &kept, &mut found));
+            } else {
+                has_failed = true;
+            }
         });
-        ran.map_err(|reason| Error::Device {
-            reason: format!("it failed while it looked for neighbours: {reason}"),
-        })?;
+        let failure = match ran {
+            Err(reason) => Some(reason),
+            Ok(()) => has_failed.then(|| "it found fewer than there are".to_string()),
+        };
+        if let Some(reason) = failure {
+            return Err(Error::Device {
+                reason: format!("the search for neighbours failed: {reason}"),
+            });
+        }
         tracing::debug!(
             cells,
             neighbors = k,
@@ -118,21 +129,31 @@ impl DeviceSearch {
             device = ?self.device,
             "neighbours found exactly on the device"
         );
-        if !doubtful.is_empty() && doubtful.len().saturating_mul(cells) <= MOST_PAIRS {
-            let (indices, distances) = Search::new(embedding, k).of(&doubtful);
-            let rows = indices.chunks_exact(k).zip(distances.chunks_exact(k));
-            for (&cell, (indices, distances)) in doubtful.iter().zip(rows) {
-                found
-                    .indices
-                    .row_mut(cell)
-                    .assign(&ndarray::aview1(indices));
-                found
-                    .distances
-                    .row_mut(cell)
-                    .assign(&ndarray::aview1(distances));
-            }
+        if (doubtful.len() as u64).saturating_mul(cells as u64) <= MOST_PAIRS {
+            settle(&doubtful, embedding, &mut found);
         }
         Ok(found)
+    }
+}
+
+/// Whether all points of a block have `k` neighbours among so many cells, which a device that has failed
+/// need not find.
+fn has_enough(kept: &Kept, cells: usize, k: usize) -> bool {
+    let nearest = kept.indices.get(..k * kept.points.len());
+    nearest.is_some_and(|nearest| nearest.iter().all(|&other| (other as usize) < cells))
+}
+
+/// Takes the CPU's neighbours of cells of which the device left doubt.
+fn settle(doubtful: &[usize], embedding: ArrayView2<f32>, found: &mut Neighbors) {
+    if doubtful.is_empty() {
+        return;
+    }
+    let k = found.indices.ncols();
+    let (indices, distances) = Search::new(embedding, k).of(doubtful);
+    let rows = indices.chunks_exact(k).zip(distances.chunks_exact(k));
+    for (&cell, (indices, distances)) in doubtful.iter().zip(rows) {
+        found.indices.row_mut(cell).assign(&aview1(indices));
+        found.distances.row_mut(cell).assign(&aview1(distances));
     }
 }
 
@@ -174,11 +195,7 @@ fn put_in_order(comparison: &Comparison<'_>, kept: &Kept, found: &mut Neighbors)
                     indices[slot] = other;
                     distances[slot] = squared.sqrt() as f32;
                 }
-                // A device that has failed may have found anything.
-                let Some(&(last, _)) = nearest.get(k - 1) else {
-                    *is_doubtful = true;
-                    continue;
-                };
+                let (last, _) = nearest[k - 1];
                 let farthest = f64::from(kept.distances[(comparison.kept - 1) * count + place]);
                 // Cells that were not kept are at least so far. Of duplicates the first are kept.
                 let not_kept = (farthest - beyond) / (1.0 + share);
@@ -195,6 +212,8 @@ fn put_in_order(comparison: &Comparison<'_>, kept: &Kept, found: &mut Neighbors)
 
 #[cfg(test)]
 mod tests {
+    use ndarray::s;
+
     use super::*;
     use crate::graph::nearest_neighbors;
 
@@ -263,12 +282,32 @@ mod tests {
         let (found, doubtful) = found_in(&points, 37, 40);
         assert_eq!(doubtful, [0usize; 0]);
         assert_eq!(found, nearest_neighbors(points.view(), 37).unwrap());
-        let (indices, distances) = Search::new(points.view(), 5).of(&[7, 0, 39]);
+    }
+
+    #[test]
+    fn doubts_are_settled_by_the_neighbours_of_the_cpu() {
+        let points = Array2::from_shape_fn((400, 3), |(cell, axis)| {
+            ((cell * 7919 + axis * 104_729) % 10_007) as f32
+        });
         let expected = nearest_neighbors(points.view(), 5).unwrap();
-        for (place, cell) in [7, 0, 39].into_iter().enumerate() {
-            let range = place * 5..(place + 1) * 5;
-            assert_eq!(indices[range.clone()], expected.indices.row(cell).to_vec());
-            assert_eq!(distances[range], expected.distances.row(cell).to_vec());
+        let nothing = Neighbors {
+            indices: Array2::zeros((400, 5)),
+            distances: Array2::zeros((400, 5)),
+        };
+        let mut found = nothing.clone();
+        settle(&[], points.view(), &mut found);
+        assert_eq!(found, nothing);
+        // More than a block of queries, in no order.
+        let doubtful: Vec<usize> = (0..300).map(|number| number * 7 % 400).collect();
+        settle(&doubtful, points.view(), &mut found);
+        for cell in 0..400 {
+            let source = if doubtful.contains(&cell) {
+                &expected
+            } else {
+                &nothing
+            };
+            assert_eq!(found.indices.row(cell), source.indices.row(cell));
+            assert_eq!(found.distances.row(cell), source.distances.row(cell));
         }
     }
 
@@ -281,22 +320,20 @@ mod tests {
     }
 
     #[test]
-    fn what_a_failed_device_leaves_is_doubted() {
+    fn what_a_failed_device_leaves_is_not_enough() {
         let points = Array2::from_shape_fn((30, 1), |(cell, _)| (cell * cell) as f32);
-        let comparison = Comparison {
-            points: points.view(),
-            scale: 1.0,
-            kept: 8,
-            work: WORK,
-        };
         let mut kept = keep(&points, 8);
-        kept.indices.fill(u32::MAX - 5);
-        let mut found = Neighbors {
-            indices: Array2::zeros((30, 5)),
-            distances: Array2::zeros((30, 5)),
-        };
-        let doubtful = put_in_order(&comparison, &kept, &mut found);
-        assert!(doubtful.into_iter().eq(0..30));
+        assert!(has_enough(&kept, 30, 5));
+        // There are five others of six cells.
+        assert!(has_enough(
+            &keep(&points.slice(s![..6, ..]).to_owned(), 8),
+            6,
+            5
+        ));
+        kept.indices[4 * 30 + 17] = 30;
+        assert!(!has_enough(&kept, 30, 5) && has_enough(&kept, 30, 4));
+        kept.indices.clear();
+        assert!(!has_enough(&kept, 30, 1));
     }
 
     #[test]
