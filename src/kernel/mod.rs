@@ -17,6 +17,10 @@ pub(crate) mod host;
 )]
 pub(crate) mod lanes;
 pub mod likelihood;
+#[cfg_attr(
+    not(any(feature = "wgpu", feature = "cuda")),
+    allow(dead_code, reason = "only kernels for GPUs compare")
+)]
 pub(crate) mod neighbors;
 pub(crate) mod noise;
 #[cfg(any(feature = "flex", feature = "wgpu", feature = "cuda"))]

@@ -336,9 +336,9 @@ mod tests {
         assert!(!has_enough(&kept, 30, 1));
     }
 
+    #[cfg(feature = "flex")]
     #[test]
     fn a_device_without_kernels_leaves_the_work_to_the_cpu() {
-        #[cfg(feature = "flex")]
         assert!(
             !DeviceSearch::new(&Device::flex())
                 .always()

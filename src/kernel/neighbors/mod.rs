@@ -20,10 +20,6 @@ const MOST_COORDINATES: usize = 1 << 24;
 
 /// A comparison of all points with all others.
 #[derive(Debug)]
-#[cfg_attr(
-    not(any(feature = "wgpu", feature = "cuda")),
-    allow(dead_code, reason = "only kernels for GPUs compare")
-)]
 pub(crate) struct Comparison<'a> {
     /// Finite coordinates `[points, dimensions]`, at least one of each.
     pub points: ArrayView2<'a, f32>,
