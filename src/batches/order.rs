@@ -173,6 +173,24 @@ mod tests {
     }
 
     #[test]
+    fn some_rows_and_all_others() {
+        let rows: Vec<usize> = (0..SWEEP_CELLS + 5).map(|row| 2 * row).collect();
+        let groups = EpochPlan::of_some(&rows, 7, true).groups;
+        let sizes: Vec<usize> = groups.iter().map(Vec::len).collect();
+        assert_eq!(sizes, [SWEEP_CELLS, 5]);
+        assert_eq!(groups.concat(), rows);
+        assert_eq!(EpochPlan::of_some(&rows, 7, false).groups, [rows]);
+
+        let plan = EpochPlan {
+            groups: vec![vec![3, 0], vec![1], vec![4, 2]],
+            batch_size: 2,
+            reads_cells: true,
+        };
+        let plan = plan.without(&[false, true, true, false, false]);
+        assert_eq!(plan.groups, [vec![3, 0], vec![4]]);
+    }
+
+    #[test]
     fn blocks_and_cells_are_shuffled_anew_in_every_epoch() {
         let reading = Reading {
             block: 10,

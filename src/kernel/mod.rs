@@ -61,6 +61,23 @@ pub(crate) fn compiles_kernels(device: &burn::tensor::Device) -> bool {
     }
 }
 
+/// Runs work for the GPU at a place of a list of devices, always on the same of the backend's streams: a
+/// thread of its own would have a new one, with memory that stays taken when the thread has ended.
+pub(crate) fn on_stream_of<T>(place: usize, work: impl FnOnce() -> T) -> T {
+    #[cfg(any(feature = "wgpu", feature = "cuda"))]
+    {
+        // Threads count their streams from 0.
+        const FIRST: u64 = 1 << 32;
+        let value = FIRST + place as u64;
+        cubecl_environment::stream::StreamId { value }.executes(work)
+    }
+    #[cfg(not(any(feature = "wgpu", feature = "cuda")))]
+    {
+        let _ = place;
+        work()
+    }
+}
+
 /// Whether a device is a GPU that kernels run on, and not a program on the CPU in the place of one.
 pub(crate) fn is_gpu(device: &burn::tensor::Device) -> bool {
     #[cfg(any(feature = "wgpu", feature = "cuda"))]

@@ -237,6 +237,10 @@ impl<H: ReconstructionHead> FittedModel<H> {
     /// # Errors
     /// As [`embed`](Self::embed), and [`Error::NoDecoder`] when it was removed (DESC).
     pub fn denoise(&self, cells: &Cells) -> Result<Array2<f32>> {
+        self.check(cells)?;
+        if self.network.reconstruction.is_none() {
+            return Err(Error::NoDecoder);
+        }
         let mut denoised = Array2::zeros((cells.cells(), cells.genes()));
         self.denoise_blocks(cells, |rows, values| {
             denoised.slice_mut(s![rows, ..]).assign(&values);

@@ -275,12 +275,12 @@ fn fold_batches<S, P: Send>(
     Ok((state, steps))
 }
 
-/// The mean of every term over the rows of a plan, without a step.
+/// The mean of every term over cells that are kept apart, without a step.
 ///
 /// # Errors
 /// The first of `prepare`; [`Error::Diverged`] when a term is not finite; [`Error::Device`] when the
 /// device has failed.
-pub(super) fn mean_losses<M, P: Send>(
+pub(super) fn validation_losses<M, P: Send>(
     model: &M,
     (batches, plan): (&Batches<'_>, &EpochPlan),
     at: EpochAddress<'_>,
@@ -298,7 +298,20 @@ pub(super) fn mean_losses<M, P: Send>(
     };
     fold_batches(batches, plan, prepare, (), visit)?;
     let mut losses = MeanLosses::default();
-    read_terms(unread, at, &mut losses)?;
+    read_terms(unread, at, &mut losses).map_err(|error| match error {
+        Error::Diverged {
+            term,
+            phase,
+            epoch,
+            batch,
+        } => Error::Diverged {
+            term: format!("validation {term}"),
+            phase,
+            epoch,
+            batch,
+        },
+        other => other,
+    })?;
     Ok(losses)
 }
 

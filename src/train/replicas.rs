@@ -23,7 +23,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::batches::Batches;
 use crate::error::{Error, Result};
-use crate::kernel::host;
+use crate::kernel::{host, on_stream_of};
 use crate::loss::Term;
 
 /// What a device is to compute of a batch.
@@ -105,14 +105,15 @@ where
     thread::scope(|scope| {
         let mut replicas = Vec::new();
         let mut threads = Vec::new();
-        for device in devices {
+        for (place, device) in devices.iter().enumerate() {
             let (jobs, received) = channel();
             let (answer, answers) = channel();
             let model = model.clone();
             let thread = thread::Builder::new()
                 .name("celldec replica".into())
                 .spawn_scoped(scope, move || {
-                    in_a_pool(move || serve(model, device, forward, &received, &answer))
+                    let serve = move || serve(model, device, forward, &received, &answer);
+                    in_a_pool(move || on_stream_of(place, serve))
                 })
                 .map_err(failed)?;
             threads.push(thread);
@@ -257,6 +258,17 @@ impl<P, F> Replicas<'_, P, F> {
             // `with_replicas` finds out why a thread has ended.
             let ended = |_| failed("a device gives no answer");
             let Answer { terms, gradients } = answers.recv().map_err(ended)??;
+            let names = |terms: &[(String, f64)]| -> Vec<String> {
+                terms.iter().map(|(name, _)| name.clone()).collect()
+            };
+            if names(&sum) != names(&terms) {
+                return Err(failed(format!(
+                    "a loss has the terms {:?} of one share of a batch and {:?} of another; train it \
+                     on one device",
+                    names(&sum),
+                    names(&terms)
+                )));
+            }
             for ((_, sum), (_, value)) in sum.iter_mut().zip(terms) {
                 *sum += value;
             }

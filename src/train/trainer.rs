@@ -130,7 +130,7 @@ impl<H: ReconstructionHead> Plan<H> {
             checkpoint: None,
             memory_limit: None,
             device: device.clone().inner(),
-            others: others.to_vec(),
+            others: others.iter().cloned().map(Device::inner).collect(),
             device_search: Some(DeviceSearch::new(device)),
         })
     }

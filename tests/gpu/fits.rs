@@ -64,6 +64,7 @@ fn assert_agree<H: ReconstructionHead>(there: &Fit<H>, here: &Fit<H>, what: &str
         let records = fit.history().iter();
         records.flat_map(|record| record.losses.clone()).collect()
     };
+    assert_eq!(losses(there).len(), losses(here).len(), "{what}");
     for ((name, found), (_, expected)) in losses(there).iter().zip(losses(here)) {
         assert!(
             (found / expected - 1.0).abs() < 1e-4,

@@ -144,3 +144,30 @@ fn a_desc_can_keep_its_decoder() {
     let plan = crate::desc().with_start(CentroidStart::KMeans(KMeansConfig::new(3)));
     check(plan, &cells);
 }
+
+/// Several blocks, the last one shorter, in the order of the cells.
+#[test]
+fn denoised_expression_comes_in_blocks_of_cells() {
+    let (cells, _) = simulated(2100, 30, 8);
+    let fit = crate::fitted(&scdcc(3).with_epochs(1, 1), &cells);
+    let whole = fit.model().denoise(&cells).unwrap();
+    let mut seen = 0;
+    let mut blocks = 0;
+    fit.model()
+        .denoise_blocks(&cells, |rows, values| {
+            assert_eq!(rows.start, seen);
+            assert_eq!(values, whole.slice(ndarray::s![rows.clone(), ..]));
+            seen = rows.end;
+            blocks += 1;
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(seen, cells.cells());
+    assert!(blocks > 2, "{blocks}");
+    let mut calls = 0;
+    let stopped = fit.model().denoise_blocks(&cells, |_, _| {
+        calls += 1;
+        Err(Error::NoDecoder)
+    });
+    assert!(matches!(stopped, Err(Error::NoDecoder)) && calls == 1);
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-use celldec::batches::Batches;
+use celldec::batches::{Batches, Corruption};
 use celldec::description::Description;
 use celldec::error::ParameterError;
 use celldec::loss::Term;
@@ -67,7 +67,7 @@ fn cells_kept_apart_are_never_trained_on() {
         };
         let [trained, apart] = [const { Mutex::new(BTreeSet::new()) }; 2];
         let autoencoder: Autoencoder<MseHead> =
-            AutoencoderConfig::symmetric(30, &[4, 2], Activation::Linear)
+            AutoencoderConfig::symmetric(cells.genes(), &[4, 2], Activation::Linear)
                 .init(&MseHeadConfig::new(), &device);
         let mut run = TrainingRun::new(seed);
         let batches = Batches::new(&cells, &device);
@@ -114,7 +114,7 @@ fn early_stopping_looks_at_cells_kept_apart() {
             .with_pretraining(|phase| {
                 phase
                     .with_learning_rate(5e-3)
-                    .with_corruption(celldec::batches::Corruption::None)
+                    .with_corruption(Corruption::None)
                     .with_early_stopping(Some(rule))
             })
     };
@@ -133,6 +133,12 @@ fn early_stopping_looks_at_cells_kept_apart() {
     let lowest = until_lowest[until_lowest.len() - 1];
     assert!(until_lowest.iter().all(|&loss| loss >= lowest), "{apart:?}");
     assert!(after.iter().all(|&loss| loss >= lowest), "{apart:?}");
+    // The loss of the cells that are trained on went on falling.
+    let trained: Vec<f64> = records.iter().map(|record| record.total_loss()).collect();
+    let [.., lowest, _, last] = trained[..] else {
+        panic!("{trained:?}");
+    };
+    assert!(last < lowest, "{trained:?}");
     let own = fitted(&plan(0.0), &cells);
     assert!(own.history().len() > fit.history().len());
 }
@@ -145,6 +151,62 @@ fn validation_resumes_at_every_checkpoint() {
     let layerwise = plan.layerwise.clone().expect("layers are pretrained");
     let plan = plan.with_layerwise(Some(layerwise.with_validation(0.2)));
     check_every_checkpoint(&plan, &cells);
+}
+
+/// Noise is no part of what cells that are kept apart are reconstructed from, in hidden layers either.
+#[test]
+fn losses_of_cells_kept_apart_have_no_noise() {
+    let (cells, _) = simulated(80, 30, 6);
+    let plan = |corruption: Corruption| {
+        let corrupted = |phase: PretrainConfig| {
+            let phase = phase.with_validation(0.5).with_corruption(corruption);
+            phase.with_learning_rate(1e-12)
+        };
+        let plan = desc();
+        let layerwise = plan.layerwise.clone().map(corrupted);
+        plan.with_layerwise(layerwise).with_pretraining(corrupted)
+    };
+    let of = |corruption| fitted(&plan(corruption), &cells).history().to_vec();
+    let (noisy, clean) = (of(Corruption::Dropout(0.5)), of(Corruption::None));
+    let mut seen = 0;
+    for (noisy, clean) in noisy.iter().zip(&clean) {
+        for ((_, noisy), (_, clean)) in noisy.validation.iter().zip(&clean.validation) {
+            assert!((noisy - clean).abs() < 1e-5 * clean, "{noisy} {clean}");
+            seen += 1;
+        }
+        if clean.phase != Phase::SelfTraining {
+            assert_ne!(noisy.losses, clean.losses);
+        }
+    }
+    assert!(seen > 2, "{seen}");
+}
+
+#[test]
+fn several_devices_see_the_same_cells_kept_apart() {
+    let (cells, _) = simulated(90, 30, 7);
+    let plan = with_validation(default_scdcc(), 0.3);
+    let one = fitted(&plan, &cells);
+    let two = plan.trainer_on(&[cpu(), cpu()]).unwrap();
+    let two = two.fit(&cells).unwrap();
+    assert_eq!(one.history().len(), two.history().len());
+    for (one, two) in one.history().iter().zip(two.history()) {
+        for (one, two) in [
+            (&one.losses, &two.losses),
+            (&one.validation, &two.validation),
+        ] {
+            assert_eq!(one.len(), two.len());
+            for ((_, one), (_, two)) in one.iter().zip(two) {
+                assert!((one - two).abs() <= 1e-4 * one.abs(), "{one} {two}");
+            }
+        }
+    }
+}
+
+#[test]
+fn layers_and_the_whole_keep_the_same_cells_apart() {
+    let refused = with_validation(desc(), 0.2).trainer(&cpu());
+    let error = refused.expect_err("layers would be trained on all cells");
+    assert!(matches!(parameter(error), ParameterError::Conflict { .. }));
 }
 
 #[test]

@@ -122,16 +122,18 @@ impl DeviceSearch {
                 reason: format!("the search for neighbours failed: {reason}"),
             });
         }
+        let is_proved = (doubtful.len() as u64).saturating_mul(cells as u64) <= MOST_PAIRS;
+        if is_proved {
+            settle(&doubtful, embedding, &mut found);
+        }
         tracing::debug!(
             cells,
             neighbors = k,
             doubtful = doubtful.len(),
+            is_proved,
             device = ?self.device,
-            "neighbours found exactly on the device"
+            "neighbours found on the device"
         );
-        if (doubtful.len() as u64).saturating_mul(cells as u64) <= MOST_PAIRS {
-            settle(&doubtful, embedding, &mut found);
-        }
         Ok(found)
     }
 }

@@ -186,6 +186,12 @@ fn blocks_make_the_file_of_the_matrix_or_leave_the_old_one() {
     refused(&[]);
     refused(&[matrix.view(), first]);
     refused(&[matrix.t()]);
+    let ignored = write_blocks_csv(&path, &rows, &columns, |write| {
+        let _ = write(matrix.t());
+        let _ = write(matrix.view());
+        Ok(())
+    });
+    assert!(matches!(ignored, Err(Error::LengthMismatch { .. })));
     let stopped = write_blocks_csv(&path, &rows, &columns, |write| {
         write(first)?;
         Err(Error::NoDecoder)

@@ -70,20 +70,26 @@ pub fn write_blocks_csv(
             write!(out, "{separator}{}", quoted(name, separator))?;
         }
         writeln!(out)?;
-        let mut count = 0;
+        let (mut count, mut failed) = (0, false);
         done = rows(&mut |block| {
+            // Where the caller goes on after an error, the file is not whole.
+            if failed {
+                return Err(wrong_rows(count, row_names));
+            }
+            failed = true;
             check_length(
                 "the list of column names",
                 block.ncols(),
                 column_names.len(),
             )?;
-            let first = count;
-            count += block.nrows();
-            let names = row_names.get(first..count);
-            let names = names.ok_or_else(|| wrong_rows(count, row_names))?;
-            write_rows(out, separator, names, block).map_err(|error| Error::io(path, error))
+            let end = count + block.nrows();
+            let names = row_names.get(count..end);
+            let names = names.ok_or_else(|| wrong_rows(end, row_names))?;
+            write_rows(out, separator, names, block).map_err(|error| Error::io(path, error))?;
+            (count, failed) = (end, false);
+            Ok(())
         });
-        if done.is_ok() && count != row_names.len() {
+        if done.is_ok() && (failed || count != row_names.len()) {
             done = Err(wrong_rows(count, row_names));
         }
         match done {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::validation::kept_apart;
 use crate::batches::Corruption;
 use crate::error::ParameterError;
 use crate::optim::{LearningRate, OptimizerConfig};
@@ -80,10 +81,17 @@ settings! {
         with_enough_steps / enough_steps: Option<usize> = None,
         /// Share of the cells that are kept apart: drawn by the run's seed, not trained on, and
         /// reconstructed from clean input after every epoch, which gives
-        /// [`EpochRecord::validation`](crate::model::EpochRecord::validation). Self-training visits all
-        /// cells.
+        /// [`EpochRecord::validation`](crate::model::EpochRecord::validation). Pretraining layer by layer
+        /// and end to end keep the same cells apart. Self-training visits all cells, and so do
+        /// starts at components and moments.
+        #[serde(skip_serializing_if = "is_none_apart")]
         with_validation / validation: f64 = 0.0,
     }
+}
+
+/// Whether a share keeps no cells apart: then records say nothing of it.
+fn is_none_apart(share: &f64) -> bool {
+    *share == 0.0
 }
 
 /// The most epochs of a phase: what one address of a random stream holds beside what sets kinds of
@@ -140,7 +148,8 @@ impl PretrainConfig {
 
     /// The most epochs it can take with so many cells.
     pub fn epochs_with(&self, cells: usize) -> usize {
-        let of_epoch = cells.div_ceil(self.batch_size.max(1)).max(1);
+        let trained = cells - kept_apart(self.validation, cells);
+        let of_epoch = trained.div_ceil(self.batch_size.max(1)).max(1);
         let enough = self.enough_steps.map(|steps| steps.div_ceil(of_epoch));
         let enough = enough.map_or(usize::MAX, |epochs| epochs.max(1));
         let epochs = self.stages.iter().map(|stage| stage.epochs.min(enough));
@@ -206,6 +215,12 @@ mod tests {
             assert_eq!(config.epochs_with(cells), epochs, "{cells} cells");
         }
         assert_eq!(config.epochs(), 17);
+        // A quarter kept apart: 1920 cells are 8 steps, 4 epochs.
+        let apart = config.clone().with_validation(0.25);
+        assert_eq!(
+            (config.epochs_with(2_560), apart.epochs_with(2_560)),
+            (5, 6)
+        );
         let all = config.with_epochs(40);
         assert_eq!(all.epochs_with(1_000_000), 40);
     }

@@ -15,7 +15,7 @@ use crate::loss::{ReconstructionLoss, Term};
 use crate::model::Phase;
 use crate::nn::{Autoencoder, Dense, NetworkInput, ReconstructionHead};
 use crate::tensors::tensor_to_array;
-use crate::train::epoch::{EpochAddress, mean_losses};
+use crate::train::epoch::EpochAddress;
 use crate::train::failure::Failure;
 use crate::train::run::TrainingRun;
 
@@ -93,16 +93,8 @@ pub fn pretrain_layers<H: ReconstructionHead>(
         stages(phase, true, loss.description()),
         pair,
         run,
-        |steps, pair, batches, at, losses| {
-            let read =
-                |batches: &Batches<'_>, rows: &[usize]| read(batches, rows, at, config.corruption);
-            steps.shared_epoch(pair, batches, at, losses, read, &forward)
-        },
-        |pair, batches, at| {
-            let read =
-                |batches: &Batches<'_>, rows: &[usize]| read(batches, rows, at, Corruption::None);
-            mean_losses(pair, batches, at, read, &forward)
-        },
+        read,
+        forward,
     )
     .map_err(|failure| {
         failure.map(|pair| {
@@ -149,18 +141,8 @@ pub fn pretrain_layers<H: ReconstructionHead>(
             stages(phase, false, Description::new("mse")),
             pair,
             run,
-            |steps, pair, batches, at, losses| {
-                let read = |batches: &Batches<'_>, rows: &[usize]| {
-                    read(batches, rows, at, config.corruption)
-                };
-                steps.shared_epoch(pair, batches, at, losses, read, inner_terms)
-            },
-            |pair, batches, at| {
-                let read = |batches: &Batches<'_>, rows: &[usize]| {
-                    read(batches, rows, at, Corruption::None)
-                };
-                mean_losses(pair, batches, at, read, inner_terms)
-            },
+            read,
+            inner_terms,
         )
         .map_err(|failure| {
             failure.map(|pair| {

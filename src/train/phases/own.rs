@@ -12,7 +12,7 @@ use crate::description::Description;
 use crate::error::Result;
 use crate::loss::Term;
 use crate::model::Phase;
-use crate::train::epoch::{EpochAddress, mean_losses};
+use crate::train::epoch::EpochAddress;
 use crate::train::failure::Failure;
 use crate::train::run::TrainingRun;
 
@@ -70,7 +70,8 @@ impl OwnEpoch<'_> {
 /// phase of the library.
 ///
 /// `read` reads the cells of a batch (their positions in the [`Cells`](crate::preprocess::Cells)) on
-/// another thread while the batch before trains; `forward` returns the terms whose sum is minimised.
+/// another thread while the batch before trains, and after each epoch those that are kept apart for
+/// [validation](PretrainConfig::validation), if any are; `forward` returns the terms whose sum is minimised.
 /// They may compare all cells of the batch, which is why only the first of several devices trains.
 ///
 /// ```
@@ -121,7 +122,7 @@ pub fn train_phase<M: Module + Sync + 'static, P: Send>(
     batches: &Batches<'_>,
     run: &mut TrainingRun<'_>,
     read: impl Fn(&Batches<'_>, &[usize], OwnEpoch<'_>) -> Result<P> + Sync,
-    forward: impl Fn(&M, P) -> Vec<Term>,
+    forward: impl Fn(&M, P) -> Vec<Term> + Sync,
 ) -> Result<M, Failure<M>> {
     let stages = Stages {
         phase: Phase::Own {
@@ -147,20 +148,5 @@ pub fn train_phase<M: Module + Sync + 'static, P: Send>(
         read(batches, rows, epoch)
     };
     let forward = |model: &M, read: P, _: &Device| forward(model, read);
-    let trained_with = phase.config.corruption;
-    run_stages(
-        stages,
-        model,
-        run,
-        |steps, model, batches, at, losses| {
-            let read =
-                |batches: &Batches<'_>, rows: &[usize]| read(batches, rows, at, trained_with);
-            steps.epoch(model, batches, at, losses, read, &forward)
-        },
-        |model, batches, at| {
-            let read =
-                |batches: &Batches<'_>, rows: &[usize]| read(batches, rows, at, Corruption::None);
-            mean_losses(model, batches, at, read, &forward)
-        },
-    )
+    run_stages(stages, model, run, read, forward)
 }

@@ -5,11 +5,11 @@ use burn::tensor::Device;
 use super::config::PretrainConfig;
 use super::prepare::check_encoder;
 use super::stages::{Stages, run_stages};
-use crate::batches::{Batches, Corruption, ReconstructionRows};
+use crate::batches::{Batches, ReconstructionRows};
 use crate::loss::ReconstructionLoss;
 use crate::model::Phase;
 use crate::nn::{Autoencoder, ReconstructionHead};
-use crate::train::epoch::{EpochAddress, mean_losses};
+use crate::train::epoch::EpochAddress;
 use crate::train::failure::Failure;
 use crate::train::run::TrainingRun;
 
@@ -53,19 +53,5 @@ pub fn pretrain<H: ReconstructionHead>(
         let output = model.forward(inputs.corrupted);
         loss.terms(&output, &inputs.batch)
     };
-    run_stages(
-        stages,
-        autoencoder,
-        run,
-        |steps, model, batches, at, losses| {
-            let read =
-                |batches: &Batches<'_>, rows: &[usize]| read(batches, rows, at, config.corruption);
-            steps.shared_epoch(model, batches, at, losses, read, &forward)
-        },
-        |model, batches, at| {
-            let read =
-                |batches: &Batches<'_>, rows: &[usize]| read(batches, rows, at, Corruption::None);
-            mean_losses(model, batches, at, read, &forward)
-        },
-    )
+    run_stages(stages, autoencoder, run, read, forward)
 }

@@ -4,18 +4,20 @@
 use std::time::Instant;
 
 use burn::module::Module;
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::config::{EarlyStopping, PretrainConfig, Stage};
 use super::prepare::check_trainable;
 use super::validation::Validation;
-use crate::batches::{Batches, EpochPlan};
+use crate::batches::{Batches, Corruption, EpochPlan};
 use crate::description::Description;
 use crate::error::Result;
 use crate::exact;
+use crate::loss::Term;
 use crate::model::{EpochRecord, Phase};
 use crate::train::checkpoint::{Snapshot, Step};
-use crate::train::epoch::{EpochAddress, MeanLosses, Steps};
+use crate::train::epoch::{EpochAddress, MeanLosses, Steps, validation_losses};
 use crate::train::failure::Failure;
 use crate::train::observer::Event;
 use crate::train::run::TrainingRun;
@@ -106,24 +108,18 @@ impl Progress {
     }
 }
 
-/// Runs the stages of a schedule over all cells but those that are kept apart: `epoch_of` runs an epoch,
-/// `losses_of` tells the losses of clean cells. An interrupted run returns what it has come to.
+/// Runs the stages of a schedule over all cells but those that are kept apart: `read` reads a batch,
+/// corrupted as it is told, `forward` computes its loss. An interrupted run returns what it has come to.
 ///
 /// # Errors
 /// The first invalid setting; a checkpoint that cannot be resumed;
 /// [`Error::Diverged`](crate::Error::Diverged) with the last good `M`.
-pub(super) fn run_stages<M: Module + Sync + 'static>(
+pub(super) fn run_stages<M: Module + Sync + 'static, P: Send>(
     stages: Stages<'_>,
     mut model: M,
     run: &mut TrainingRun<'_>,
-    epoch_of: impl Fn(
-        &mut Steps,
-        M,
-        (&Batches<'_>, &EpochPlan),
-        EpochAddress<'_>,
-        &mut MeanLosses,
-    ) -> Result<M>,
-    losses_of: impl Fn(&M, (&Batches<'_>, &EpochPlan), EpochAddress<'_>) -> Result<MeanLosses>,
+    read: impl Fn(&Batches<'_>, &[usize], EpochAddress<'_>, Corruption) -> Result<P> + Sync,
+    forward: impl Fn(&M, P, &Device) -> Vec<Term> + Sync,
 ) -> Result<M, Failure<M>> {
     let Stages {
         phase,
@@ -158,8 +154,7 @@ pub(super) fn run_stages<M: Module + Sync + 'static>(
     }
     let phase_start = Instant::now();
     let validation = Validation::draw(config.validation, cells.cells(), run.seed());
-    let kept_apart = validation.as_ref().map_or(0, |apart| apart.cells.len());
-    let most = config.epochs_with(cells.cells() - kept_apart);
+    let most = config.epochs_with(cells.cells());
     run.start_phase(&phase, most, batches);
     let mut progress = Progress::new();
     let mut optimizer = None;
@@ -200,7 +195,17 @@ pub(super) fn run_stages<M: Module + Sync + 'static>(
             };
             let mut losses = MeanLosses::default();
             let last_good = model.clone();
-            model = match epoch_of(&mut steps, model, (batches, &plan), at, &mut losses) {
+            let corrupted =
+                |batches: &Batches<'_>, rows: &[usize]| read(batches, rows, at, config.corruption);
+            let trained = steps.shared_epoch(
+                model,
+                (batches, &plan),
+                at,
+                &mut losses,
+                corrupted,
+                &forward,
+            );
+            model = match trained {
                 Ok(model) => model,
                 Err(error) => return Err(Failure::new(error, Some(last_good))),
             };
@@ -208,7 +213,10 @@ pub(super) fn run_stages<M: Module + Sync + 'static>(
             let mut of_validation = Vec::new();
             if let Some(validation) = &validation {
                 let plan = EpochPlan::of_some(&validation.cells, size, reads_cells);
-                match losses_of(&model, (batches, &plan), at) {
+                let clean = |batches: &Batches<'_>, rows: &[usize]| {
+                    read(batches, rows, at, Corruption::None)
+                };
+                match validation_losses(&model, (batches, &plan), at, clean, &forward) {
                     Ok(losses) => {
                         watched = losses.total();
                         of_validation = losses.into_named();

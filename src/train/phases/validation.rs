@@ -10,14 +10,23 @@ pub(super) struct Validation {
     pub apart: Vec<bool>,
 }
 
+/// How many of so many cells are kept apart: the given share, at least one of them and not all; none for
+/// a share of 0, or where there is but one cell.
+pub(super) fn kept_apart(share: f64, count: usize) -> usize {
+    if share > 0.0 && count > 1 {
+        ((share * count as f64).round() as usize).clamp(1, count - 1)
+    } else {
+        0
+    }
+}
+
 impl Validation {
-    /// The given share of so many cells, at least one of them and not all; nothing for a share of 0, or
-    /// where there is but one cell.
+    /// [So many](kept_apart) of the cells; nothing where that is none.
     pub fn draw(share: f64, count: usize, seed: u64) -> Option<Self> {
-        if share == 0.0 || count < 2 {
+        let number = kept_apart(share, count);
+        if number == 0 {
             return None;
         }
-        let number = ((share * count as f64).round() as usize).clamp(1, count - 1);
         let cells = subsample(&mut stream(seed, Purpose::Validation, 0, 0), count, number);
         let mut apart = vec![false; count];
         for &cell in &cells {

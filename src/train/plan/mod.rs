@@ -386,6 +386,12 @@ impl<H: ReconstructionHead> Plan<H> {
         }
         if let Some(layerwise) = &self.layerwise {
             layerwise.check("layer-wise pretraining")?;
+            if layerwise.validation != self.pretraining.validation {
+                return Err(conflict(format!(
+                    "layer-wise pretraining keeps {} of the cells apart and pretraining {}: what                      one trains on would be no validation of the other; give both the same share",
+                    layerwise.validation, self.pretraining.validation
+                )));
+            }
         }
         self.pretraining.check("pretraining")?;
         if self.starts.is_empty() {
