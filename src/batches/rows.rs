@@ -172,6 +172,7 @@ pub(crate) struct ReconstructionInputs {
 
 /// A batch with what a step of joint training embeds, on a device.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "it is taken apart at once")]
 pub(crate) enum JointInputs {
     /// In two passes: on the CPU a first layer reads clean rows faster when they are sparse.
     Apart(ReconstructionInputs),

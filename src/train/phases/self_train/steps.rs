@@ -145,6 +145,7 @@ pub(super) struct Corrupted {
     input: CorruptedInput,
 }
 
+#[allow(clippy::large_enum_variant, reason = "there is one, for a step")]
 enum CorruptedInput {
     Expression(NetworkInput),
     /// Embedded together with clean rows.
