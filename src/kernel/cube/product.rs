@@ -2,7 +2,8 @@
 //!
 //! burn's products are programs of many variants, chosen by the shapes: a network and its last,
 //! shorter batch need some forty of them, which take a driver longer to compile than an epoch to
-//! train. Here one program serves all shapes, and a layer's bias and activation are part of it.
+//! train. Here one program serves all shapes, and a layer's bias and activation are part of it; which
+//! activation is a number at run time, for the same reason.
 
 use burn_cubecl::cubecl::{self, CubeCount, prelude::*};
 
@@ -63,20 +64,26 @@ impl Factor {
 /// What a product is computed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Along {
+    /// The left factor may be taken [before](Factor::before) an activation.
     Nothing,
     /// Its columns get a bias, and an activation is applied.
     Layer,
-    /// The right factor's columns are summed.
+    /// The right factor's columns are summed; it may be taken before an activation.
     Sums,
 }
 
-/// The factor that is taken [before](Factor::before) an activation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Before {
-    Neither,
-    Left,
-    Right,
+/// An activation as kernels are told it.
+fn number(activation: Activation) -> u32 {
+    match activation {
+        Activation::Linear => LINEAR,
+        Activation::Relu => RELU,
+        Activation::Tanh => TANH,
+    }
 }
+
+const LINEAR: u32 = 0;
+const RELU: u32 = 1;
+const TANH: u32 = 2;
 
 /// The product.
 pub(in crate::kernel) fn product(left: Factor, right: Factor) -> CubeTensor {
@@ -127,12 +134,18 @@ fn launch(
         NARROW
     };
     let (across, down) = tiles(per_unit);
-    let (before, activated, activation) = match (left.activated, right.activated) {
-        (None, None) => (Before::Neither, left.values.clone(), activation),
-        (Some((output, activation)), None) => (Before::Left, output, activation),
-        (None, Some((output, activation))) => (Before::Right, output, activation),
-        (Some(_), Some(_)) => unreachable!("a layer has one activation"),
+    let before = match along {
+        Along::Nothing => {
+            assert!(right.activated.is_none(), "of a product the left factor is");
+            left.activated
+        }
+        Along::Sums => {
+            assert!(left.activated.is_none(), "beside sums the right factor is");
+            right.activated
+        }
+        Along::Layer => None,
     };
+    let (activated, activation) = before.unwrap_or_else(|| (left.values.clone(), activation));
     multiply::launch(
         &output.client,
         CubeCount::Static(across as u32, down as u32, 1),
@@ -145,12 +158,11 @@ fn launch(
         rows as u32,
         columns as u32,
         inner as u32,
+        number(activation),
         left.transposed,
         right.transposed,
         per_unit,
-        before,
         along,
-        activation,
     );
     output
 }
@@ -168,12 +180,11 @@ fn multiply(
     rows: u32,
     columns: u32,
     inner: u32,
+    activation: u32,
     #[comptime] left_transposed: bool,
     #[comptime] right_transposed: bool,
     #[comptime] per_unit: usize,
-    #[comptime] before: Before,
     #[comptime] along: Along,
-    #[comptime] activation: Activation,
 ) {
     let rows = rows as usize;
     let columns = columns as usize;
@@ -219,8 +230,8 @@ fn multiply(
             let mut value = 0.0f32;
             if inside {
                 value = left[place];
-                if comptime!(before == Before::Left) {
-                    value = before_activation(value, activated[place], activation);
+                if comptime!(along == Along::Nothing) {
+                    value = before_activation(value, activated, place, activation);
                 }
             }
             of_left[depth * stride + row] = value;
@@ -246,8 +257,8 @@ fn multiply(
             let mut value = 0.0f32;
             if inside {
                 value = right[place];
-                if comptime!(before == Before::Right) {
-                    value = before_activation(value, activated[place], activation);
+                if comptime!(along == Along::Sums) {
+                    value = before_activation(value, activated, place, activation);
                 }
             }
             if comptime!(along == Along::Sums) {
@@ -309,20 +320,27 @@ fn multiply(
 
 /// The activation of a sum.
 #[cube]
-fn activated_sum(sum: f32, #[comptime] activation: Activation) -> f32 {
-    match activation {
-        Activation::Linear => sum,
-        Activation::Relu => unless_nan(sum, select(sum < 0.0f32, 0.0f32, sum)),
-        Activation::Tanh => tanh(sum),
+fn activated_sum(sum: f32, activation: u32) -> f32 {
+    let mut result = sum;
+    if activation == comptime!(RELU) {
+        result = unless_nan(sum, select(sum < 0.0f32, 0.0f32, sum));
     }
+    if activation == comptime!(TANH) {
+        result = tanh(sum);
+    }
+    result
 }
 
-/// From the gradient of an activation's output to that of the sum before it.
+/// From the gradient of an activation's output, at its place, to that of the sum before it.
 #[cube]
-fn before_activation(gradient: f32, output: f32, #[comptime] activation: Activation) -> f32 {
-    match activation {
-        Activation::Linear => gradient,
-        Activation::Relu => select(output > 0.0f32, gradient, 0.0f32),
-        Activation::Tanh => gradient * (1.0f32 - output * output),
+fn before_activation(gradient: f32, activated: &[f32], place: usize, activation: u32) -> f32 {
+    let mut result = gradient;
+    if activation == comptime!(RELU) {
+        result = select(activated[place] > 0.0f32, gradient, 0.0f32);
     }
+    if activation == comptime!(TANH) {
+        let output = activated[place];
+        result = gradient * (1.0f32 - output * output);
+    }
+    result
 }
