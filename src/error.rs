@@ -4,54 +4,21 @@
 //! what the operating system or a source of counts said is part of it, and is therefore not the
 //! [`source`](std::error::Error::source) of the error as well, which reporters would print again.
 
-use std::fmt;
+mod constraint;
+mod message;
+mod parameter;
+mod place;
+
 use std::path::PathBuf;
+
+pub use constraint::ConstraintError;
+pub(crate) use message::size;
+use message::{abridged, shortened};
+pub use parameter::ParameterError;
+pub use place::Place;
 
 /// The result of a fallible operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-/// A row or column of a matrix: its zero-based position and its name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// Zero-based position.
-    pub index: usize,
-    /// Name (cell barcode or gene symbol); empty when the matrix has no names.
-    pub name: String,
-}
-
-impl Place {
-    /// A place from its position and name.
-    pub fn new(index: usize, name: impl Into<String>) -> Self {
-        Self {
-            index,
-            name: name.into(),
-        }
-    }
-
-    /// A place with its name among the names of all rows or columns; empty when there is none.
-    pub(crate) fn named(index: usize, names: &[String]) -> Self {
-        Self::new(index, names.get(index).cloned().unwrap_or_default())
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.name.is_empty() {
-            write!(f, "{}", self.index)
-        } else {
-            write!(f, "{} (\"{}\")", self.index, shortened(&self.name))
-        }
-    }
-}
-
-/// A name for messages: as much of it as people read.
-fn shortened(name: &str) -> std::borrow::Cow<'_, str> {
-    const MOST: usize = 100;
-    match name.char_indices().nth(MOST) {
-        None => name.into(),
-        Some((end, _)) => format!("{}…", &name[..end]).into(),
-    }
-}
 
 /// What can go wrong in this crate.
 #[derive(Debug, thiserror::Error)]
@@ -153,13 +120,13 @@ pub enum Error {
         count: usize,
     },
     /// A sparse matrix whose parts contradict each other.
-    #[error("invalid sparse matrix: {reason}")]
+    #[error("invalid sparse matrix: {}", abridged(reason))]
     InvalidSparse {
         /// What contradicts what, and where.
         reason: String,
     },
     /// A source of counts could not be read, or gave something else than it was asked for.
-    #[error("counts could not be read: {cause}")]
+    #[error("counts could not be read: {}", abridged(&cause.to_string()))]
     CountSource {
         /// What went wrong; a text or the error of another crate becomes one with `into()`.
         cause: Box<dyn std::error::Error + Send + Sync>,
@@ -175,7 +142,7 @@ pub enum Error {
         what: &'static str,
     },
     /// Two things that must have the same length have not.
-    #[error("{what} has length {found}, expected {expected}")]
+    #[error("{} has length {found}, expected {expected}", abridged(what))]
     LengthMismatch {
         /// Which input.
         what: String,
@@ -185,13 +152,16 @@ pub enum Error {
         found: usize,
     },
     /// An input without any entries.
-    #[error("{what} is empty")]
+    #[error("{} is empty", abridged(what))]
     EmptyInput {
         /// Which input.
         what: String,
     },
     /// A value of a dense matrix or of a computed quantity is NaN or infinite.
-    #[error("{what} has a NaN or infinite value in row {row}, column {column}")]
+    #[error(
+        "{} has a NaN or infinite value in row {row}, column {column}",
+        abridged(what)
+    )]
     NonFiniteValue {
         /// Which matrix.
         what: String,
@@ -218,7 +188,8 @@ pub enum Error {
     /// Too few genes of a fitted model are present in new data.
     #[error(
         "only {found} of the model's {expected} genes are in the new data (at least 80 % are needed), \
-         missing for example {examples}; check the gene identifiers (symbols or Ensembl ids) and the species"
+         missing for example {}; check the gene identifiers (symbols or Ensembl ids) and the species",
+        abridged(examples)
     )]
     GeneOverlap {
         /// Genes found.
@@ -229,13 +200,13 @@ pub enum Error {
         examples: String,
     },
     /// The requested variable-gene selection cannot be computed.
-    #[error("highly variable genes: {reason}")]
+    #[error("highly variable genes: {}", abridged(reason))]
     VariableGenes {
         /// Why, and what to do.
         reason: String,
     },
     /// A covariate of cells that a model cannot use.
-    #[error("the covariate \"{name}\": {reason}")]
+    #[error("the covariate \"{}\": {}", shortened(name), abridged(reason))]
     Covariate {
         /// Its name.
         name: String,
@@ -274,7 +245,10 @@ pub enum Error {
         others: usize,
     },
     /// A projection to two dimensions failed.
-    #[error("{method} projection: {reason}; project with `view::projection::pca` instead")]
+    #[error(
+        "{method} projection: {}; project with `view::projection::pca` instead",
+        abridged(reason)
+    )]
     Projection {
         /// The method.
         method: &'static str,
@@ -282,7 +256,7 @@ pub enum Error {
         reason: String,
     },
     /// A picture could not be drawn.
-    #[error("picture: {reason}")]
+    #[error("picture: {}", abridged(reason))]
     Picture {
         /// What is wrong, and what to do.
         reason: String,
@@ -306,7 +280,7 @@ pub enum Error {
         batch: usize,
     },
     /// The tensor backend refused.
-    #[error("compute device: {reason}")]
+    #[error("compute device: {}", abridged(reason))]
     Device {
         /// What it said, and what to do.
         reason: String,
@@ -320,7 +294,10 @@ pub enum Error {
         cause: std::io::Error,
     },
     /// A file is not what it should be.
-    #[error("{}{}: {reason}", path.display(), line.map(|line| format!(", line {line}")).unwrap_or_default())]
+    #[error(
+        "{}{}: {}",
+        path.display(), line.map(|line| format!(", line {line}")).unwrap_or_default(), abridged(reason)
+    )]
     Format {
         /// The file.
         path: PathBuf,
@@ -337,8 +314,8 @@ pub enum Error {
     NoDecoder,
     /// A checkpoint that cannot be used: damaged, of a newer version, or not a checkpoint at all.
     #[error(
-        "{}: not a usable checkpoint: {reason}; move it away or give another path to start anew",
-        path.display()
+        "{}: not a usable checkpoint: {}; move it away or give another path to start anew",
+        path.display(), abridged(reason)
     )]
     Checkpoint {
         /// The file, which is not touched.
@@ -348,9 +325,9 @@ pub enum Error {
     },
     /// A checkpoint of another run: of other data, settings or another seed.
     #[error(
-        "{}: checkpoint of another run: {what} was {saved} and is now {current}; resume with what it \
+        "{}: checkpoint of another run: {} was {} and is now {}; resume with what it \
          was written with, or give another path to start anew",
-        path.display()
+        path.display(), abridged(what), abridged(saved), abridged(current)
     )]
     CheckpointMismatch {
         /// The file, which is not touched.
@@ -363,7 +340,7 @@ pub enum Error {
         current: String,
     },
     /// A saved model that this version cannot use.
-    #[error("{}: not a usable model: {reason}", path.display())]
+    #[error("{}: not a usable model: {}", path.display(), abridged(reason))]
     Model {
         /// The file or folder.
         path: PathBuf,
@@ -421,16 +398,6 @@ pub enum Error {
         /// Their sum.
         sum: f64,
     },
-}
-
-/// A number of bytes for messages.
-pub(crate) fn size(bytes: u64) -> String {
-    match bytes {
-        0..10_000 => format!("{bytes} bytes"),
-        10_000..10_000_000 => format!("{} KB", bytes / 1000),
-        10_000_000..10_000_000_000 => format!("{} MB", bytes / 1_000_000),
-        _ => format!("{} GB", bytes / 1_000_000_000),
-    }
 }
 
 impl Error {
@@ -507,140 +474,6 @@ impl Error {
     }
 }
 
-/// A setting outside its range: one variant per setting.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ParameterError {
-    /// Fewer than two clusters.
-    #[error("the number of clusters must be at least 2, got {clusters}")]
-    TooFewClusters {
-        /// Clusters asked for.
-        clusters: usize,
-    },
-    /// Number of clusters outside `2..=cells`.
-    #[error(
-        "the number of clusters must be between 2 and the number of cells ({cells}), got {clusters}"
-    )]
-    Clusters {
-        /// Clusters asked for.
-        clusters: usize,
-        /// Cells there are.
-        cells: usize,
-    },
-    /// Learning rate zero, negative or not finite.
-    #[error("the learning rate of {phase} must be positive and finite, got {value}")]
-    LearningRate {
-        /// Which phase.
-        phase: &'static str,
-        /// Value given.
-        value: f64,
-    },
-    /// A schedule of the learning rate that cannot be.
-    #[error("the learning rate of {phase}: {reason}")]
-    Schedule {
-        /// Which phase.
-        phase: &'static str,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Batch size zero.
-    #[error("the batch size must be at least 1")]
-    BatchSize,
-    /// Number of epochs zero where at least one is needed.
-    #[error("{name} must be at least 1")]
-    Epochs {
-        /// Which count of epochs.
-        name: &'static str,
-    },
-    /// A value outside its range.
-    #[error("{name} must be {requirement}, got {value}")]
-    OutOfRange {
-        /// Which setting.
-        name: &'static str,
-        /// What is allowed.
-        requirement: &'static str,
-        /// Value given.
-        value: f64,
-    },
-    /// A list of layer widths that is empty or holds a zero.
-    #[error("{name} must be a non-empty list of positive widths, got {value:?}")]
-    LayerWidths {
-        /// Which list.
-        name: &'static str,
-        /// Value given.
-        value: Vec<usize>,
-    },
-    /// A list of resolutions that is empty or holds a non-positive value.
-    #[error("resolutions must be a non-empty list of positive finite numbers, got {value:?}")]
-    Resolutions {
-        /// Value given.
-        value: Vec<f64>,
-    },
-    /// Settings that contradict each other.
-    #[error("{reason}")]
-    Conflict {
-        /// Which settings, and what to change.
-        reason: String,
-    },
-}
-
-/// Why constraint pairs cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConstraintError {
-    /// A pair names a cell that does not exist.
-    #[error("{kind} pair {pair}: ({first}, {second}) names a cell outside 0..{cells}")]
-    OutOfRange {
-        /// Must-link or cannot-link.
-        kind: &'static str,
-        /// Position of the pair in its list.
-        pair: usize,
-        /// First cell.
-        first: usize,
-        /// Second cell.
-        second: usize,
-        /// Number of cells.
-        cells: usize,
-    },
-    /// A pair of a cell with itself.
-    #[error("{kind} pair {pair}: cell {cell} is paired with itself")]
-    SelfPair {
-        /// Must-link or cannot-link.
-        kind: &'static str,
-        /// Position of the pair in its list.
-        pair: usize,
-        /// The cell.
-        cell: usize,
-    },
-    /// Cannot-link pairs inside a must-link component.
-    #[error(
-        "{count} cannot-link pairs contradict the must-link pairs, the first is \
-         ({first}, {second}): both cells are in one must-link component; remove one side"
-    )]
-    Contradiction {
-        /// First cell of the first conflict.
-        first: usize,
-        /// Second cell of the first conflict.
-        second: usize,
-        /// Number of conflicting cannot-link pairs.
-        count: usize,
-        /// All conflicting cannot-link pairs.
-        pairs: Vec<(usize, usize)>,
-    },
-    /// More pairs asked for than the labelled cells allow.
-    #[error(
-        "{asked} {kind} pairs were asked for but the labelled cells allow only {available}; ask for fewer or label more cells"
-    )]
-    TooFewPairs {
-        /// Must-link, cannot-link or both.
-        kind: &'static str,
-        /// Pairs asked for.
-        asked: usize,
-        /// Pairs there are.
-        available: usize,
-    },
-}
-
 #[cfg(test)]
 mod documented;
 
@@ -649,15 +482,6 @@ mod tests {
     use std::error::Error as _;
 
     use super::*;
-
-    #[test]
-    fn long_names_are_shortened() {
-        let place = Place::new(3, "ä🧬".repeat(2000));
-        let message = place.to_string();
-        assert!(message.starts_with("3 (\"ä🧬ä🧬") && message.ends_with("…\")"));
-        assert!(message.len() < 700, "{}", message.len());
-        assert_eq!(Place::new(3, "CD3E").to_string(), "3 (\"CD3E\")");
-    }
 
     /// Reporters print an error, then its sources: each word once.
     #[test]
