@@ -15,7 +15,7 @@ use crate::batches::Batches;
 use crate::counts::{CountMatrix, CountSource};
 use crate::error::{Error, ParameterError, Result};
 use crate::kernel::finite::FiniteCheck;
-use crate::nn::{ClusteringNetwork, CountHead, MseHead, ReconstructionHead};
+use crate::nn::{ClusteringNetwork, CountHead, MseHead, Reconstruction, ReconstructionHead};
 use crate::preprocess::{Cells, CovariateDesign, Covariates, FittedPreprocess};
 use crate::tensors::tensor_to_array;
 
@@ -237,10 +237,7 @@ impl<H: ReconstructionHead> FittedModel<H> {
     /// # Errors
     /// As [`embed`](Self::embed), and [`Error::NoDecoder`] when it was removed (DESC).
     pub fn denoise(&self, cells: &Cells) -> Result<Array2<f32>> {
-        self.check(cells)?;
-        if self.network.reconstruction.is_none() {
-            return Err(Error::NoDecoder);
-        }
+        self.decoder_for(cells)?;
         let mut denoised = Array2::zeros((cells.cells(), cells.genes()));
         self.denoise_blocks(cells, |rows, values| {
             denoised.slice_mut(s![rows, ..]).assign(&values);
@@ -274,10 +271,7 @@ impl<H: ReconstructionHead> FittedModel<H> {
         cells: &Cells,
         mut visit: impl FnMut(Range<usize>, ArrayView2<'_, f32>) -> Result<()>,
     ) -> Result<()> {
-        self.check(cells)?;
-        let Some(part) = &self.network.reconstruction else {
-            return Err(Error::NoDecoder);
-        };
+        let part = self.decoder_for(cells)?;
         let batches = Batches::new(cells, &self.device);
         batches.for_each_block(1024, |block, batches| {
             let input = batches.network_input(block)?;
@@ -292,6 +286,12 @@ impl<H: ReconstructionHead> FittedModel<H> {
             check_finite("the denoised expression", &values)?;
             visit(block[0]..block[0] + block.len(), values.view())
         })
+    }
+
+    /// The decoder, for cells that fit the model.
+    fn decoder_for(&self, cells: &Cells) -> Result<&Reconstruction<H>> {
+        self.check(cells)?;
+        self.network.reconstruction.as_ref().ok_or(Error::NoDecoder)
     }
 
     fn check(&self, cells: &Cells) -> Result<()> {

@@ -11,7 +11,8 @@ use crate::model::EpochRecord;
 
 /// An observer that writes the losses of every epoch to a CSV file as soon as it has ended, a line for
 /// each value: `phase,epoch,name,value`, where names are those of the loss terms
-/// ([`EpochRecord::all_losses`]), `changed_labels` and `seconds`. What plots training runs can follow the file.
+/// ([`EpochRecord::all_losses`]), `changed_labels` and `seconds`. What plots training runs can follow the
+/// file.
 ///
 /// Training goes on when the disk is full; [`finish`](Self::finish) tells.
 ///

@@ -261,7 +261,11 @@ impl<P, F> Replicas<'_, P, F> {
             let names = |terms: &[(String, f64)]| -> Vec<String> {
                 terms.iter().map(|(name, _)| name.clone()).collect()
             };
-            if names(&sum) != names(&terms) {
+            if !sum
+                .iter()
+                .map(|term| &term.0)
+                .eq(terms.iter().map(|term| &term.0))
+            {
                 return Err(failed(format!(
                     "a loss has the terms {:?} of one share of a batch and {:?} of another; train it \
                      on one device",

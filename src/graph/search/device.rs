@@ -14,7 +14,7 @@ use crate::parallel::for_each;
 const FEWEST_CELLS: usize = 20_000;
 /// Most neighbours of a cell: a GPU's processors hold them in registers.
 const MOST_NEIGHBORS: usize = 64;
-/// Coordinates that a launch compares, by default: a tenth of a second on small GPUs.
+/// Coordinates that a launch compares, by default: three operations each, 13 thousand million in all.
 const WORK: u64 = 1 << 32;
 /// Most pairs of cells that the CPU compares where the GPU leaves doubt: those of its own exact search
 /// of 50 000 cells.
@@ -68,7 +68,7 @@ impl DeviceSearch {
     }
 
     /// Sets how many coordinates a launch compares at most, if it is as many as a few cells have. Drivers end
-    /// launches that take about two seconds. Default 2³², a tenth of a second on small GPUs.
+    /// launches that take about two seconds. Default 2³², which is 13 thousand million operations.
     pub fn with_work(mut self, coordinates: u64) -> Self {
         self.work = coordinates;
         self

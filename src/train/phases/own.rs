@@ -71,8 +71,8 @@ impl OwnEpoch<'_> {
 ///
 /// `read` reads the cells of a batch (their positions in the [`Cells`](crate::preprocess::Cells)) on
 /// another thread while the batch before trains, and after each epoch those that are kept apart for
-/// [validation](PretrainConfig::validation), if any are; `forward` returns the terms whose sum is minimised.
-/// They may compare all cells of the batch, which is why only the first of several devices trains.
+/// [validation](PretrainConfig::validation), if any are; `forward` returns the terms whose sum is
+/// minimised. They may compare all cells of the batch, which is why only the first of several devices trains.
 ///
 /// ```
 /// use celldec::description::Description;
