@@ -167,9 +167,13 @@ impl<'a> Batches<'a> {
     /// [`Plan::trainer_on`](crate::train::Plan::trainer_on) does. All else that these batches are
     /// asked for is on the first device.
     pub fn shared_with(mut self, devices: &[Device]) -> Self {
-        let cells = self.cells;
-        self.others
-            .extend(devices.iter().map(|device| Self::new(cells, device)));
+        for device in devices {
+            // What was sent to a device once serves all shares that it computes.
+            let mut there = std::iter::once(&self).chain(&self.others);
+            let same = there.find(|batches| batches.device == *device);
+            let batches = same.map_or_else(|| Self::new(self.cells, device), Self::on_first_device);
+            self.others.push(batches);
+        }
         self
     }
 

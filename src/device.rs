@@ -26,19 +26,47 @@ pub fn available() -> Vec<&'static str> {
     names
 }
 
-/// The device of a name: "flex" or "cpu", "ndarray", "wgpu", "cuda".
+/// The device of a name: "flex" or "cpu", "ndarray", "wgpu", "cuda". Of several GPUs "wgpu" and "cuda" are
+/// what burn takes for the best one; "wgpu:1" is the second of the discrete ones, "cuda:1" the second of the
+/// CUDA driver's list.
 ///
 /// ```
 /// let device = celldec::device::by_name("flex")?;
 /// assert!(celldec::device::by_name("abacus").is_err());
+/// assert!(celldec::device::by_name("flex:1").is_err());
 /// # let _ = device;
 /// # Ok::<(), celldec::Error>(())
 /// ```
 ///
 /// # Errors
-/// [`Error::Device`] when the name is unknown, the feature is off, or there is no GPU; the
+/// [`Error::Device`] when the name is unknown, the feature is off, or there is no such GPU; the
 /// message names what can be used instead.
 pub fn by_name(name: &str) -> Result<Device> {
+    let (family, number) = match name.split_once(':') {
+        Some((family, number)) => (family, Some(number)),
+        None => (name, None),
+    };
+    let number = match (family, number) {
+        (_, None) => None,
+        ("wgpu" | "cuda", Some(number)) => Some(number.parse().map_err(|_| Error::Device {
+            reason: format!(
+                "\"{name}\" has no number of a GPU; expected for example \"{family}:0\""
+            ),
+        })?),
+        _ => {
+            return Err(Error::Device {
+                reason: format!("\"{name}\": only GPUs have numbers; {}", advice()),
+            });
+        }
+    };
+    of_family(family, number)
+}
+
+#[cfg_attr(
+    not(any(feature = "wgpu", feature = "cuda")),
+    expect(unused_variables, reason = "only GPUs have numbers")
+)]
+fn of_family(name: &str, number: Option<usize>) -> Result<Device> {
     let cpu = if cfg!(feature = "flex") {
         "flex"
     } else {
@@ -51,9 +79,9 @@ pub fn by_name(name: &str) -> Result<Device> {
         #[expect(deprecated, reason = "offered as long as burn has it")]
         "ndarray" => Ok(Device::ndarray()),
         #[cfg(feature = "wgpu")]
-        "wgpu" => wgpu(),
+        "wgpu" => wgpu(number),
         #[cfg(feature = "cuda")]
-        "cuda" => cuda(),
+        "cuda" => cuda(number),
         feature if ["flex", "ndarray", "wgpu", "cuda"].contains(&feature) => Err(Error::Device {
             reason: format!(
                 "this build has no \"{feature}\"; build with the Cargo feature `{feature}`, or {}",
@@ -104,12 +132,12 @@ pub struct Adapter {
 /// As [`by_name`].
 #[cfg(feature = "wgpu")]
 pub fn adapter() -> Result<Option<Adapter>> {
-    Ok(found()?.1)
+    Ok(found(None)?.1)
 }
 
 #[cfg(feature = "wgpu")]
-fn wgpu() -> Result<Device> {
-    let (device, adapter) = found()?;
+fn wgpu(number: Option<usize>) -> Result<Device> {
+    let (device, adapter) = found(number)?;
     if let Some(adapter) = adapter.filter(|adapter| adapter.is_software) {
         tracing::warn!(
             adapter = adapter.name,
@@ -120,55 +148,74 @@ fn wgpu() -> Result<Device> {
     Ok(device)
 }
 
-/// The device and its adapter. Creating a device succeeds without any adapter and fails at the first
-/// operation, so the adapter is opened first, once.
+/// A device and its adapter, or what is missing.
 #[cfg(feature = "wgpu")]
-fn found() -> Result<(Device, Option<Adapter>)> {
-    use std::sync::OnceLock;
+type Found = Result<(Device, Option<Adapter>), String>;
 
-    use burn::tensor::wgpu::WgpuInitError;
-    use burn::tensor::wgpu::wgpu::{Backend, DeviceType};
-    use burn::tensor::{DeviceKind, DeviceType as Kind};
+/// The best device, or the discrete one of a number. Creating a device succeeds without any adapter and
+/// fails at the first operation, so adapters are opened first, each once.
+#[cfg(feature = "wgpu")]
+fn found(number: Option<usize>) -> Result<(Device, Option<Adapter>)> {
+    use std::collections::HashMap;
+    use std::sync::{LazyLock, Mutex, PoisonError};
 
-    static FOUND: OnceLock<Result<(Device, Option<Adapter>), String>> = OnceLock::new();
-    let found = FOUND.get_or_init(|| {
-        if Device::enumerate(Kind::Wgpu).into_vec().is_empty() {
-            return Err("Vulkan, Metal or DirectX 12".to_string());
-        }
-        match Device::wgpu_options().init_with_setup() {
-            Ok((device, setup)) => {
-                let info = setup.adapter.get_info();
-                let adapter = Adapter {
-                    name: info.name,
-                    interface: format!("{:?}", info.backend),
-                    is_software: info.device_type == DeviceType::Cpu,
-                };
-                // Without storage buffers and time limits of its own, a kernel may never end there.
-                if info.backend == Backend::Gl {
-                    return Err(format!(
-                        "only {} on OpenGL, which cannot train; is a driver for Vulkan installed?",
-                        adapter.name
-                    ));
-                }
-                Ok((device, Some(adapter)))
-            }
-            Err(WgpuInitError::Registration { .. }) => {
-                Ok((Device::wgpu(DeviceKind::DefaultDevice), None))
-            }
-            Err(error) => Err(error.to_string()),
-        }
-    });
+    static FOUND: LazyLock<Mutex<HashMap<Option<usize>, Found>>> = LazyLock::new(Mutex::default);
+    let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
     found
+        .entry(number)
+        .or_insert_with(|| opened(number))
         .clone()
         .map_err(|detail| no_gpu("adapter for wgpu", &detail))
 }
 
+#[cfg(feature = "wgpu")]
+fn opened(number: Option<usize>) -> Found {
+    use burn::tensor::wgpu::WgpuInitError;
+    use burn::tensor::wgpu::wgpu::{Backend, DeviceType};
+    use burn::tensor::{DeviceKind, DeviceType as Kind};
+
+    if Device::enumerate(Kind::Wgpu).into_vec().is_empty() {
+        return Err("Vulkan, Metal or DirectX 12".to_string());
+    }
+    let kind = match number {
+        Some(number) => DeviceKind::DiscreteGpu(number),
+        None => DeviceKind::DefaultDevice,
+    };
+    let options = Device::wgpu_options().device_kind(kind.clone());
+    match options.init_with_setup() {
+        Ok((device, setup)) => {
+            let info = setup.adapter.get_info();
+            let adapter = Adapter {
+                name: info.name,
+                interface: format!("{:?}", info.backend),
+                is_software: info.device_type == DeviceType::Cpu,
+            };
+            // Without storage buffers and time limits of its own, a kernel may never end there.
+            if info.backend == Backend::Gl {
+                return Err(format!(
+                    "only {} on OpenGL, which cannot train; is a driver for Vulkan installed?",
+                    adapter.name
+                ));
+            }
+            Ok((device, Some(adapter)))
+        }
+        Err(WgpuInitError::Registration { .. }) => Ok((Device::wgpu(kind), None)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 #[cfg(feature = "cuda")]
-fn cuda() -> Result<Device> {
+fn cuda(number: Option<usize>) -> Result<Device> {
     use burn::tensor::{DeviceIndex, DeviceType};
 
-    if Device::enumerate(DeviceType::Cuda).into_vec().is_empty() {
-        return Err(no_gpu("CUDA device", "is the NVIDIA driver installed?"));
+    let count = Device::enumerate(DeviceType::Cuda).into_vec().len();
+    match number {
+        _ if count == 0 => Err(no_gpu("CUDA device", "is the NVIDIA driver installed?")),
+        None => Ok(Device::cuda(DeviceIndex::Default)),
+        Some(number) if number < count => Ok(Device::cuda(number)),
+        Some(number) => Err(no_gpu(
+            &format!("CUDA device {number}"),
+            &format!("there are {count}, counted from 0"),
+        )),
     }
-    Ok(Device::cuda(DeviceIndex::Default))
 }

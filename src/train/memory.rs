@@ -14,6 +14,8 @@ use crate::start::CentroidStart;
 
 /// Copies of a parameter in training: weight, gradient, three moments.
 const COPIES: usize = 5;
+/// Copies of a parameter that each further device adds: weight, gradient, and either on its way.
+const COPIES_OF_OTHERS: usize = 3;
 /// Dense matrices of a batch with all genes: inputs, counts, and what the decoder makes of them.
 const ROWS: usize = 4;
 /// Bytes of the name of a cell with the numbers that are kept of it.
@@ -116,7 +118,8 @@ impl fmt::Display for MemoryEstimate {
 }
 
 impl<H: ReconstructionHead> Plan<H> {
-    /// How much memory a fit of data of this size will take, once they are prepared.
+    /// How much memory a fit of data of this size will take, once they are prepared, on one device;
+    /// [`Trainer::memory`](super::Trainer::memory) knows of several.
     ///
     /// ```
     /// use celldec::prelude::*;
@@ -131,6 +134,11 @@ impl<H: ReconstructionHead> Plan<H> {
     /// println!("{on_disk}");
     /// ```
     pub fn memory(&self, data: &DataSize) -> MemoryEstimate {
+        self.memory_on(1, data)
+    }
+
+    /// The same on so many devices. Rows of a batch are on one of them each.
+    pub(super) fn memory_on(&self, devices: usize, data: &DataSize) -> MemoryEstimate {
         let DataSize { cells, genes, held } = *data;
         let widths = self.network.widths.of(cells);
         let latent = widths.last().copied().unwrap_or(1);
@@ -150,7 +158,11 @@ impl<H: ReconstructionHead> Plan<H> {
         MemoryEstimate {
             counts: sum([product([held, 1, ENTRY]), product([cells, 1, NAME])]),
             network: sum([
-                product([network.num_params(), COPIES, float]),
+                product([
+                    network.num_params(),
+                    COPIES + COPIES_OF_OTHERS * devices.saturating_sub(1),
+                    float,
+                ]),
                 product([batch, genes * ROWS, float]),
             ]),
             cells: self_training.max(start.unwrap_or(0)),
@@ -158,11 +170,10 @@ impl<H: ReconstructionHead> Plan<H> {
     }
 
     /// What lets a fit of cells go on in so many bytes.
-    pub(super) fn memory_advice(&self, cells: &Cells, limit: u64) -> String {
+    pub(super) fn memory_advice(&self, devices: usize, cells: &Cells, limit: u64) -> String {
         let (count, stored) = (cells.cells(), cells.stored());
-        let on_disk = self
-            .memory(&DataSize::on_disk(count, cells.genes(), stored))
-            .peak();
+        let on_disk = DataSize::on_disk(count, cells.genes(), stored);
+        let on_disk = self.memory_on(devices, &on_disk).peak();
         if cells.reading().is_none() && on_disk <= limit {
             return format!(
                 "read counts part by part with `Preprocess::fit_source`, which takes about {}",

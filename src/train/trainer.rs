@@ -7,7 +7,7 @@ use burn::tensor::Device;
 
 use super::checkpoint::CheckpointConfig;
 use super::failure::{Failure, FitError, LastGood};
-use super::memory::DataSize;
+use super::memory::{DataSize, MemoryEstimate};
 use super::observer::Observer;
 use super::phases::{
     Constraints, JointReconstruction, SelfTraining, SelfTrainingOutcome, check_encoder,
@@ -143,7 +143,7 @@ impl<H: ReconstructionHead> Trainer<H> {
         self
     }
 
-    /// Refuses fits that are [expected](Plan::memory) to take more than so many bytes of memory, before
+    /// Refuses fits that are [expected](Self::memory) to take more than so many bytes of memory, before
     /// any work.
     pub fn with_memory_limit(mut self, bytes: u64) -> Self {
         self.memory_limit = Some(bytes);
@@ -160,6 +160,17 @@ impl<H: ReconstructionHead> Trainer<H> {
     /// The plan.
     pub fn plan(&self) -> &Plan<H> {
         &self.plan
+    }
+
+    /// How much memory a fit of data of this size will take, once they are prepared, on the devices of this
+    /// trainer; what they have in memory of their own counts as well.
+    pub fn memory(&self, data: &DataSize) -> MemoryEstimate {
+        self.plan.memory_on(self.devices(), data)
+    }
+
+    /// Number of devices.
+    fn devices(&self) -> usize {
+        1 + self.others.len()
     }
 
     /// Batches of cells where this trainer trains, for a phase of one's own between its phases.
@@ -538,7 +549,7 @@ impl<H: ReconstructionHead> Trainer<H> {
 
     fn check_memory(&self, cells: &Cells) -> Result<()> {
         let size = DataSize::of(cells);
-        let memory = self.plan.memory(&size);
+        let memory = self.memory(&size);
         tracing::info!(%memory, "memory that the fit is expected to take");
         let Some(limit) = self.memory_limit.filter(|&limit| limit < memory.peak()) else {
             return Ok(());
@@ -548,7 +559,7 @@ impl<H: ReconstructionHead> Trainer<H> {
             genes: size.genes,
             needed: memory.peak(),
             limit,
-            advice: self.plan.memory_advice(cells, limit),
+            advice: self.plan.memory_advice(self.devices(), cells, limit),
         })
     }
 

@@ -104,6 +104,10 @@ fn wrong_settings_are_explained() {
             "unknown device \"abacus\"",
         ),
         (
+            &["none", input, "--device", "cpu,cpu"],
+            "map computes on one device, got --device cpu,cpu",
+        ),
+        (
             &["none", input, "--write", "csv", "--key", "a"],
             "--key is about the .h5ad file; add h5ad to --write",
         ),

@@ -73,6 +73,9 @@ fn wrong_settings_are_explained() {
         (&["--runs", "0"], "--runs must be at least 1"),
         (&["--batch-size", "0"], "the batch size must be at least 1"),
         (&["--device", "abacus"], "unknown device \"abacus\""),
+        (&["--device", "cpu,abacus"], "unknown device \"abacus\""),
+        (&["--device", "cpu:1"], "only GPUs have numbers"),
+        (&["--device", "wgpu:best"], "has no number of a GPU"),
         (&["--write", "xlsx"], "invalid value 'xlsx'"),
         (&["--memory", "0"], "expected a number above 0"),
         (

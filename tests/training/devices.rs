@@ -449,3 +449,20 @@ fn without_a_device_or_without_differentiation_nothing_is_trained() {
     let refused = Error::from(refused.unwrap_err());
     assert!(matches!(refused, Error::Device { .. }), "{refused}");
 }
+
+/// Every device has weights and gradients of its own, and rows of a batch are on one of them.
+#[test]
+fn further_devices_take_memory_for_the_network() {
+    let data = celldec::train::DataSize::in_memory(10_000, 2000, 1_000_000);
+    let plan = default_scdcc();
+    let [one, two, three] =
+        [1, 2, 3].map(|count| plan.trainer_on(&vec![cpu(); count]).unwrap().memory(&data));
+    assert_eq!(one, plan.memory(&data));
+    assert!(two.network > one.network);
+    assert_eq!(three.network - two.network, two.network - one.network);
+    assert_eq!([two.counts, two.cells], [one.counts, one.cells]);
+    let trainer = plan.trainer_on(&[cpu(), cpu()]).unwrap();
+    let refused = trainer.with_memory_limit(1).fit(&simulated(80, 30, 1).0);
+    let error = refused.unwrap_err().into_parts().0;
+    assert!(matches!(error, Error::InsufficientMemory { .. }), "{error}");
+}

@@ -1,11 +1,14 @@
 //! The command line as a whole; every subcommand has its options beside its work.
 
+use celldec::Result;
+use celldec::prelude::Device;
 use clap::{Args, Parser, Subcommand};
 
 use crate::cluster::ClusterArguments;
 use crate::compare::CompareArguments;
 use crate::info::InfoArguments;
 use crate::map::MapArguments;
+use crate::refusal::conflict;
 
 /// Deep embedded clustering of single-cell RNA-seq.
 ///
@@ -58,14 +61,36 @@ pub struct Global {
 /// What computes.
 #[derive(Debug, Args)]
 pub struct DeviceArgument {
-    /// Compute device: cpu, or what the build offers (ndarray, wgpu, cuda).
+    /// Compute device: cpu, or what the build offers (ndarray, wgpu, cuda; wgpu:1 is the second GPU).
     #[arg(
         long,
         value_name = "NAME",
         default_value = "cpu",
+        value_delimiter = ',',
         help_heading = "Computing"
     )]
-    pub device: String,
+    device: Vec<String>,
+}
+
+impl DeviceArgument {
+    /// The devices, at least one.
+    pub fn all(&self) -> Result<Vec<Device>> {
+        self.device
+            .iter()
+            .map(|name| celldec::device::by_name(name))
+            .collect()
+    }
+
+    /// The only device, of what does not share its work.
+    pub fn only(&self) -> Result<Device> {
+        match self.device.as_slice() {
+            [name] => celldec::device::by_name(name),
+            names => Err(conflict(format!(
+                "map computes on one device, got --device {}; give one of them",
+                names.join(",")
+            ))),
+        }
+    }
 }
 
 pub fn whole_number(text: &str) -> Result<usize, String> {

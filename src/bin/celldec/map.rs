@@ -70,7 +70,7 @@ pub fn run(arguments: &MapArguments, console: &Console) -> Result<()> {
             "map trains nothing that a report could show; leave report out of --write",
         ));
     }
-    let device = celldec::device::by_name(&arguments.computing.device)?;
+    let device = arguments.computing.only()?;
     let path = &arguments.model;
     match ModelInfo::read(path)?.method.as_str() {
         "desc" if arguments.writing.denoised => Err(Error::NoDecoder),

@@ -12,25 +12,25 @@ use crate::console::Console;
 use crate::refusal::conflict;
 
 /// Reads, clusters and writes.
-pub fn run(arguments: &ClusterArguments, device: &Device, console: &Console) -> Result<()> {
+pub fn run(arguments: &ClusterArguments, devices: &[Device], console: &Console) -> Result<()> {
     match arguments.method {
-        Method::Scdcc => fit(arguments, device, console, &settings::scdcc(arguments)),
-        Method::Desc => fit(arguments, device, console, &settings::desc(arguments)),
+        Method::Scdcc => fit(arguments, devices, console, &settings::scdcc(arguments)),
+        Method::Desc => fit(arguments, devices, console, &settings::desc(arguments)),
     }
 }
 
 fn fit<H: ReconstructionHead>(
     arguments: &ClusterArguments,
-    device: &Device,
+    devices: &[Device],
     console: &Console,
     plan: &Plan<H>,
 ) -> Result<()> {
     let preprocess = settings::preprocess(arguments)?;
     let file = arguments.cells.file()?;
     // Settings are checked before the data are read.
-    plan.trainer(device)?;
+    let trainer = plan.trainer_on(devices)?;
     let work = Work::prepare(arguments, console, &file, &preprocess)?;
-    let memory = plan.memory(&DataSize::of(work.cells()));
+    let memory = trainer.memory(&DataSize::of(work.cells()));
     console.say(format_args!("  takes about   {memory}"));
     let pairs = work.read_constraints()?;
     let found = repeated(arguments, console, |seed| {
@@ -38,7 +38,7 @@ fn fit<H: ReconstructionHead>(
         if !pairs.is_empty() {
             plan = plan.with_constraints(pairs.clone());
         }
-        let mut trainer = plan.trainer(device)?;
+        let mut trainer = plan.trainer_on(devices)?;
         if let Some(path) = &arguments.checkpoint {
             trainer = trainer.with_checkpoint(CheckpointConfig::new(path));
         }

@@ -21,6 +21,6 @@ use crate::console::Console;
 /// Refuses what can be refused without the data, which may take long to read, and goes on.
 pub fn run(arguments: &ClusterArguments, console: &Console) -> Result<()> {
     arguments.check()?;
-    let device = celldec::device::by_name(&arguments.computing.device)?;
-    fitting::run(arguments, &device, console)
+    let devices = arguments.computing.all()?;
+    fitting::run(arguments, &devices, console)
 }
