@@ -124,13 +124,17 @@ fn a_logit_that_is_not_a_number_gives_a_value_that_is_none() {
 
 #[test]
 fn layers_with_every_activation() {
-    // The last one has so many weights that their gradient is computed in larger tiles.
+    // From the fifth on one of the products is computed in larger tiles, and in the largest ones:
+    // weights; output, weights, input.
     for (cells, inputs, outputs) in [
         (1, 1, 1),
         (5, 3, 2),
         (70, 130, 300),
         (256, 33, 64),
         (9, 1030, 500),
+        (1450, 19, 1430),
+        (19, 1450, 1430),
+        (1450, 1430, 19),
     ] {
         for activation in [Activation::Linear, Activation::Relu, Activation::Tanh] {
             let compute = |device: &Device| {

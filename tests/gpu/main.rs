@@ -73,3 +73,15 @@ fn the_adapter_has_a_name() {
     );
     println!("{adapter:?}");
 }
+
+/// A number that no machine has names what is missing and what can be used instead.
+#[test]
+fn an_adapter_that_is_not_there() {
+    let Some(_) = gpu() else { return };
+    for _ in 0..2 {
+        let error = by_name("wgpu:97").expect_err("no machine has so many");
+        let message = error.to_string();
+        assert!(message.contains("no adapter for wgpu"), "{message}");
+        assert!(message.contains("\"cpu\""), "{message}");
+    }
+}

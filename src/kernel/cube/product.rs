@@ -13,13 +13,58 @@ use crate::kernel::dense::Activation;
 
 /// Units of a cube along each axis of its tile.
 const SIDE: usize = 16;
-/// Inner elements that are in shared memory at a time.
-const DEPTH: usize = 16;
-/// From so many tiles on, a tile has [`WIDE`] instead of [`NARROW`] elements of an axis a unit:
-/// with fewer, a device would have nothing to do for most of its processors.
-const MANY_TILES: usize = 128;
-const WIDE: usize = 4;
-const NARROW: usize = 2;
+
+/// How a product is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Tile {
+    /// Elements of each axis that a unit sums: the more, the fewer values of shared memory a
+    /// multiplication reads.
+    per_unit: usize,
+    /// Inner elements that are in shared memory at a time, of which WebGPU promises 16 KiB.
+    depth: usize,
+}
+
+impl Tile {
+    /// From the widest on.
+    const ALL: [Self; 3] = [
+        Self {
+            per_unit: 8,
+            depth: 8,
+        },
+        Self {
+            per_unit: 4,
+            depth: 16,
+        },
+        Self {
+            per_unit: 2,
+            depth: 16,
+        },
+    ];
+    /// With fewer tiles than so many, a device would have nothing to do for many of its processors.
+    const ENOUGH: usize = 128;
+
+    /// The widest of which there are enough.
+    fn of(rows: usize, columns: usize) -> Self {
+        let [wider @ .., narrowest] = Self::ALL;
+        let mut wider = wider.into_iter();
+        wider
+            .find(|tile| {
+                let (across, down) = tile.count(rows, columns);
+                across * down >= Self::ENOUGH
+            })
+            .unwrap_or(narrowest)
+    }
+
+    /// Rows and columns that a cube computes.
+    const fn side(self) -> usize {
+        SIDE * self.per_unit
+    }
+
+    /// Tiles of a matrix: across, and down.
+    fn count(self, rows: usize, columns: usize) -> (usize, usize) {
+        (columns.div_ceil(self.side()), rows.div_ceil(self.side()))
+    }
+}
 
 /// A matrix `[rows, columns]` in rows, or the transposed of one.
 #[derive(Debug, Clone)]
@@ -123,17 +168,8 @@ fn launch(
     let (rows, columns, inner) = (left.rows, right.columns, left.columns);
     assert_eq!(inner, right.rows, "inner sizes of a product");
     let output = room(&left.values, [rows, columns]);
-    let tiles = |per_unit: usize| {
-        let tile = SIDE * per_unit;
-        (columns.div_ceil(tile), rows.div_ceil(tile))
-    };
-    let (across, down) = tiles(WIDE);
-    let per_unit = if across * down >= MANY_TILES {
-        WIDE
-    } else {
-        NARROW
-    };
-    let (across, down) = tiles(per_unit);
+    let tile = Tile::of(rows, columns);
+    let (across, down) = tile.count(rows, columns);
     let before = match along {
         Along::Nothing => {
             assert!(right.activated.is_none(), "of a product the left factor is");
@@ -161,13 +197,13 @@ fn launch(
         number(activation),
         left.transposed,
         right.transposed,
-        per_unit,
+        tile,
         along,
     );
     output
 }
 
-/// A cube for every tile of the product: parts of the factors are read into shared memory, `DEPTH`
+/// A cube for every tile of the product: parts of the factors are read into shared memory, `depth`
 /// inner elements at a time, and every unit sums `per_unit²` elements of the tile.
 #[cube(launch)]
 #[allow(clippy::too_many_arguments, reason = "buffers and numbers of a kernel")]
@@ -183,21 +219,23 @@ fn multiply(
     activation: u32,
     #[comptime] left_transposed: bool,
     #[comptime] right_transposed: bool,
-    #[comptime] per_unit: usize,
+    #[comptime] cut: Tile,
     #[comptime] along: Along,
 ) {
     let rows = rows as usize;
     let columns = columns as usize;
     let inner = inner as usize;
-    let tile = comptime!(SIDE * per_unit);
+    let per_unit = comptime!(cut.per_unit);
+    let at_once = comptime!(cut.depth);
+    let tile = comptime!(cut.side());
     let unit = UNIT_POS as usize;
     let (x, y) = (UNIT_POS_X as usize, UNIT_POS_Y as usize);
     let first_row = CUBE_POS_Y as usize * tile;
     let first_column = CUBE_POS_X as usize * tile;
     // A column more keeps units from one another's banks.
     let stride = comptime!(tile + 1);
-    let mut of_left = Shared::<[f32]>::new_slice(comptime!(DEPTH * (SIDE * per_unit + 1)));
-    let mut of_right = Shared::<[f32]>::new_slice(comptime!(DEPTH * (SIDE * per_unit + 1)));
+    let mut of_left = Shared::<[f32]>::new_slice(comptime!(cut.depth * (cut.side() + 1)));
+    let mut of_right = Shared::<[f32]>::new_slice(comptime!(cut.depth * (cut.side() + 1)));
     let mut sums = Array::<f32>::new(comptime!(per_unit * per_unit));
     #[unroll]
     for i in 0..comptime!(per_unit * per_unit) {
@@ -210,14 +248,14 @@ fn multiply(
     while start < inner {
         // What lies beside each other in memory is read by units beside each other.
         #[unroll]
-        for part in 0..per_unit {
+        for part in 0..comptime!(tile * cut.depth / (SIDE * SIDE)) {
             let (row, depth) = if comptime!(left_transposed) {
                 let place = unit + part * comptime!(SIDE * SIDE);
                 (place % tile, place / tile)
             } else {
                 (
-                    unit / comptime!(DEPTH) + part * comptime!(SIDE),
-                    unit % comptime!(DEPTH),
+                    unit / at_once + part * comptime!(SIDE * SIDE / cut.depth),
+                    unit % at_once,
                 )
             };
             let (at, k) = (first_row + row, start + depth);
@@ -237,11 +275,11 @@ fn multiply(
             of_left[depth * stride + row] = value;
         }
         #[unroll]
-        for part in 0..per_unit {
+        for part in 0..comptime!(tile * cut.depth / (SIDE * SIDE)) {
             let (column, depth) = if comptime!(right_transposed) {
                 (
-                    unit / comptime!(DEPTH) + part * comptime!(SIDE),
-                    unit % comptime!(DEPTH),
+                    unit / at_once + part * comptime!(SIDE * SIDE / cut.depth),
+                    unit % at_once,
                 )
             } else {
                 let place = unit + part * comptime!(SIDE * SIDE);
@@ -267,7 +305,7 @@ fn multiply(
             of_right[depth * stride + column] = value;
         }
         sync_cube();
-        for k in 0..comptime!(DEPTH) {
+        for k in 0..at_once {
             let mut of_rows = Array::<f32>::new(per_unit);
             #[unroll]
             for i in 0..per_unit {
@@ -283,7 +321,7 @@ fn multiply(
             }
         }
         sync_cube();
-        start += comptime!(DEPTH);
+        start += at_once;
     }
 
     #[unroll]
