@@ -137,11 +137,13 @@ fn layers_with_every_activation() {
         (1450, 1430, 19),
     ] {
         for activation in [Activation::Linear, Activation::Relu, Activation::Tanh] {
+            // As layers are initialised.
+            let width = 2.0 / (inputs as f32).sqrt();
             let compute = |device: &Device| {
                 let layer = Dense {
                     linear: Linear {
                         weight: Param::from_tensor(tensor(
-                            &numbers(inputs * outputs, 2, 1.0),
+                            &numbers(inputs * outputs, 2, width),
                             [inputs, outputs],
                             device,
                         )),
