@@ -59,7 +59,9 @@ impl DenseRows {
 
     /// The tensor `[rows, width]`.
     pub(crate) fn into_tensor(self, device: &Device) -> Tensor<2> {
-        Tensor::from_data(TensorData::new(self.values, self.shape), device)
+        // Some devices would leave room between the rows of a matrix, and kernels copy it then.
+        let values = TensorData::new(self.values, [self.shape[0] * self.shape[1]]);
+        Tensor::<1>::from_data(values, device).reshape(self.shape)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::error::{ParameterError, Result};
 use crate::graph::{
     EmbeddedCells, NeighborAverage, NeighborSearch, fewer_neighbors, neighbors_among,
 };
-use crate::tensors::{array_to_tensor, tensor_to_array};
+use crate::tensors::{array_to_tensor, read_matrix};
 
 /// A [`Target`] made of soft assignments averaged over the nearest-neighbour graph of the embedding:
 ///
@@ -51,7 +51,7 @@ impl<T: Target> Target for SmoothedTarget<T> {
             return self.target.target(q, cells);
         }
         let device = q.device();
-        let q = tensor_to_array(q);
+        let q = read_matrix(q)?;
         let neighbors = cells.neighbors(neighbors_among(count, self.neighbors))?;
         let smoothed = neighbors.average_over(q.view(), self.average);
         self.target

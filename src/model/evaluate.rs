@@ -1,13 +1,13 @@
 //! Embedding and soft assignment of all cells, without gradients.
 
-use ndarray::{Array2, s};
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use crate::batches::Batches;
 use crate::error::{Error, Result};
 use crate::nn::{ClusteringLayer, Encoder};
 use crate::selection::argmax;
-use crate::tensors::tensor_to_array;
+use crate::tensors::RowsOnDevice;
 
 /// Cells per block: large enough for efficient products, small enough to stay in memory whatever
 /// the number of cells.
@@ -86,7 +86,7 @@ pub(crate) fn hard_labels(soft_assignments: &Array2<f32>) -> Vec<usize> {
 /// Works in blocks of cells; neither the decoder nor automatic differentiation is involved.
 ///
 /// # Errors
-/// Those of the source, when counts are read from one.
+/// Those of the source, when counts are read from one, and [`Error::Device`] when the device failed.
 pub fn evaluate(
     encoder: &Encoder,
     clustering: Option<&ClusteringLayer>,
@@ -95,23 +95,19 @@ pub fn evaluate(
     let cells = batches.cells().cells();
     let latent = encoder.latent();
     let clusters = clustering.map_or(0, ClusteringLayer::clusters);
-    let mut embedding = Array2::zeros((cells, latent));
-    let mut soft_assignments = Array2::zeros((cells, clusters));
+    let mut embedding = RowsOnDevice::new(cells, latent);
+    let mut soft_assignments = RowsOnDevice::new(cells, clusters);
     batches.for_each_block(BLOCK, |block, batches| {
         let range = block[0]..block[0] + block.len();
         let z = encoder.forward(batches.network_input(block)?);
         if let Some(clustering) = clustering {
-            let q = tensor_to_array(clustering.forward(z.clone()));
-            soft_assignments.slice_mut(s![range.clone(), ..]).assign(&q);
+            soft_assignments.add(range.clone(), clustering.forward(z.clone()))?;
         }
-        embedding
-            .slice_mut(s![range, ..])
-            .assign(&tensor_to_array(z));
-        Ok(())
+        embedding.add(range, z)
     })?;
     Ok(Evaluation {
-        embedding,
-        soft_assignments,
+        embedding: embedding.read()?,
+        soft_assignments: soft_assignments.read()?,
     })
 }
 

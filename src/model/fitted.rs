@@ -17,7 +17,7 @@ use crate::error::{Error, ParameterError, Result};
 use crate::kernel::finite::FiniteCheck;
 use crate::nn::{ClusteringNetwork, CountHead, MseHead, Reconstruction, ReconstructionHead};
 use crate::preprocess::{Cells, CovariateDesign, Covariates, FittedPreprocess};
-use crate::tensors::tensor_to_array;
+use crate::tensors::{read_matrix, tensor_to_array};
 
 /// A model fitted by [`ScdccTrainer`](crate::train::ScdccTrainer) with its default head.
 pub type ScdccModel = FittedModel<CountHead>;
@@ -94,7 +94,7 @@ impl<H: ReconstructionHead> FittedModel<H> {
             )
             .into());
         }
-        if !is_finite(&network.valid()) {
+        if !is_finite(&network.valid())? {
             return Err(conflict("the network has NaN or infinite weights".into()).into());
         }
         let model = Self::of(network, head, cells, info, device);
@@ -277,7 +277,7 @@ impl<H: ReconstructionHead> FittedModel<H> {
             let input = batches.network_input(block)?;
             let covariates = input.covariates.clone();
             let output = part.forward(self.network.encode(input), covariates.as_ref());
-            let mut values = tensor_to_array(part.head.expectation(&output));
+            let mut values = read_matrix(part.head.expectation(&output))?;
             if part.head.scales_with_size_factor() {
                 for (mut row, &cell) in values.rows_mut().into_iter().zip(block) {
                     row *= cells.size_factors()[cell];
@@ -321,7 +321,10 @@ impl<H: ReconstructionHead> FittedModel<H> {
 }
 
 /// Whether every parameter of a module outside automatic differentiation is finite.
-pub(crate) fn is_finite<M: Module>(module: &M) -> bool {
+///
+/// # Errors
+/// [`Error::Device`] when the device failed.
+pub(crate) fn is_finite<M: Module>(module: &M) -> Result<bool> {
     struct Parameters(FiniteCheck);
     impl burn::module::ModuleVisitor for Parameters {
         fn visit_float<const D: usize>(&mut self, param: &Param<burn::tensor::Tensor<D>>) {
@@ -330,5 +333,6 @@ pub(crate) fn is_finite<M: Module>(module: &M) -> bool {
     }
     let mut visitor = Parameters(FiniteCheck::new());
     module.visit(&mut visitor);
-    visitor.0.passes()
+    let passes = visitor.0.passes();
+    passes.map_err(|reason| Error::Device { reason })
 }

@@ -163,7 +163,7 @@ fn from_bytes<H: ReconstructionHead>(
     let device = device.clone().inner();
     let network = tensor_file::with_parameters(architecture.init(&device), tensors)
         .map_err(|reason| format!("weights do not fit its description: {reason}"))?;
-    if !is_finite(&network) {
+    if !is_finite(&network).map_err(|error| error.to_string())? {
         return Err("it holds NaN or infinite weights".into());
     }
     Ok(FittedModel {

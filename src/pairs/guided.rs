@@ -11,7 +11,7 @@ use crate::loss::Target;
 use crate::preprocess::Fingerprint;
 use crate::selection::argmax;
 use crate::start::FEWEST_KNOWN;
-use crate::tensors::{array_to_tensor, tensor_to_array};
+use crate::tensors::{array_to_tensor, read_matrix};
 
 /// How often paired cells and the classifier learned from them inform each other.
 const ROUNDS: usize = 2;
@@ -213,11 +213,11 @@ impl<T: Target> Target for GuidedTarget<T> {
             .into());
         }
         let device = q.device();
-        let [guided, paired] = self.guided(tensor_to_array(q), cells.embedding());
+        let [guided, paired] = self.guided(read_matrix(q)?, cells.embedding());
         let target = self
             .target
             .target(array_to_tensor(guided.view(), &device), cells)?;
-        let mut target = tensor_to_array(target);
+        let mut target = read_matrix(target)?;
         assign_rows(&mut target, self.field.cells(), paired.view());
         Ok(array_to_tensor(target.view(), &device))
     }
@@ -287,7 +287,7 @@ mod tests {
         let memory = NeighborMemory::new(1);
         let cells = EmbeddedCells::new(embedding.view(), &memory);
         let q = array_to_tensor(q.view(), &Device::default());
-        tensor_to_array(wrapped.target(q, &cells).expect("a target"))
+        read_matrix(wrapped.target(q, &cells).expect("a target")).expect("a matrix")
     }
 
     fn agreement(groups: &[usize], target: &Array2<f32>) -> f64 {

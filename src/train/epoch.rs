@@ -88,16 +88,16 @@ impl EpochAddress<'_> {
     /// The error that `term` became non-finite in a batch, which is the fault of the step before it
     /// where weights are not finite either.
     fn diverged_from<M: Module>(self, model: &M, term: String, batch: usize) -> Error {
-        if is_finite(&model.valid()) {
-            self.diverged(term, batch)
-        } else {
-            self.diverged(GRADIENT, batch.saturating_sub(1))
+        match is_finite(&model.valid()) {
+            Ok(true) => self.diverged(term, batch),
+            Ok(false) => self.diverged(GRADIENT, batch.saturating_sub(1)),
+            Err(error) => error,
         }
     }
 
     /// The model after so many steps, unless a weight is not finite.
     fn finite<M: Module>(self, model: M, steps: usize) -> Result<M> {
-        if is_finite(&model.valid()) {
+        if is_finite(&model.valid())? {
             Ok(model)
         } else {
             Err(self.diverged(GRADIENT, steps.saturating_sub(1)))

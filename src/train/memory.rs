@@ -30,6 +30,9 @@ const LABELS: usize = 3;
 const NEIGHBORS: usize = 15;
 /// Bytes of a count that is not zero: the gene and the count.
 const ENTRY: usize = 8;
+/// Bytes of a count on its way to a GPU: two numbers and a gene, and once more where the driver takes them.
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+const SENT: usize = 24;
 /// What a running program holds besides.
 const PROGRAM: u64 = 20_000_000;
 
@@ -184,6 +187,24 @@ impl<H: ReconstructionHead> Plan<H> {
          (`FittedModel::assign`), or take a machine with more memory"
             .to_string()
     }
+}
+
+/// What sending the counts to a GPU takes besides, if one of the devices is a GPU.
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+pub(super) fn of_sending(devices: &[&Device], data: &DataSize) -> u64 {
+    match devices
+        .iter()
+        .any(|device| crate::kernel::cube::is_cube(device))
+    {
+        true => product([data.held, 1, SENT]),
+        false => 0,
+    }
+}
+
+/// There are no GPUs in this build.
+#[cfg(not(any(feature = "wgpu", feature = "cuda")))]
+pub(super) fn of_sending(_devices: &[&Device], _data: &DataSize) -> u64 {
+    0
 }
 
 fn sum<const N: usize>(parts: [u64; N]) -> u64 {

@@ -7,7 +7,7 @@ use burn::tensor::Device;
 
 use super::checkpoint::CheckpointConfig;
 use super::failure::{Failure, FitError, LastGood};
-use super::memory::{DataSize, MemoryEstimate};
+use super::memory::{DataSize, MemoryEstimate, of_sending};
 use super::observer::Observer;
 use super::phases::{
     Constraints, JointReconstruction, SelfTraining, SelfTrainingOutcome, check_encoder,
@@ -163,9 +163,13 @@ impl<H: ReconstructionHead> Trainer<H> {
     }
 
     /// How much memory a fit of data of this size will take, once they are prepared, on the devices of this
-    /// trainer; what they have in memory of their own counts as well.
+    /// trainer: the host's memory, which is also that of devices that have none of their own.
     pub fn memory(&self, data: &DataSize) -> MemoryEstimate {
-        self.plan.memory_on(self.devices(), data)
+        let devices: Vec<&Device> = std::iter::once(&self.device).chain(&self.others).collect();
+        let mut memory = self.plan.memory_on(devices.len(), data);
+        let sending = of_sending(&devices, data);
+        memory.counts = memory.counts.saturating_add(sending);
+        memory
     }
 
     /// Number of devices.

@@ -186,3 +186,15 @@ fn a_loss_that_is_not_finite_names_its_batch() {
     assert_eq!((term.as_str(), *epoch, *batch), ("spoilt", 1, 1));
     assert!(failure.last_good().is_some());
 }
+
+/// Counts pass through the host's memory on their way to the device.
+#[test]
+fn sending_counts_takes_memory() {
+    let Some(device) = gpu() else { return };
+    let data = celldec::train::DataSize::in_memory(10_000, 2000, 1_000_000);
+    let counts = |device: &Device| {
+        let trainer = scdcc().trainer(device).expect("valid settings");
+        trainer.memory(&data).counts
+    };
+    assert_eq!(counts(&device) - counts(&cpu()), 24_000_000);
+}

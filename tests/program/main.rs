@@ -6,6 +6,7 @@ mod h5ad;
 mod info;
 mod map;
 mod mistakes;
+mod output;
 mod small;
 
 use std::fs;

@@ -85,7 +85,8 @@ fn with_model<H: ReconstructionHead>(
     model: &FittedModel<H>,
 ) -> Result<()> {
     let file = arguments.cells.file()?;
-    let destination = Destination::new(&file, &arguments.output, &arguments.writing)?;
+    let (folder, options) = (&arguments.output, &arguments.writing);
+    let destination = Destination::new(&file, folder, options, arguments.cells.tables())?;
     let genes = model.preprocessing().gene_names();
     let input = input::read(&arguments.cells, &file, Purpose::Map, Some(genes))?;
     let key = arguments.writing.key.as_deref();
@@ -143,6 +144,7 @@ fn with_model<H: ReconstructionHead>(
         )?;
         console.say(format_args!("  .h5ad file    {}", path.display()));
     }
+    destination.tell_earlier(console, destination.folder);
     Ok(())
 }
 

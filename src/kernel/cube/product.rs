@@ -14,6 +14,9 @@ use crate::kernel::dense::Activation;
 /// Units of a cube along each axis of its tile.
 const SIDE: usize = 16;
 
+/// Inner elements that are multiplied between two looks at the counter of the loop.
+const UNROLLED: usize = 4;
+
 /// How a product is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Tile {
@@ -242,86 +245,100 @@ fn multiply(
         sums[i] = 0.0f32;
     }
 
+    let parts = comptime!(cut.side() * cut.depth / (SIDE * SIDE));
+    let mut next_of_left = Array::<f32>::new(parts);
+    let mut next_of_right = Array::<f32>::new(parts);
+    let of_rows = Lines {
+        first: first_row,
+        count: rows,
+        inner,
+    };
+    let of_columns = Lines {
+        first: first_column,
+        count: columns,
+        inner,
+    };
     // Units that read the same column of the right factor are a tile apart.
     let mut sum_of_column = 0.0f32;
+    read(
+        left,
+        activated,
+        &mut next_of_left,
+        &of_rows,
+        0usize.runtime(),
+        activation,
+        !left_transposed,
+        comptime!(along == Along::Nothing),
+        cut,
+    );
+    read(
+        right,
+        activated,
+        &mut next_of_right,
+        &of_columns,
+        0usize.runtime(),
+        activation,
+        right_transposed,
+        comptime!(along == Along::Sums),
+        cut,
+    );
     let mut start = 0usize.runtime();
     while start < inner {
-        // What lies beside each other in memory is read by units beside each other.
         #[unroll]
-        for part in 0..comptime!(tile * cut.depth / (SIDE * SIDE)) {
-            let (row, depth) = if comptime!(left_transposed) {
-                let place = unit + part * comptime!(SIDE * SIDE);
-                (place % tile, place / tile)
-            } else {
-                (
-                    unit / at_once + part * comptime!(SIDE * SIDE / cut.depth),
-                    unit % at_once,
-                )
-            };
-            let (at, k) = (first_row + row, start + depth);
-            let place = if comptime!(left_transposed) {
-                k * rows + at
-            } else {
-                at * inner + k
-            };
-            let inside = at < rows && k < inner;
-            let mut value = 0.0f32;
-            if inside {
-                value = left[place];
-                if comptime!(along == Along::Nothing) {
-                    value = before_activation(value, activated, place, activation);
-                }
-            }
-            of_left[depth * stride + row] = value;
-        }
-        #[unroll]
-        for part in 0..comptime!(tile * cut.depth / (SIDE * SIDE)) {
-            let (column, depth) = if comptime!(right_transposed) {
-                (
-                    unit / at_once + part * comptime!(SIDE * SIDE / cut.depth),
-                    unit % at_once,
-                )
-            } else {
-                let place = unit + part * comptime!(SIDE * SIDE);
-                (place % tile, place / tile)
-            };
-            let (at, k) = (first_column + column, start + depth);
-            let place = if comptime!(right_transposed) {
-                at * inner + k
-            } else {
-                k * columns + at
-            };
-            let inside = at < columns && k < inner;
-            let mut value = 0.0f32;
-            if inside {
-                value = right[place];
-                if comptime!(along == Along::Sums) {
-                    value = before_activation(value, activated, place, activation);
-                }
-            }
+        for part in 0..parts {
+            let (row, depth) = place_in_tile(part, !left_transposed, cut);
+            of_left[depth * stride + row] = next_of_left[part];
+            let (column, depth) = place_in_tile(part, right_transposed, cut);
+            of_right[depth * stride + column] = next_of_right[part];
             if comptime!(along == Along::Sums) {
-                sum_of_column += value;
-            }
-            of_right[depth * stride + column] = value;
-        }
-        sync_cube();
-        for k in 0..at_once {
-            let mut of_rows = Array::<f32>::new(per_unit);
-            #[unroll]
-            for i in 0..per_unit {
-                of_rows[i] = of_left[k * stride + y + i * comptime!(SIDE)];
-            }
-            #[unroll]
-            for j in 0..per_unit {
-                let of_column = of_right[k * stride + x + j * comptime!(SIDE)];
-                #[unroll]
-                for i in 0..per_unit {
-                    sums[comptime!(i * per_unit + j)] += of_rows[i] * of_column;
-                }
+                sum_of_column += next_of_right[part];
             }
         }
         sync_cube();
         start += at_once;
+        // What is read now arrives while the units multiply what is there.
+        read(
+            left,
+            activated,
+            &mut next_of_left,
+            &of_rows,
+            start,
+            activation,
+            !left_transposed,
+            comptime!(along == Along::Nothing),
+            cut,
+        );
+        read(
+            right,
+            activated,
+            &mut next_of_right,
+            &of_columns,
+            start,
+            activation,
+            right_transposed,
+            comptime!(along == Along::Sums),
+            cut,
+        );
+        for group in 0..comptime!(cut.depth / UNROLLED) {
+            #[unroll]
+            for k in 0..UNROLLED {
+                let line = (group * UNROLLED + k) * stride;
+                let mut of_row = Array::<f32>::new(per_unit);
+                #[unroll]
+                for i in 0..per_unit {
+                    of_row[i] = of_left[line + y + i * comptime!(SIDE)];
+                }
+                #[unroll]
+                for j in 0..per_unit {
+                    let of_column = of_right[line + x + j * comptime!(SIDE)];
+                    #[unroll]
+                    for i in 0..per_unit {
+                        sums[comptime!(i * per_unit + j)] += of_row[i] * of_column;
+                    }
+                }
+            }
+        }
+        sync_cube();
     }
 
     #[unroll]
@@ -353,6 +370,68 @@ fn multiply(
             }
             by_column[column] = sum;
         }
+    }
+}
+
+/// The rows of the left factor, or the columns of the right one, that a cube reads.
+#[derive(CubeType, Clone, Copy)]
+struct Lines {
+    first: usize,
+    count: usize,
+    inner: usize,
+}
+
+/// Where in its tile a unit's part belongs: the line, and the place along the inner axis. What lies
+/// beside each other in memory is read by units beside each other.
+#[cube]
+fn place_in_tile(
+    #[comptime] part: usize,
+    #[comptime] lines_lie_whole: bool,
+    #[comptime] cut: Tile,
+) -> (usize, usize) {
+    let unit = UNIT_POS as usize;
+    if comptime!(lines_lie_whole) {
+        (
+            unit / comptime!(cut.depth) + part * comptime!(SIDE * SIDE / cut.depth),
+            unit % comptime!(cut.depth),
+        )
+    } else {
+        let place = unit + part * comptime!(SIDE * SIDE);
+        (place % comptime!(cut.side()), place / comptime!(cut.side()))
+    }
+}
+
+/// Reads a unit's parts of a tile that begins at `start` along the inner axis; zeros outside.
+#[cube]
+#[allow(clippy::too_many_arguments, reason = "buffers and numbers of a kernel")]
+fn read(
+    values: &[f32],
+    activated: &[f32],
+    parts: &mut Array<f32>,
+    lines: &Lines,
+    start: usize,
+    activation: u32,
+    #[comptime] lines_lie_whole: bool,
+    #[comptime] before: bool,
+    #[comptime] cut: Tile,
+) {
+    #[unroll]
+    for part in 0..comptime!(cut.side() * cut.depth / (SIDE * SIDE)) {
+        let (line, depth) = place_in_tile(part, lines_lie_whole, cut);
+        let (at, k) = (lines.first + line, start + depth);
+        let place = if comptime!(lines_lie_whole) {
+            at * lines.inner + k
+        } else {
+            k * lines.count + at
+        };
+        let mut value = 0.0f32;
+        if at < lines.count && k < lines.inner {
+            value = values[place];
+            if comptime!(before) {
+                value = before_activation(value, activated, place, activation);
+            }
+        }
+        parts[part] = value;
     }
 }
 

@@ -110,6 +110,9 @@ impl StoredRows {
     }
 }
 
+/// Memory of a device whose driver does not tell: what the smallest cards have that train.
+const UNTOLD_MEMORY: u64 = 2 << 30;
+
 /// Whether a device has room for so many stored counts of cells beside what training needs;
 /// nothing for a device without kernels.
 pub(crate) fn room_for(device: &Device, stored: usize, cells: usize) -> Option<bool> {
@@ -124,10 +127,11 @@ pub(crate) fn room_for(device: &Device, stored: usize, cells: usize) -> Option<b
     };
     let largest = 4 * stored.max(cells + 1) as u64;
     let all = 12 * stored as u64 + 8 * cells as u64;
-    // Where a driver does not tell how much memory there is, it lets one buffer have at most a
-    // quarter of it, as a rule.
-    let total = memory.max_memory().unwrap_or(4 * memory.max_page_size);
-    Some(largest <= memory.max_page_size && all <= total / 2 && stored <= u32::MAX as usize)
+    let total = memory
+        .max_memory()
+        .unwrap_or(memory.max_page_size.min(UNTOLD_MEMORY));
+    // Places are counted in 32 bits, by some compilers of drivers with a sign.
+    Some(largest <= memory.max_page_size && all <= total / 2 && stored <= i32::MAX as usize)
 }
 
 fn numbers(values: Vec<f32>, device: &CubeDevice) -> CubeTensor {
@@ -355,7 +359,7 @@ fn fill_run(
     let mut low = begin;
     let mut high = end;
     while low < high {
-        let middle = (low + high) / 2;
+        let middle = low + (high - low) / 2;
         if (genes[middle] as usize) < start {
             low = middle + 1;
         } else {

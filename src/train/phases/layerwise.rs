@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use ndarray::{Array2, s};
+use ndarray::Array2;
 
 use super::config::PretrainConfig;
 use super::prepare::check_encoder;
@@ -14,7 +14,7 @@ use crate::kernel::squared_error;
 use crate::loss::{ReconstructionLoss, Term};
 use crate::model::Phase;
 use crate::nn::{Autoencoder, Dense, NetworkInput, ReconstructionHead};
-use crate::tensors::tensor_to_array;
+use crate::tensors::RowsOnDevice;
 use crate::train::epoch::EpochAddress;
 use crate::train::failure::Failure;
 use crate::train::run::TrainingRun;
@@ -109,10 +109,9 @@ pub fn pretrain_layers<H: ReconstructionHead>(
     if layers > 1 {
         let mut outputs = Outputs::new(&pair.encode, count);
         plain.for_each_block(BLOCK, |block, batches| {
-            outputs.add(block, &batches.network_input(block)?);
-            Ok(())
+            outputs.add(block, &batches.network_input(block)?)
         })?;
-        features = Some(outputs.values);
+        features = Some(outputs.values.read()?);
     }
     autoencoder.encoder.layers[0] = pair.encode;
     autoencoder.head = pair.head;
@@ -157,9 +156,9 @@ pub fn pretrain_layers<H: ReconstructionHead>(
             let mut outputs = Outputs::new(&pair.encode, count);
             let rows: Vec<usize> = (0..count).collect();
             for block in rows.chunks(BLOCK) {
-                outputs.add(block, &clean(block).into_tensor(device).into());
+                outputs.add(block, &clean(block).into_tensor(device).into())?;
             }
-            features = Some(outputs.values);
+            features = Some(outputs.values.read()?);
         }
         autoencoder.encoder.layers[layer] = pair.encode;
         autoencoder.decoder.layers[mirror] = pair.decode;
@@ -240,22 +239,20 @@ const BLOCK: usize = 1024;
 /// The output of a layer for all cells, in blocks.
 struct Outputs {
     layer: Dense,
-    values: Array2<f32>,
+    values: RowsOnDevice,
 }
 
 impl Outputs {
     fn new(layer: &Dense, cells: usize) -> Self {
         Self {
             layer: layer.valid(),
-            values: Array2::zeros((cells, layer.outputs())),
+            values: RowsOnDevice::new(cells, layer.outputs()),
         }
     }
 
-    fn add(&mut self, block: &[usize], input: &NetworkInput) {
-        let output = tensor_to_array(self.layer.forward_input(input));
-        let start = block[0];
-        let mut place = self.values.slice_mut(s![start..start + block.len(), ..]);
-        place.assign(&output);
+    fn add(&mut self, block: &[usize], input: &NetworkInput) -> Result<()> {
+        let rows = block[0]..block[0] + block.len();
+        self.values.add(rows, self.layer.forward_input(input))
     }
 }
 

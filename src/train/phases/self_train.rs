@@ -20,7 +20,7 @@ use crate::loss::{ClusteringLoss, ReconstructionLoss, Target};
 use crate::model::{EpochRecord, Evaluation, Phase, StopReason, evaluate};
 use crate::nn::{ClusteringNetwork, ReconstructionHead};
 use crate::pairs::{ConstraintLoss, ConstraintPairs};
-use crate::tensors::{array_to_tensor, tensor_to_array};
+use crate::tensors::{array_to_tensor, read_matrix};
 use crate::train::checkpoint::{Snapshot, Step};
 use crate::train::epoch::{EpochAddress, MeanLosses, Steps};
 use crate::train::failure::Failure;
@@ -261,7 +261,7 @@ impl<H: ReconstructionHead> SelfTraining<'_, H> {
         epoch: usize,
     ) -> Result<Array2<f32>> {
         let [count, clusters] = q.dims();
-        let target = tensor_to_array(self.target.target(q, cells)?);
+        let target = read_matrix(self.target.target(q, cells)?)?;
         let what = || format!("the target \"{}\"", self.target.description().name());
         for (axis, expected, found) in [
             ("rows", count, target.nrows()),

@@ -47,7 +47,9 @@ impl<'a> Work<'a> {
         file: &'a CountFile<'a>,
         preprocess: &Preprocess,
     ) -> Result<Self> {
-        let destination = Destination::new(file, &arguments.output, &arguments.writing)?;
+        let others = arguments.cells.tables();
+        let others = others.chain(arguments.constraints.as_deref());
+        let destination = Destination::new(file, &arguments.output, &arguments.writing, others)?;
         let input = input::read(&arguments.cells, file, Purpose::Fit, None)?;
         let keys = keys::of(arguments);
         annotated::check(&destination, &input, keys.iter().flat_map(Keys::all))?;
@@ -152,6 +154,11 @@ impl<'a> Work<'a> {
                 Ok(path) => console.say(format_args!("  .h5ad file    {}", path.display())),
                 Err(error) => failures.push(error),
             }
+        }
+        folders.push(self.destination.folder.to_path_buf());
+        folders.dedup();
+        for folder in &folders {
+            self.destination.tell_earlier(console, folder);
         }
         let last = failures.pop();
         for error in &failures {

@@ -6,7 +6,7 @@ pub mod h5ad;
 mod reading;
 mod table;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use celldec::io::{CellAnnotations, CountFormat};
@@ -70,6 +70,12 @@ impl CellArguments {
         let on_disk = [CountFormat::H5ad, CountFormat::TenxH5];
         file.refuse("--on-disk", self.on_disk, &on_disk)?;
         Ok(file)
+    }
+
+    /// The tables that are read beside it.
+    pub fn tables(&self) -> impl Iterator<Item = &Path> {
+        let tables = [&self.labels, &self.batches];
+        tables.into_iter().flatten().map(PathBuf::as_path)
     }
 }
 

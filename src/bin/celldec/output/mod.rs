@@ -2,14 +2,17 @@
 
 pub mod annotated;
 pub mod drawings;
+mod folder;
 pub mod tables;
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use celldec::io::{CountFormat, check_writable};
+use celldec::io::CountFormat;
 use celldec::prelude::*;
 use clap::{Args, ValueEnum};
 
+use crate::console::Console;
 use crate::exit;
 use crate::input::CountFile;
 use crate::refusal::{conflict, not_built};
@@ -43,21 +46,6 @@ pub enum PictureFormat {
     /// Lines and text, for papers.
     Svg,
 }
-
-/// Files that are replaced when they are there.
-const FILES: [&str; 11] = [
-    "model.safetensors",
-    "labels.csv",
-    "soft_assignments.csv",
-    "embedding.csv",
-    "history.csv",
-    "markers.csv",
-    "consensus.csv",
-    "denoised.csv.gz",
-    "umap.csv",
-    "missing_genes.csv",
-    "report.html",
-];
 
 /// What to write, and how.
 #[derive(Debug, Args)]
@@ -130,37 +118,42 @@ pub struct Destination<'a> {
     pub file: &'a CountFile<'a>,
     pub folder: &'a Path,
     pub options: &'a OutputArguments,
+    /// When the folder was made or found, by the clock of its file system.
+    made: Option<SystemTime>,
 }
 
 impl<'a> Destination<'a> {
-    /// Makes the folder. One that cannot be written is better known now than after training.
+    /// Makes the folder, in which nothing of what is read may be replaced.
     pub fn new(
         file: &'a CountFile<'a>,
         folder: &'a Path,
         options: &'a OutputArguments,
+        others: impl IntoIterator<Item = &'a Path>,
     ) -> Result<Self> {
         file.refuse("--in-place", options.in_place, &[CountFormat::H5ad])?;
-        let probe = folder.join(format!(".celldec-{}", std::process::id()));
-        std::fs::create_dir_all(folder)
-            .and_then(|()| std::fs::write(&probe, b""))
-            .and_then(|()| std::fs::remove_file(&probe))
-            .map_err(|source| {
-                conflict(format!(
-                    "--output {}: no folder that can be written ({source}); choose another",
-                    folder.display()
-                ))
-            })?;
-        for name in FILES {
-            let path = folder.join(name);
-            if path.exists() {
-                check_writable(path)?;
-            }
-        }
+        let made = folder::make(folder)?;
+        // What is written in place is not written into the folder.
+        let counts = (!options.in_place).then_some(file.path);
+        folder::refuse_inputs(folder, counts.into_iter().chain(others))?;
         Ok(Self {
             file,
             folder,
             options,
+            made,
         })
+    }
+
+    /// Says which results in a folder are those of an earlier run.
+    pub fn tell_earlier(&self, console: &Console, folder: &Path) {
+        let earlier = self.made.map(|made| folder::earlier(folder, made));
+        let earlier = earlier.unwrap_or_default();
+        if !earlier.is_empty() {
+            console.say(format_args!(
+                "note: {} also holds results of an earlier run: {}",
+                folder.display(),
+                earlier.join(", ")
+            ));
+        }
     }
 
     /// The .h5ad file with the results.
