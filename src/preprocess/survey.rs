@@ -44,10 +44,9 @@ pub(super) fn survey(
         cells: vec![0; genes],
     };
     let mut integers = IntegerCheck::default();
+    let mut logarithmic = Totals::default();
     visit_cells_ahead(source, &all_cells(source), |cell, genes, values| {
-        if !allow_fractional {
-            integers.row(cell, genes, values);
-        }
+        integers.row(cell, genes, values);
         let mut total = 0.0;
         for (&gene, &value) in genes.iter().zip(values) {
             total += f64::from(value);
@@ -55,8 +54,30 @@ pub(super) fn survey(
             gene_sums.cells[gene as usize] += 1;
         }
         cell_sums.push(total, values.len());
+        if allow_fractional && integers.count > 0 {
+            logarithmic.add(values.iter().map(|&value| f64::from(value).exp_m1()).sum());
+        }
     })?;
-    integers.finish(source)?;
+    match integers.finish(source) {
+        Err(elsewhere @ Error::CountsElsewhere { .. }) if allow_fractional => {
+            tracing::warn!("{elsewhere}");
+        }
+        Err(_) if allow_fractional => {}
+        finished => finished?,
+    }
+    let mut plain = Totals::default();
+    cell_sums.totals.iter().for_each(|&total| plain.add(total));
+    for (totals, of) in [
+        (plain, "values"),
+        (logarithmic, "exponentials of the values, less one,"),
+    ] {
+        if let Some(total) = totals.shared() {
+            tracing::warn!(
+                "the {of} of all cells have the same total, {total:.0}, as normalised ones have; raw counts \
+                 have different totals, and the methods expect them"
+            );
+        }
+    }
     Ok((cell_sums, gene_sums))
 }
 
@@ -86,6 +107,32 @@ pub(super) fn survey_of(
     })?;
     integers.finish(source)?;
     Ok((sums, entries))
+}
+
+/// The smallest and the largest total of cells that have counts.
+#[derive(Default)]
+struct Totals {
+    cells: usize,
+    range: Option<(f64, f64)>,
+}
+
+impl Totals {
+    /// Fewer cells may have equal totals by chance.
+    const FEWEST: usize = 20;
+
+    fn add(&mut self, total: f64) {
+        if total > 0.0 {
+            self.cells += 1;
+            let (least, most) = self.range.unwrap_or((total, total));
+            self.range = Some((least.min(total), most.max(total)));
+        }
+    }
+
+    /// The total, if it is the same of all within the rounding of normalised values to integers.
+    fn shared(&self) -> Option<f64> {
+        let (least, most) = self.range.filter(|_| self.cells >= Self::FEWEST)?;
+        (most - least <= 1e-3 * most).then_some(most)
+    }
 }
 
 fn all_cells(source: &dyn CountSource) -> Vec<usize> {
@@ -124,5 +171,24 @@ impl IntegerCheck {
                 count: self.count,
             })),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_are_shared_within_rounding() {
+        let shared = |values: &mut dyn Iterator<Item = f64>| {
+            let mut totals = Totals::default();
+            values.for_each(|total| totals.add(total));
+            totals.shared()
+        };
+        // Cells without counts have no total to share.
+        let rounded = (0..40).map(|cell| [0.0, 10_000.0, 9_995.0][cell % 3]);
+        assert_eq!(shared(&mut rounded.clone()), Some(10_000.0));
+        assert_eq!(shared(&mut rounded.chain([9_900.0])), None);
+        assert_eq!(shared(&mut [7.0; 19].into_iter()), None);
     }
 }

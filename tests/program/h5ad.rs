@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use celldec::io::{H5adOptions, read_labels};
+use celldec::io::{AnnotatedCounts, H5adOptions, read_labels, write_h5ad};
+use celldec::prelude::{CountMatrix, SimulationConfig};
 
 use super::{annotated, bundled, celldec, file, quick, refused, succeeds, text};
 
@@ -363,4 +364,58 @@ fn results_that_do_not_fit_into_the_file_become_tables() {
     let labels = read_labels(output.join("labels.csv"), Some("cluster")).unwrap();
     assert_eq!(labels.len(), 700);
     assert!(!output.join("cells.h5ad").exists());
+}
+
+/// Fractional values may be estimated counts, and are clustered if that is said; normalised ones are told.
+#[test]
+fn normalised_values_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let simulated = SimulationConfig::new(40, 30)
+        .with_seed(1)
+        .simulate()
+        .unwrap();
+    let counts = simulated.counts.to_dense();
+    let estimated = counts.mapv(|count| 0.9 * count);
+    let mut normalised = counts.clone();
+    for mut cell in normalised.rows_mut() {
+        let total = cell.sum();
+        cell.mapv_inplace(|count| 1e4 * count / total);
+    }
+    let logarithmic = normalised.mapv(f32::ln_1p);
+    for (values, told) in [
+        (estimated, None),
+        (
+            normalised,
+            Some("the values of all cells have the same total, 10000"),
+        ),
+        (
+            logarithmic,
+            Some("the exponentials of the values, less one,"),
+        ),
+    ] {
+        let path = folder.path().join("values.h5ad");
+        let matrix = CountMatrix::from_dense(values.view()).unwrap();
+        write_h5ad(&path, &AnnotatedCounts::new(matrix)).unwrap();
+        let output = folder.path().join("output");
+        let run = celldec(&[
+            "cluster",
+            text(&path),
+            "--allow-fractional",
+            "--output",
+            text(&output),
+            "-k",
+            "2",
+            "--write",
+            "csv",
+            "--pretraining-epochs",
+            "1",
+            "--max-epochs",
+            "1",
+        ]);
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        match told {
+            Some(told) => assert!(run.stderr.contains(told), "{}", run.stderr),
+            None => assert!(!run.stderr.contains("same total"), "{}", run.stderr),
+        }
+    }
 }

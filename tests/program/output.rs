@@ -1,6 +1,7 @@
 //! What a run leaves alone, and what it says of the runs before.
 
 use std::fs;
+use std::path::Path;
 
 use super::{annotated, bundled, celldec, quick, text};
 
@@ -79,6 +80,53 @@ fn a_link_to_what_is_read_is_not_followed() {
     ]);
     assert_eq!(run.code, Some(2), "{}", run.stderr);
     assert!(run.stderr.contains("types.csv is read"), "{}", run.stderr);
+}
+
+/// Names that a new .h5ad file will hold are as taken as those of a copied one.
+#[test]
+fn names_of_a_new_file_are_checked_before_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let labels = fs::read_to_string(bundled().join("labels.csv")).unwrap();
+    let column = |name: &str| {
+        let path = folder.path().join("types.csv");
+        fs::write(&path, labels.replacen("cell_type", name, 1)).unwrap();
+        path
+    };
+    let input = bundled();
+    for (name, more, expected) in [
+        ("scdcc", &[][..], "scdcc"),
+        ("cell_type", &["--key", "cell_type"], "cell_type"),
+        ("_index", &[], "_index"),
+        ("a/b", &[], "a/b"),
+    ] {
+        let (types, output) = (column(name), folder.path().join("output"));
+        let paths = ["--labels", text(&types), "--output", text(&output)];
+        let named = ["--label-column", name, "-k", "3"];
+        let run = celldec(&[&["cluster", text(&input)], &paths[..], &named, more].concat());
+        assert!(matches!(run.code, Some(1 | 2)), "{name}: {}", run.stdout);
+        assert!(run.stderr.contains(expected), "{}", run.stderr);
+        assert!(!run.stdout.contains("pretraining"), "{}", run.stdout);
+        assert!(!output.join("cells.h5ad").exists(), "{name}");
+    }
+}
+
+/// Two of 700 cells agree with anything.
+#[test]
+fn agreement_says_over_how_many_cells() {
+    let folder = tempfile::tempdir().unwrap();
+    let labels = fs::read_to_string(bundled().join("labels.csv")).unwrap();
+    let few: Vec<&str> = labels.lines().take(3).collect();
+    let table = folder.path().join("few.csv");
+    fs::write(&table, few.join("\n")).unwrap();
+    let output = folder.path().join("output");
+    let of = |table: &Path| {
+        let options = ["-k", "3", "--write", "csv", "--labels", text(table)];
+        let run = quick(&output, &options).stdout;
+        let line = run.lines().find(|line| line.contains("agreement"));
+        line.unwrap_or_default().to_string()
+    };
+    assert!(of(&table).ends_with("over 2 of 700 cells"));
+    assert!(!of(&bundled().join("labels.csv")).contains("over"));
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub struct KnownTypes {
     names: Vec<String>,
     /// Cells with a known type: position and position of the type in `names`.
     cells: Vec<(usize, usize)>,
+    /// Number of cells, with a known type or without.
+    all: usize,
 }
 
 impl KnownTypes {
@@ -39,13 +41,25 @@ impl KnownTypes {
             .unzip();
         let (codes, names) = metrics::encode_labels(&known);
         let cells = positions.into_iter().zip(codes).collect();
-        Self { names, cells }
+        Self {
+            names,
+            cells,
+            all: types.len(),
+        }
     }
 
     /// Agreement of clusters with the types, over the cells whose type is known.
     pub fn agreement(&self, clusters: &[usize]) -> Result<Agreement> {
         let (truth, found): (Vec<usize>, Vec<usize>) = self.pairs(clusters).unzip();
         Agreement::between(&truth, &found)
+    }
+
+    /// Over how many cells agreement is, unless it is over all.
+    pub fn extent(&self) -> String {
+        match self.cells.len() {
+            known if known == self.all => String::new(),
+            known => format!("   over {known} of {} cells", self.all),
+        }
     }
 
     /// How many cells of every known type each cluster holds.

@@ -103,8 +103,9 @@ fn with_model<H: ReconstructionHead>(
         .map(|types| KnownTypes::new(&types));
     if let Some(known) = &known {
         console.say(format_args!(
-            "  agreement     {}",
-            known.agreement(clusters.labels())?
+            "  agreement     {}{}",
+            known.agreement(clusters.labels())?,
+            known.extent()
         ));
     }
     let files = write(

@@ -60,9 +60,10 @@ pub fn print_fit<H: ReconstructionHead>(
     }
     if let Some(types) = types {
         console.say(format_args!(
-            "  agreement     {}   at the start {}",
+            "  agreement     {}   at the start {}{}",
             types.agreement(clusters.labels())?,
-            types.agreement(fit.initial_labels())?
+            types.agreement(fit.initial_labels())?,
+            types.extent()
         ));
     }
     Ok(())
