@@ -4,6 +4,7 @@ mod layout;
 mod long;
 mod orientation;
 mod rows;
+mod sums;
 mod write;
 
 use std::path::Path;
@@ -146,7 +147,7 @@ impl TableOptions {
         let columns = layout.columns;
         rows.allow_matrix(&columns, transposed, &budget)
             .map_err(|shortage| lines.refuse(shortage))?;
-        if transposed {
+        let counts = if transposed {
             let matrix = CountMatrix::from_csc(
                 columns.len(),
                 rows.names.len(),
@@ -164,6 +165,10 @@ impl TableOptions {
                 rows.values,
             );
             named(matrix, rows.names, columns)
+        }?;
+        match sums::refusal(&counts) {
+            Some(reason) => Err(Error::format(path, None, reason)),
+            None => Ok(counts),
         }
     }
 
