@@ -4,6 +4,7 @@ mod entries;
 mod names;
 mod naming;
 mod sample;
+mod splicing;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -131,6 +132,17 @@ impl MtxOptions {
             .allow_naming(cell_names.len(), &gene_names)
             .map_err(|shortage| matrix.refuse(shortage))?;
         let counts = named(counts, cell_names, gene_names)?;
+        if let Some(genes) = splicing::genes_in_thirds(counts.gene_names()) {
+            budget
+                .allow_selection(&counts)
+                .map_err(|shortage| matrix.refuse(shortage))?;
+            tracing::info!(
+                genes,
+                "counts are of spliced, unspliced and ambiguous molecules; those of unspliced ones are \
+                 left out"
+            );
+            return splicing::spliced_and_ambiguous(&counts, genes);
+        }
         if kept.len() == counts.genes() {
             return Ok(counts);
         }
@@ -296,6 +308,8 @@ fn identities<P: AsRef<Path>>(paths: [P; 3]) -> [Option<Identity>; 3] {
 /// | kallisto, bustools | `cells_x_genes.mtx` | `cells_x_genes.genes.txt`, `.genes.names.txt` | `cells_x_genes.barcodes.txt` |
 /// | alevin-fry | `quants_mat.mtx` | `quants_mat_cols.txt` | `quants_mat_rows.txt` |
 ///
+/// Where alevin-fry counts spliced, unspliced (`-U`) and ambiguous (`-A`) molecules of a gene apart, those
+/// of spliced and ambiguous ones are summed, as `loadFry` and `load_fry` do for whole cells.
 /// Names of files may have a sample before or after them (`GSM123_matrix.mtx.gz`, `matrix_a.mtx`).
 /// Whether rows are genes or cells is known from the numbers of names. The files may lie below: in
 /// `outs/filtered_feature_bc_matrix` of a run, in `filtered_gene_bc_matrices/hg19`; several samples or

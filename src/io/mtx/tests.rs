@@ -616,3 +616,20 @@ proptest! {
         prop_assert_eq!(read_10x_mtx(folder.path()).unwrap(), counts);
     }
 }
+
+/// alevin-fry in its mode that tells spliced, unspliced and ambiguous molecules apart.
+#[test]
+fn unspliced_molecules_are_left_out() {
+    let matrix = integers("2 6 5\n1 1 1\n1 3 9\n1 5 2\n2 4 7\n2 6 3\n");
+    let files = [
+        ("quants_mat.mtx", matrix.as_str()),
+        (
+            "quants_mat_cols.txt",
+            "LYZ\nCD3E\nLYZ-U\nCD3E-U\nLYZ-A\nCD3E-A\n",
+        ),
+        ("quants_mat_rows.txt", "AAACCTGA\nAAACCTGC\n"),
+    ];
+    let counts = read_files(&files, &MtxOptions::new()).unwrap();
+    assert_eq!(counts.gene_names(), ["LYZ", "CD3E"]);
+    assert_eq!(counts.to_dense(), ndarray::array![[3.0, 0.0], [0.0, 3.0]]);
+}
