@@ -144,11 +144,20 @@ impl Separator {
         let mut names = budget.list(most)?;
         let mut rest = Some(line);
         while let Some(fields) = rest {
-            let (field, after) = self.next_field(fields).ok_or(UNCLOSED)?;
+            let (field, after) = self.next_name(fields).ok_or(UNCLOSED)?;
             names.push(budget.name(&field)?);
             rest = after;
         }
         Ok(names)
+    }
+
+    /// As [`next_field`](Self::next_field); blanks around a name count within quotes only.
+    pub fn next_name(self, line: &[u8]) -> Option<Field<'_>> {
+        if line.first() == Some(&b'"') {
+            return self.next_field(line);
+        }
+        let (name, after) = self.next_plain_field(line);
+        Some((name.trim_ascii().into(), after))
     }
 
     /// The first field and what follows its separator; `None` when a quoted field does not end on
@@ -354,7 +363,9 @@ fn read_line(lines: &mut Lines) -> Result<Option<Vec<u8>>> {
 
 /// A field for a delimited file, quoted when it must be.
 pub(super) fn quoted(field: &str, separator: char) -> Cow<'_, str> {
-    if field.contains([separator, '"', '\n', '\r']) {
+    // Blanks around a name would not be read back without quotes.
+    let needs_quotes = field.contains([separator, '"', '\n', '\r']) || field.trim_ascii() != field;
+    if needs_quotes {
         format!("\"{}\"", field.replace('"', "\"\"")).into()
     } else {
         field.into()

@@ -21,6 +21,11 @@ fn headers_with_and_without_a_corner_are_read() {
         ("a.tsv", "g1\tg2\nc1\t0\t2\nc2\t1.5\t0\n"),
         ("a.csv", "cell;g1;g2\nc1;0;2\nc2;1.5;0"),
         ("a.txt", "g1 g2\nc1 0 2\nc2 1.5 0\n\n"),
+        ("a.csv", "cell, g1,g2 \nc1 , 0, 2\n c2,1.5 ,0\n"),
+        (
+            "a.csv",
+            "gene, symbol,\"c1\", c2\nx, g1,0, 1.5\ny,g2 ,2,0\n",
+        ),
     ] {
         let counts = read(name, text, &TableOptions::new()).unwrap();
         assert_eq!(counts.to_dense(), expected, "{text:?}");
