@@ -161,11 +161,13 @@ fn wrong_lists_of_cells_are_explained() {
     cluster_refused(&[input, "--batches", &one], "all cells are of one batch");
     let each = batches(&|_, cell| cell.into());
     cluster_refused(&[input, "--batches", &each], "these are no batches");
-    let gap = batches(&|position, _| if position == 2 { "" } else { "A" }.into());
-    cluster_refused(
-        &[input, "--batches", &gap],
-        "1 cells have no value in \"batch\", the first is cell 2",
-    );
+    for missing in ["", "NA", " nan"] {
+        let gap = batches(&|position, _| if position == 2 { missing } else { "A" }.into());
+        cluster_refused(
+            &[input, "--batches", &gap],
+            "1 cells have no value in \"batch\", the first is cell 2",
+        );
+    }
     let others = file(&folder, "others.csv", "cell,batch\nx,A\n");
     cluster_refused(
         &[input, "--batches", &others],
