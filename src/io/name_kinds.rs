@@ -179,7 +179,7 @@ impl Heading {
 }
 
 /// Letters and digits of a text, in small letters; `None` for texts that are too long for a heading.
-fn plain(text: &str) -> Option<String> {
+pub(super) fn plain(text: &str) -> Option<String> {
     const LONGEST: usize = 40;
     (text.len() <= LONGEST).then(|| {
         text.chars()

@@ -174,6 +174,21 @@ fn wrong_lists_of_cells_are_explained() {
         "its first column holds names such as \"x\"",
     );
 
+    let twice = file(
+        &folder,
+        "twice.csv",
+        "cell,CD3D,CD3E,LYZ\nAAACCCAAGAAACACT,1,2,3\nAAACCCAAGAAACACT,2,1,0\n\
+         AAACCCAAGAAACCAT,3,0,1\nAAACCCAAGAAACCCA,1,1,1\n",
+    );
+    let repeated = file(
+        &folder,
+        "repeated.csv",
+        "AAACCCAAGAAACCAT,AAACCCAAGAAACCCA,must\nAAACCCAAGAAACACT,AAACCCAAGAAACCAT,must\n",
+    );
+    cluster_refused(
+        &[&twice, "--constraints", &repeated],
+        "line 2: the input has several cells of the name",
+    );
     let pairs = |content: String| file(&folder, "pairs.csv", content);
     let (first, second) = (&cells[0], &cells[1]);
     for (content, expected) in [
@@ -184,7 +199,15 @@ fn wrong_lists_of_cells_are_explained() {
         ),
         (
             format!("{first},{second},must\n{second},{first},cannot\n"),
-            "contradict the must pairs",
+            "line 2: 1 cannot pairs contradict the must pairs",
+        ),
+        (
+            format!("{first},{second},must\n\n{first},{first},cannot\n"),
+            "line 3: it pairs",
+        ),
+        (
+            format!("{first},{second},must-lnk\n"),
+            "line 1: the third field is \"must-lnk\"",
         ),
         (format!("{first},{second}\n"), "expected three fields"),
     ] {
