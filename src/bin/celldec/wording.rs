@@ -47,6 +47,11 @@ const IN_OPTIONS: &[(&str, &str)] = &[
         "`TenxH5Options::with_all_feature_types(true)`",
         "--feature-type all",
     ),
+    ("`H5adOptions::with_feature_type`", "--feature-type"),
+    (
+        "`H5adOptions::with_all_feature_types(true)`",
+        "--feature-type all",
+    ),
     ("`MtxOptions::with_feature_type`", "--feature-type"),
     (
         "`MtxOptions::with_all_feature_types(true)`",
