@@ -185,6 +185,17 @@ pub enum Error {
         /// Second position.
         second: usize,
     },
+    /// Names among those of genes are of counters that other programs write beside them.
+    #[error(
+        "{} count reads without a gene (HTSeq, STAR, featureCounts and CITE-seq-Count write such \
+         counters) and are no genes; remove them from the file, in Python \
+         `adata = adata[:, ~adata.var_names.isin([\"…\"])]`",
+        abridged(names)
+    )]
+    NotGenes {
+        /// The names.
+        names: String,
+    },
     /// Too few genes of a fitted model are present in new data.
     #[error(
         "only {found} of the model's {expected} genes are in the new data (at least 80 % are needed), \

@@ -127,6 +127,9 @@ fn of_crate() -> Vec<(String, String)> {
             first: 2,
             second: 70,
         },
+        NotGenes => Error::NotGenes {
+            names: "__no_feature, __ambiguous".into(),
+        },
         GeneOverlap => Error::GeneOverlap {
             found: 0,
             expected: 2000,

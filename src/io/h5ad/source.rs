@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::io::annotations::CellAnnotations;
 use crate::io::budget::bytes_of;
 use crate::io::hdf5::{Node, Store, StoredRows, check_numeric};
-use crate::io::names::{check_cell_names, make_unique};
+use crate::io::names::{check_names, make_unique};
 
 /// The counts of an AnnData file, read from disk part by part.
 ///
@@ -79,7 +79,7 @@ impl H5adOptions {
         let (at, genes_at) = locate(&store, &self.matrix)?;
         let mut genes = gene_names::read(&store, genes_at, &self.gene_naming)?;
         store.within(genes_at, store.budget().allow_naming(cells.len(), &genes))?;
-        check_cell_names(&cells, &genes)?;
+        check_names(&cells, &genes)?;
         make_unique(&mut genes);
         let features = genes.len();
         let (matrix, block) = open_matrix(&store, &at, cells.len(), features)?;

@@ -59,6 +59,10 @@ fn malformed_tables_are_refused_with_file_and_line() {
         ),
         ("cell,g1\n\"c1,1\n", "line 2: a quoted field"),
         (
+            "gene,c1\ng1,1\n__no_feature,9\n__ambiguous,2\n",
+            "__no_feature, __ambiguous count reads without a gene",
+        ),
+        (
             "cell,g1,g2\nc1,\"1,234\",2\n",
             "line 2: \"1,234\" in the column of \"g1\" has separators of thousands",
         ),
