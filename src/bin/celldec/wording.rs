@@ -24,7 +24,7 @@ const IN_OPTIONS: &[(&str, &str)] = &[
         "(in AnnData often a layer or `raw`), or allow fractional values explicitly for estimated \
          counts",
         "(in AnnData often a layer or `raw`: --layer NAME, --raw), or accept estimated counts with \
-         --allow-fractional",
+         --allow-fractional of `celldec cluster`, which its models keep",
     ),
     (
         "lower the filter thresholds, or check that the matrix is cells × genes",
