@@ -199,8 +199,10 @@ pub enum Error {
     /// Too few genes of a fitted model are present in new data.
     #[error(
         "only {found} of the model's {expected} genes are in the new data (at least 80 % are needed), \
-         missing for example {}; check the gene identifiers (symbols or Ensembl ids) and the species",
-        abridged(examples)
+         missing for example {}; the data have for example {}; check the gene identifiers (symbols or \
+         Ensembl ids) and the species",
+        abridged(examples),
+        abridged(others)
     )]
     GeneOverlap {
         /// Genes found.
@@ -209,6 +211,8 @@ pub enum Error {
         expected: usize,
         /// Some missing names.
         examples: String,
+        /// Some names of the new data, those that the model does not know first.
+        others: String,
     },
     /// The requested variable-gene selection cannot be computed.
     #[error("highly variable genes: {}", abridged(reason))]

@@ -134,6 +134,7 @@ fn of_crate() -> Vec<(String, String)> {
             found: 0,
             expected: 2000,
             examples: "CD3E, LYZ".into(),
+            others: "ENSG00000198851, ENSG00000090382".into(),
         },
         VariableGenes => Error::VariableGenes {
             reason: "all genes have the same mean; keep all genes".into(),
