@@ -152,6 +152,7 @@ impl H5adOptions {
         let cells = frame::read_index(&store, "/obs")?;
         let (matrix_at, genes_at) = matrix::locate(&store, &self.matrix)?;
         let genes = gene_names::read(&store, genes_at, &self.gene_naming)?;
+        gene_names::check_sides(&store, genes_at, &cells, &genes)?;
         let kept = gene_types::select(&store, genes_at, genes.len(), &self.feature_types)?;
         let counts = matrix::read(&store, &matrix_at, cells.len(), genes.len());
         let cell_annotations =

@@ -78,6 +78,7 @@ impl H5adOptions {
         let cells = frame::read_index(&store, "/obs")?;
         let (at, genes_at) = locate(&store, &self.matrix)?;
         let mut genes = gene_names::read(&store, genes_at, &self.gene_naming)?;
+        gene_names::check_sides(&store, genes_at, &cells, &genes)?;
         store.within(genes_at, store.budget().allow_naming(cells.len(), &genes))?;
         check_names(&cells, &genes)?;
         make_unique(&mut genes);
