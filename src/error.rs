@@ -187,8 +187,8 @@ pub enum Error {
     },
     /// Names among those of genes are of counters that other programs write beside them.
     #[error(
-        "{} count reads without a gene (HTSeq, STAR, featureCounts and CITE-seq-Count write such \
-         counters) and are no genes; remove them from the file, in Python \
+        "among the genes are counters of reads without a gene, as HTSeq, STAR, featureCounts and \
+         CITE-seq-Count write them: {}; remove them from the file, in Python \
          `adata = adata[:, ~adata.var_names.isin([\"…\"])]`",
         abridged(names)
     )]

@@ -60,7 +60,7 @@ fn malformed_tables_are_refused_with_file_and_line() {
         ("cell,g1\n\"c1,1\n", "line 2: a quoted field"),
         (
             "gene,c1\ng1,1\n__no_feature,9\n__ambiguous,2\n",
-            "__no_feature, __ambiguous count reads without a gene",
+            "counters of reads without a gene, as HTSeq, STAR, featureCounts and CITE-seq-Count write them: __no_feature, __ambiguous; remove",
         ),
         (
             "cell,g1,g2\nc1,\"1,234\",2\n",
