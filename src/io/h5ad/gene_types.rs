@@ -45,7 +45,8 @@ pub(super) fn select(
     }
     let is_type = |text: &String| is_feature_type(text) || SHORT.contains(&text.as_str());
     let differ = types.windows(2).any(|two| two[0] != two[1]);
-    if !is_asked && !(differ && types.iter().any(is_type)) {
+    let are_several = differ && types.iter().any(is_type);
+    if !is_asked && !are_several {
         return Ok(None);
     }
     store.within(&at, store.budget().allow(FeatureTypes::memory(features)))?;
