@@ -185,10 +185,19 @@ fn wrong_lists_of_cells_are_explained() {
         "repeated.csv",
         "AAACCCAAGAAACCAT,AAACCCAAGAAACCCA,must\nAAACCCAAGAAACACT,AAACCCAAGAAACCAT,must\n",
     );
-    cluster_refused(
-        &[&twice, "--constraints", &repeated],
-        "line 2: the input has several cells of the name",
-    );
+    let output = folder.path().join("output");
+    let run = celldec(&[
+        "cluster",
+        &twice,
+        "--constraints",
+        &repeated,
+        "--output",
+        text(&output),
+    ]);
+    assert_eq!(run.code, Some(1));
+    // A warning of such names comes first.
+    let expected = "repeated.csv, line 2: the input has several cells of the name";
+    assert!(run.stderr.contains(expected), "{}", run.stderr);
     let pairs = |content: String| file(&folder, "pairs.csv", content);
     let (first, second) = (&cells[0], &cells[1]);
     for (content, expected) in [
