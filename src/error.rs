@@ -185,11 +185,24 @@ pub enum Error {
         /// Second position.
         second: usize,
     },
+    /// Names among those of genes are of counters that other programs write beside them.
+    #[error(
+        "among the genes are counters of reads without a gene, as HTSeq, STAR, featureCounts and \
+         CITE-seq-Count write them: {}; remove them from the file, in Python \
+         `adata = adata[:, ~adata.var_names.isin([\"…\"])]`",
+        abridged(names)
+    )]
+    NotGenes {
+        /// The names.
+        names: String,
+    },
     /// Too few genes of a fitted model are present in new data.
     #[error(
         "only {found} of the model's {expected} genes are in the new data (at least 80 % are needed), \
-         missing for example {}; check the gene identifiers (symbols or Ensembl ids) and the species",
-        abridged(examples)
+         missing for example {}; the data have for example {}; check the gene identifiers (symbols or \
+         Ensembl ids) and the species",
+        abridged(examples),
+        abridged(others)
     )]
     GeneOverlap {
         /// Genes found.
@@ -198,6 +211,8 @@ pub enum Error {
         expected: usize,
         /// Some missing names.
         examples: String,
+        /// Some names of the new data, those that the model does not know first.
+        others: String,
     },
     /// The requested variable-gene selection cannot be computed.
     #[error("highly variable genes: {}", abridged(reason))]

@@ -127,10 +127,14 @@ fn of_crate() -> Vec<(String, String)> {
             first: 2,
             second: 70,
         },
+        NotGenes => Error::NotGenes {
+            names: "__no_feature, __ambiguous".into(),
+        },
         GeneOverlap => Error::GeneOverlap {
             found: 0,
             expected: 2000,
             examples: "CD3E, LYZ".into(),
+            others: "ENSG00000198851, ENSG00000090382".into(),
         },
         VariableGenes => Error::VariableGenes {
             reason: "all genes have the same mean; keep all genes".into(),

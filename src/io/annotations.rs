@@ -204,8 +204,25 @@ impl Annotation {
         self.len() == 0
     }
 
-    /// The value of every cell as text, `None` where it is missing.
+    /// The value of every cell as a label, `None` where it is missing.
+    ///
+    /// Blanks around a text do not count. One that is empty, or that pandas reads as missing (`NA`,
+    /// `N/A`, `NaN`, `<NA>`, `None`, `null` and the like), is missing.
     pub fn labels(&self) -> Vec<Option<String>> {
+        let mut texts = self.texts();
+        if let Self::Categorical { .. } | Self::Strings(_) = self {
+            for text in &mut texts {
+                let label = text.as_deref().and_then(label);
+                if label != text.as_deref() {
+                    *text = label.map(str::to_string);
+                }
+            }
+        }
+        texts
+    }
+
+    /// The value of every cell as text, as it is stored; `None` where it is missing.
+    pub(crate) fn texts(&self) -> Vec<Option<String>> {
         match self {
             Self::Categorical { codes, categories } => codes
                 .iter()
@@ -221,6 +238,18 @@ impl Annotation {
         }
     }
 }
+
+/// The label that a text is, without blanks around it; `None` for one that says that there is none.
+pub(super) fn label(text: &str) -> Option<&str> {
+    let text = text.trim();
+    (!MISSING.contains(&text)).then_some(text)
+}
+
+/// Texts that stand for a missing value: those of pandas' `read_csv`.
+const MISSING: [&str; 19] = [
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
+    "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
+];
 
 fn as_text<T: ToString>(values: &[Option<T>]) -> Vec<Option<String>> {
     values
@@ -250,6 +279,15 @@ mod tests {
             [text("true"), None]
         );
         assert_eq!(Annotation::Integers(vec![Some(-3)]).labels(), [text("-3")]);
+        let spelled = ["B ", "NA", " <NA>", "", "Nan"].map(text);
+        let expected = [text("B"), None, None, None, text("Nan")];
+        assert_eq!(Annotation::Strings(spelled.to_vec()).labels(), expected);
+        let categories = Annotation::Categorical {
+            codes: vec![Some(0), Some(1), Some(2), None],
+            categories: ["B", "B\t", "nan"].map(String::from).to_vec(),
+        };
+        assert_eq!(categories.labels(), [text("B"), text("B"), None, None]);
+        assert_eq!(categories.texts()[2], text("nan"));
         let columns = CellAnnotations::new(vec![("type".into(), categorical)]);
         assert_eq!(columns.names().collect::<Vec<_>>(), ["type"]);
         assert_eq!(columns.get("type").map(Annotation::len), Some(3));

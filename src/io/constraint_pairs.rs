@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::budget::Budget;
 use super::delimited::{Separator, UNCLOSED, read_head};
+use super::name_kinds::{Heading, plain};
 use super::text::{Lines, Refusal, shown};
 use crate::error::Result;
 
@@ -31,12 +32,13 @@ pub struct NamedPair {
 }
 
 /// Reads constraint pairs from a delimited file of three columns: the names of two cells, and `must`
-/// or `cannot`.
+/// or `cannot` (also `must-link` and `cannot-link`, with whatever between the words).
 ///
 /// The separator is that of the extension (`.csv`, `.tsv`) or the one that divides the first lines;
 /// the file may be gzip, in UTF-8 or UTF-16, fields may be quoted, lines that start with `#` are
-/// comments; one that may be a pair is refused. A first line whose third field is neither of the two
-/// words is a header.
+/// comments; one that may be a pair is refused. A first line is a header where its third field says what
+/// the column holds (`kind`, `type`, `link`, `constraint`, …), or its first two head cells (`first` and
+/// `second`, `cell`, `barcode`, …); any other is a pair.
 ///
 /// Cells are named as their source names them;
 /// [`ConstraintPairs`](crate::pairs::ConstraintPairs) wants their positions among the cells that
@@ -106,18 +108,21 @@ fn push(
         return Err("expected three fields: barcode,barcode,must or barcode,barcode,cannot".into());
     };
     let word = kind.trim_ascii();
-    let kind = if word.eq_ignore_ascii_case(b"must") {
-        PairKind::MustLink
-    } else if word.eq_ignore_ascii_case(b"cannot") {
-        PairKind::CannotLink
-    } else if is_first {
-        return Ok(());
-    } else {
-        let reason = format!(
-            "the third field is \"{}\", expected must or cannot",
-            shown(word)
-        );
-        return Err(reason.into());
+    let kind = match kind_of(word) {
+        Some(kind) => kind,
+        None if is_first && is_header([&*first, &*second, word]) => return Ok(()),
+        None => {
+            let header = if is_first {
+                "; a header is known by headings such as first,second,kind"
+            } else {
+                ""
+            };
+            let reason = format!(
+                "the third field is \"{}\", expected must or cannot{header}",
+                shown(word)
+            );
+            return Err(reason.into());
+        }
     };
     let pair = NamedPair {
         first: budget.name(first.trim_ascii())?,
@@ -127,6 +132,45 @@ fn push(
     };
     budget.push(pairs, pair)?;
     Ok(())
+}
+
+fn kind_of(word: &[u8]) -> Option<PairKind> {
+    match plain(std::str::from_utf8(word).ok()?)?.as_str() {
+        "must" | "mustlink" => Some(PairKind::MustLink),
+        "cannot" | "cannotlink" => Some(PairKind::CannotLink),
+        _ => None,
+    }
+}
+
+/// Whether fields head columns. Those that may be a pair with a mistyped kind are none: it would be
+/// lost.
+fn is_header(fields: [&[u8]; 3]) -> bool {
+    /// Headings as [`plain`] makes them.
+    const OF_KINDS: [&str; 15] = [
+        "kind",
+        "kinds",
+        "type",
+        "types",
+        "pairtype",
+        "link",
+        "links",
+        "linktype",
+        "constraint",
+        "constraints",
+        "constrainttype",
+        "relation",
+        "relationship",
+        "label",
+        "class",
+    ];
+    const OF_CELLS: [&str; 4] = ["first", "second", "from", "to"];
+    let [first, second, kind] = fields.map(String::from_utf8_lossy);
+    let heads_cells = |field: &str| {
+        Heading::of(field) == Some(Heading::Cells)
+            || plain(field).is_some_and(|field| OF_CELLS.contains(&field.as_str()))
+    };
+    let heads_kinds = plain(&kind).is_some_and(|kind| OF_KINDS.contains(&kind.as_str()));
+    heads_kinds || (heads_cells(&first) && heads_cells(&second))
 }
 
 #[cfg(test)]
@@ -190,6 +234,17 @@ mod tests {
             ("pairs.tsv", "ä\tb\tmust\nb\tc\tcannot\n\n", 1),
             ("pairs.csv", "ä;b;must\nb;c;cannot\n", 1),
             ("pairs.csv", "ä,b,must\nb,c,cannot\n# a, b, c\n#\n", 1),
+            ("pairs.csv", "ä,b,must-link\nb,c,Cannot_Link\n", 1),
+            (
+                "pairs.csv",
+                "cell1,cell2,Link type\nä,b,must link\nb,c,cannot link\n",
+                2,
+            ),
+            (
+                "pairs.csv",
+                "Barcode,barcode,what\nä,b,must\nb,c,cannot\n",
+                2,
+            ),
             ("pairs.txt", "#a\tb\tkind\nä\tb\tMUST\nb\tc\tcannot\n", 2),
         ] {
             assert_eq!(read(name, text.as_bytes()).unwrap(), two(line), "{text:?}");
@@ -203,6 +258,11 @@ mod tests {
     fn other_lines_are_refused_with_their_number() {
         for (text, expected) in [
             ("a,b\nb,c,must\n", "line 1: expected three fields"),
+            (
+                "AAAC-1,TTTG-1,mustlnk\n",
+                "line 1: the third field is \"mustlnk\", expected must or cannot; a header",
+            ),
+            ("x1,x2,1\nx1,x3,0\n", "line 1: the third field is \"1\""),
             ("a,b,must\nb,c,must,now\n", "line 2: expected three fields"),
             (
                 "a,b,must\n\nb,c,maybe\n",

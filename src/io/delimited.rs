@@ -144,11 +144,20 @@ impl Separator {
         let mut names = budget.list(most)?;
         let mut rest = Some(line);
         while let Some(fields) = rest {
-            let (field, after) = self.next_field(fields).ok_or(UNCLOSED)?;
+            let (field, after) = self.next_name(fields).ok_or(UNCLOSED)?;
             names.push(budget.name(&field)?);
             rest = after;
         }
         Ok(names)
+    }
+
+    /// As [`next_field`](Self::next_field); blanks around a name count within quotes only.
+    pub fn next_name(self, line: &[u8]) -> Option<Field<'_>> {
+        if line.first() == Some(&b'"') {
+            return self.next_field(line);
+        }
+        let (name, after) = self.next_plain_field(line);
+        Some((name.trim_ascii().into(), after))
     }
 
     /// The first field and what follows its separator; `None` when a quoted field does not end on
@@ -241,15 +250,20 @@ pub(super) struct Head {
 /// Reads the first two lines that are neither blank nor comments, which start with `#`; `None` when
 /// there are none.
 ///
-/// A comment that heads columns, as in `#cell  cluster`, is the header.
+/// A comment that heads columns, as in `#cell  cluster`, is the header. A first line `sep=;` is for Excel
+/// and names the separator, unless the caller does.
 pub(super) fn read_head(lines: &mut Lines, separator: Option<Separator>) -> Result<Option<Head>> {
+    let mut separator = separator;
     let path = lines.path().to_path_buf();
     let mut comment: Option<(usize, Vec<u8>)> = None;
     let header = loop {
         match read_line(lines)? {
             None => break None,
             Some(line) if line.starts_with(b"#") => comment = Some((lines.number(), line)),
-            Some(line) => break Some(line),
+            Some(line) => match named_separator(&line) {
+                Some(named) if lines.number() == 1 => separator = separator.or(Some(named)),
+                _ => break Some(line),
+            },
         }
     };
     let Some(line) = header else {
@@ -288,6 +302,20 @@ pub(super) fn read_head(lines: &mut Lines, separator: Option<Separator>) -> Resu
         first_line: lines.number(),
         separator,
     }))
+}
+
+/// The separator of a line such as `sep=;`, which other separators may end.
+fn named_separator(line: &[u8]) -> Option<Separator> {
+    let (word, rest) = line.split_at_checked(4)?;
+    if !word.eq_ignore_ascii_case(b"sep=") {
+        return None;
+    }
+    match rest.split_first()? {
+        (&byte, after) if after.iter().all(|&other| other == byte) => {
+            Some(Separator::from_byte(byte))
+        }
+        _ => None,
+    }
 }
 
 /// A comment without what marks it as one: a separator after it divides an empty field.
@@ -354,7 +382,9 @@ fn read_line(lines: &mut Lines) -> Result<Option<Vec<u8>>> {
 
 /// A field for a delimited file, quoted when it must be.
 pub(super) fn quoted(field: &str, separator: char) -> Cow<'_, str> {
-    if field.contains([separator, '"', '\n', '\r']) {
+    // Blanks around a name would not be read back without quotes.
+    let needs_quotes = field.contains([separator, '"', '\n', '\r']) || field.trim_ascii() != field;
+    if needs_quotes {
         format!("\"{}\"", field.replace('"', "\"\"")).into()
     } else {
         field.into()
@@ -443,6 +473,21 @@ mod tests {
             assert_eq!(found.header_line, line, "{text:?}");
         }
         assert!(head("#only\n\n").is_none());
+    }
+
+    #[test]
+    fn a_line_for_excel_names_the_separator() {
+        for (text, separator) in [
+            ("sep=;\nc;g,h\nx;1\n", b';'),
+            ("SEP=,\nc,g\nx,1\n", b','),
+            ("sep=|\r\nc|g\r\nx|1\r\n", b'|'),
+        ] {
+            let found = head(text).unwrap();
+            assert_eq!(found.separator, Separator::Byte(separator), "{text:?}");
+            assert_eq!(found.header_line, 2, "{text:?}");
+            assert!(found.header.starts_with(b"c"), "{text:?}");
+        }
+        assert_eq!(head("sep=x1\tA\nx\t1\n").unwrap().header_line, 1);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::annotations;
 use super::budget::Budget;
 use super::delimited::{Head, Separator, UNCLOSED, read_head};
 use super::name_kinds::{Heading, form, is_cell_name, is_number};
@@ -16,7 +17,10 @@ use crate::error::Result;
 /// the first column, or the one headed as such (`barcode`, `cell`) after a column of row numbers.
 /// `column` names the column of labels; `None` stands for the only column besides the cell names. A
 /// file of two columns needs no header: a first line that holds a cell and its label is read as such.
-/// An empty field is an empty label.
+///
+/// Blanks around names and labels do not count. A label is empty where there is none: where the field
+/// is empty or holds what pandas reads as missing (`NA`, `N/A`, `NaN`, `<NA>`, `None`, `null` and the
+/// like).
 ///
 /// # Errors
 /// [`Error::Format`](crate::Error::Format) with file and line when the column does not exist or is
@@ -199,7 +203,8 @@ impl Columns {
 
     /// Whether what should be a heading is a label as well, and nothing says that it is a heading.
     fn header_recurs(&self, labels: &[(String, String)]) -> bool {
-        !self.names_headed && labels.iter().any(|(_, label)| *label == self.heading)
+        let heading = annotations::label(&self.heading).unwrap_or_default();
+        !self.names_headed && labels.iter().any(|(_, label)| label == heading)
     }
 }
 
@@ -241,7 +246,7 @@ impl Labels {
         let mut found = 0;
         let mut rest = Some(separator.trimmed(line));
         while let Some(fields) = rest {
-            let (field, after) = separator.next_field(fields).ok_or(UNCLOSED)?;
+            let (field, after) = separator.next_name(fields).ok_or(UNCLOSED)?;
             rest = after;
             if found == columns.width && rest.is_none() && field.is_empty() {
                 // What a separator at the end of the line leaves.
@@ -251,7 +256,11 @@ impl Labels {
                 name = Some(budget.name(&field)?);
             }
             if found == columns.label {
-                label = Some(budget.name(&field)?);
+                let text = budget.name(&field)?;
+                label = Some(match annotations::label(&text) {
+                    Some(bare) if bare.len() == text.len() => text,
+                    other => other.unwrap_or_default().to_string(),
+                });
             }
             found += 1;
         }
@@ -330,6 +339,12 @@ mod tests {
                 "line 5: the cell \"x\" occurs more than once, first in line 2",
             ),
             ("x,T\ny,B\nz,T\n", None, "line 1: is this line a header"),
+            ("x,NA\ny,B\nz,NA\n", None, "line 1: is this line a header"),
+            (
+                "cell,a\nx,1\nx ,1\n",
+                None,
+                "line 3: the cell \"x\" occurs more than once",
+            ),
             (
                 "cell,a\nx,1\n#y,2\n",
                 None,
@@ -374,6 +389,25 @@ mod tests {
         ] {
             assert_eq!(read(text, Some("type")).unwrap(), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn blanks_do_not_count_and_texts_for_missing_labels_are_none() {
+        let text =
+            "cell, type\na, B\nb ,\"B \"\nc,NA\nd, <NA> \ne,None\nf,n/a\ng,NaN\nh,None of these\n";
+        let labels = read(text, Some("type")).unwrap();
+        let expected = [
+            ("a", "B"),
+            ("b", "B"),
+            ("c", ""),
+            ("d", ""),
+            ("e", ""),
+            ("f", ""),
+            ("g", ""),
+            ("h", "None of these"),
+        ]
+        .map(|(a, b)| (a.to_string(), b.to_string()));
+        assert_eq!(labels, expected);
     }
 
     #[test]

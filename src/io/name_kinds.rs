@@ -179,7 +179,7 @@ impl Heading {
 }
 
 /// Letters and digits of a text, in small letters; `None` for texts that are too long for a heading.
-fn plain(text: &str) -> Option<String> {
+pub(super) fn plain(text: &str) -> Option<String> {
     const LONGEST: usize = 40;
     (text.len() <= LONGEST).then(|| {
         text.chars()
@@ -246,6 +246,17 @@ impl Kind {
         words.dedup();
         formed >= MOST && words.len() as f64 / names.len() as f64 >= 0.5
     }
+}
+
+/// Whether names of cells are those of genes and names of genes those of cells, beyond doubt.
+pub(super) fn are_swapped(cells: &[String], genes: &[String]) -> bool {
+    let are_identifiers = || {
+        let found = cells.iter().filter(|name| is_gene_identifier(name)).count();
+        found as f64 >= MOST * cells.len() as f64
+    };
+    Kind::of(genes) == Some(Kind::Cells)
+        && Kind::of(cells) == Some(Kind::Genes)
+        && (Kind::looks_like_symbols(cells) || are_identifiers())
 }
 
 /// A name with one sign in place of every number and every base.
@@ -489,6 +500,28 @@ mod tests {
     fn kind(names: &[&str]) -> Option<Kind> {
         let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
         Kind::of(&names)
+    }
+
+    #[test]
+    fn only_names_of_both_sides_say_that_they_are_swapped() {
+        let strings =
+            |names: &[&str]| -> Vec<String> { names.iter().map(|name| name.to_string()).collect() };
+        let symbols = strings(&[
+            "GAPDH", "ACTB", "CD3E", "LYZ", "MS4A1", "NKG7", "PPBP", "CST3", "FCN1", "KLF2",
+        ]);
+        let identifiers = strings(&["ENSG00000111640", "ENSG00000075624", "ENSG00000198851"]);
+        let barcodes = strings(&["AAACCCAAGAAACACT-1", "AAACCCAAGAAACCAT-1"]);
+        for genes in [&symbols, &identifiers] {
+            assert!(are_swapped(genes, &barcodes));
+            assert!(!are_swapped(&barcodes, genes));
+        }
+        // Cells are called by what was done to them, features by what they are.
+        let perturbed = strings(&["GAPDH", "ACTB", "control 1", "control 2", "control 3"]);
+        let features = strings(&["x", "y", "chr1:100-200"]);
+        assert!(!are_swapped(&perturbed, &barcodes));
+        assert!(!are_swapped(&symbols, &features));
+        assert!(!are_swapped(&symbols, &symbols));
+        assert!(!are_swapped(&features, &barcodes));
     }
 
     #[test]

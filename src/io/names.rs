@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::text::listed;
 use crate::counts::CountMatrix;
 use crate::error::{Error, Result};
 
@@ -46,18 +47,25 @@ pub(super) fn named(
     cells: Vec<String>,
     mut genes: Vec<String>,
 ) -> Result<CountMatrix> {
-    check_cell_names(&cells, &genes)?;
+    check_names(&cells, &genes)?;
     make_unique(&mut genes);
     let matrix = matrix.map_err(|error| error.with_names(&cells, &genes))?;
     matrix.with_names(cells, genes)
 }
 
-/// Refuses a matrix without cells or genes, reports cell names that are not unique.
-pub(super) fn check_cell_names(cells: &[String], genes: &[String]) -> Result<()> {
+/// Refuses a matrix without cells or genes, or with counters for genes; reports cell names that are not
+/// unique.
+pub(super) fn check_names(cells: &[String], genes: &[String]) -> Result<()> {
     if cells.is_empty() || genes.is_empty() {
         return Err(Error::EmptyMatrix {
             cells: cells.len(),
             genes: genes.len(),
+        });
+    }
+    let counters: Vec<&String> = genes.iter().filter(|name| is_counter(name)).collect();
+    if !counters.is_empty() {
+        return Err(Error::NotGenes {
+            names: listed(&counters),
         });
     }
     let mut seen = HashSet::with_capacity(cells.len());
@@ -71,9 +79,50 @@ pub(super) fn check_cell_names(cells: &[String], genes: &[String]) -> Result<()>
     Ok(())
 }
 
+/// Whether a name is that of reads without a gene, which programs that count write beside genes.
+fn is_counter(name: &str) -> bool {
+    /// Of HTSeq, STAR and CITE-seq-Count.
+    const COUNTERS: [&str; 10] = [
+        "__no_feature",
+        "__ambiguous",
+        "__too_low_aQual",
+        "__not_aligned",
+        "__alignment_not_unique",
+        "N_unmapped",
+        "N_multimapping",
+        "N_noFeature",
+        "N_ambiguous",
+        "unmapped",
+    ];
+    const OF_FEATURE_COUNTS: &str = "Unassigned_";
+    COUNTERS.contains(&name) || name.starts_with(OF_FEATURE_COUNTS)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counters_of_reads_are_no_genes() {
+        let cells = ["a", "b"].map(String::from);
+        let check = |genes: &[&str]| {
+            let genes: Vec<String> = genes.iter().map(|gene| gene.to_string()).collect();
+            check_names(&cells, &genes)
+        };
+        for counter in [
+            "__no_feature",
+            "N_multimapping",
+            "unmapped",
+            "Unassigned_NoFeatures",
+        ] {
+            let message = check(&["LYZ", counter, "CD3E"]).unwrap_err().to_string();
+            assert!(
+                message.contains(&format!("them: {counter}; remove")),
+                "{message}"
+            );
+        }
+        assert!(check(&["LYZ", "UNC93B1", "N4BP1"]).is_ok());
+    }
     use proptest::prelude::*;
 
     #[test]

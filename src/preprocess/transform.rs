@@ -1,6 +1,6 @@
 //! Applying learned preprocessing to new cells.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::sync::Arc;
 
@@ -153,10 +153,19 @@ impl FittedPreprocess {
                      lower case are those of another species, or were changed)"
                 );
             }
+            let known: HashSet<usize> = positions.iter().flatten().copied().collect();
+            let is_known = |gene: &usize| known.contains(gene);
+            let unknown = (0..names.len()).filter(|gene| !is_known(gene));
+            let others: Vec<&str> = unknown
+                .chain((0..names.len()).filter(is_known))
+                .take(5)
+                .map(|gene| names[gene].as_str())
+                .collect();
             return Err(Error::GeneOverlap {
                 found,
                 expected,
                 examples,
+                others: others.join(", "),
             });
         }
         report.genes_not_in_model = report.genes_before - found;

@@ -55,6 +55,24 @@ fn every_encoding_by_cells_is_read_in_windows() {
 }
 
 #[test]
+fn files_of_genes_by_cells_are_refused_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("turned.h5ad");
+    let strings = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
+    let turned = CountMatrix::from_dense(ndarray::Array2::ones((3, 2)).view())
+        .unwrap()
+        .with_names(
+            strings(&["ENSG00000111640", "ENSG00000075624", "ENSG00000198851"]),
+            strings(&["AAACCCAAGAAACACT-1", "AAACCCAAGAAACCAT-1"]),
+        )
+        .unwrap();
+    write_h5ad(&path, &AnnotatedCounts::new(turned)).unwrap();
+    let message = H5adOptions::new().open(&path).unwrap_err().to_string();
+    assert!(message.contains("`adata = adata.T`"), "{message}");
+    assert_eq!(read_h5ad(&path).unwrap_err().to_string(), message);
+}
+
+#[test]
 fn matrices_by_genes_are_refused_with_what_to_do() {
     for layer in ["csc", "csc_i64"] {
         let message = H5adOptions::new()

@@ -37,6 +37,16 @@ fn a_new_file_holds_cells_and_results() {
 }
 
 #[test]
+fn types_of_features_are_chosen_where_there_are_some() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = annotated(folder.path());
+    refused(
+        &["cluster", text(&input), "--feature-type", "Peaks"],
+        "/var: has no column \"feature_types\"; leave the type of features out",
+    );
+}
+
+#[test]
 fn resolutions_lie_in_one_copy_and_names_are_respected() {
     let folder = tempfile::tempdir().unwrap();
     let input = annotated(folder.path());

@@ -89,6 +89,25 @@ fn new_cells_need_most_of_the_genes() {
     );
 }
 
+/// What map has no option for is an option of the fit.
+#[test]
+fn estimated_counts_are_for_models_that_accept_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let fit = folder.path().join("fit");
+    quick(&fit, &["-k", "3", "--write", "csv"]);
+    let counts = celldec::io::read_counts(bundled()).unwrap();
+    let halves = counts.to_dense() * 0.5;
+    let halves = celldec::counts::CountMatrix::from_dense(halves.view()).unwrap();
+    let names = (counts.cell_names().to_vec(), counts.gene_names().to_vec());
+    let halves = halves.with_names(names.0, names.1).unwrap();
+    let path = folder.path().join("halves");
+    celldec::io::write_10x_mtx(&path, &halves).unwrap();
+    refused(
+        &["map", text(&fit.join("model.safetensors")), text(&path)],
+        "--allow-fractional of `celldec cluster`, which its models keep",
+    );
+}
+
 #[test]
 fn wrong_settings_are_explained() {
     let folder = tempfile::tempdir().unwrap();

@@ -161,17 +161,43 @@ fn wrong_lists_of_cells_are_explained() {
     cluster_refused(&[input, "--batches", &one], "all cells are of one batch");
     let each = batches(&|_, cell| cell.into());
     cluster_refused(&[input, "--batches", &each], "these are no batches");
-    let gap = batches(&|position, _| if position == 2 { "" } else { "A" }.into());
-    cluster_refused(
-        &[input, "--batches", &gap],
-        "1 cells have no value in \"batch\", the first is cell 2",
-    );
+    for missing in ["", "NA", " nan"] {
+        let gap = batches(&|position, _| if position == 2 { missing } else { "A" }.into());
+        cluster_refused(
+            &[input, "--batches", &gap],
+            "1 cells have no value in \"batch\", the first is cell 2",
+        );
+    }
     let others = file(&folder, "others.csv", "cell,batch\nx,A\n");
     cluster_refused(
         &[input, "--batches", &others],
         "its first column holds names such as \"x\"",
     );
 
+    let twice = file(
+        &folder,
+        "twice.csv",
+        "cell,CD3D,CD3E,LYZ\nAAACCCAAGAAACACT,1,2,3\nAAACCCAAGAAACACT,2,1,0\n\
+         AAACCCAAGAAACCAT,3,0,1\nAAACCCAAGAAACCCA,1,1,1\n",
+    );
+    let repeated = file(
+        &folder,
+        "repeated.csv",
+        "AAACCCAAGAAACCAT,AAACCCAAGAAACCCA,must\nAAACCCAAGAAACACT,AAACCCAAGAAACCAT,must\n",
+    );
+    let output = folder.path().join("output");
+    let run = celldec(&[
+        "cluster",
+        &twice,
+        "--constraints",
+        &repeated,
+        "--output",
+        text(&output),
+    ]);
+    assert_eq!(run.code, Some(1));
+    // A warning of such names comes first.
+    let expected = "repeated.csv, line 2: the input has several cells of the name";
+    assert!(run.stderr.contains(expected), "{}", run.stderr);
     let pairs = |content: String| file(&folder, "pairs.csv", content);
     let (first, second) = (&cells[0], &cells[1]);
     for (content, expected) in [
@@ -182,7 +208,15 @@ fn wrong_lists_of_cells_are_explained() {
         ),
         (
             format!("{first},{second},must\n{second},{first},cannot\n"),
-            "contradict the must pairs",
+            "line 2: 1 cannot pairs contradict the must pairs",
+        ),
+        (
+            format!("{first},{second},must\n\n{first},{first},cannot\n"),
+            "line 3: it pairs",
+        ),
+        (
+            format!("{first},{second},must-lnk\n"),
+            "line 1: the third field is \"must-lnk\"",
         ),
         (format!("{first},{second}\n"), "expected three fields"),
     ] {

@@ -24,7 +24,7 @@ const IN_OPTIONS: &[(&str, &str)] = &[
         "(in AnnData often a layer or `raw`), or allow fractional values explicitly for estimated \
          counts",
         "(in AnnData often a layer or `raw`: --layer NAME, --raw), or accept estimated counts with \
-         --allow-fractional",
+         --allow-fractional of `celldec cluster`, which its models keep",
     ),
     (
         "lower the filter thresholds, or check that the matrix is cells × genes",
@@ -45,6 +45,11 @@ const IN_OPTIONS: &[(&str, &str)] = &[
     ("`TenxH5Options::with_feature_type`", "--feature-type"),
     (
         "`TenxH5Options::with_all_feature_types(true)`",
+        "--feature-type all",
+    ),
+    ("`H5adOptions::with_feature_type`", "--feature-type"),
+    (
+        "`H5adOptions::with_all_feature_types(true)`",
         "--feature-type all",
     ),
     ("`MtxOptions::with_feature_type`", "--feature-type"),

@@ -293,7 +293,7 @@ fn texts(store: &Store, at: &str, column: Annotation) -> Result<Vec<String>> {
                 .budget()
                 .take((other.len() as u64).saturating_mul(size));
             store.within(at, memory)?;
-            other.labels()
+            other.texts()
         }
     };
     Ok(values.into_iter().map(Option::unwrap_or_default).collect())

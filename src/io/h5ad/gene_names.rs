@@ -6,7 +6,8 @@ use super::frame;
 use crate::error::Result;
 use crate::io::budget::bytes_of;
 use crate::io::hdf5::Store;
-use crate::io::text::listed;
+use crate::io::name_kinds::are_swapped;
+use crate::io::text::{listed, shown};
 
 /// Where names of genes lie besides the index of `var`, in the order in which they are tried.
 const COLUMNS: [&str; 16] = [
@@ -67,6 +68,28 @@ pub(super) fn read(store: &Store, frame_at: &str, naming: &GeneNaming) -> Result
         }
         GeneNaming::Like(wanted) => most_alike(store, frame_at, index, wanted),
     }
+}
+
+/// Refuses a matrix of genes × cells, as names of both sides say it.
+pub(super) fn check_sides(
+    store: &Store,
+    frame_at: &str,
+    cells: &[String],
+    genes: &[String],
+) -> Result<()> {
+    if !are_swapped(cells, genes) {
+        return Ok(());
+    }
+    let first = |names: &[String]| shown(names.first().map_or("", String::as_str).as_bytes());
+    Err(store.error(
+        frame_at,
+        format!(
+            "genes have names of cells, such as \"{}\", and cells those of genes, such as \"{}\": the \
+             file is genes × cells; turn it in Python with `adata = adata.T`",
+            first(genes),
+            first(cells)
+        ),
+    ))
 }
 
 /// The names in a column of a frame, or in that of the genes of X where those are the same genes.

@@ -9,6 +9,7 @@ mod encode;
 mod extend;
 mod frame;
 mod gene_names;
+mod gene_types;
 mod host;
 mod matrix;
 mod modality;
@@ -21,6 +22,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::annotations::AnnotatedCounts;
+use super::features::FeatureTypes;
 use super::hdf5::Store;
 
 use super::names::named;
@@ -68,10 +70,11 @@ pub struct H5adOptions {
     annotations: Option<Vec<String>>,
     embeddings: Vec<String>,
     gene_naming: GeneNaming,
+    feature_types: FeatureTypes,
 }
 
 impl H5adOptions {
-    /// The matrix `X` and all annotation columns.
+    /// The matrix `X`, gene expression only, and all annotation columns.
     pub fn new() -> Self {
         Self::default()
     }
@@ -107,6 +110,23 @@ impl H5adOptions {
         self
     }
 
+    /// Keeps features of this type, such as "Antibody Capture", by the column "feature_types" of `var`
+    /// (default: "Gene Expression" where features are of several types).
+    pub fn with_feature_type(mut self, feature_type: impl Into<String>) -> Self {
+        self.feature_types = FeatureTypes::Only(feature_type.into());
+        self
+    }
+
+    /// Whether to keep features of every type (default: only "Gene Expression").
+    pub fn with_all_feature_types(mut self, all: bool) -> Self {
+        self.feature_types = if all {
+            FeatureTypes::All
+        } else {
+            FeatureTypes::GeneExpression
+        };
+        self
+    }
+
     /// Reads only these annotation columns; one that cannot be read is then an error (default: all
     /// that can be read).
     pub fn with_annotations<S: Into<String>>(
@@ -132,13 +152,19 @@ impl H5adOptions {
         let cells = frame::read_index(&store, "/obs")?;
         let (matrix_at, genes_at) = matrix::locate(&store, &self.matrix)?;
         let genes = gene_names::read(&store, genes_at, &self.gene_naming)?;
+        gene_names::check_sides(&store, genes_at, &cells, &genes)?;
+        let kept = gene_types::select(&store, genes_at, genes.len(), &self.feature_types)?;
         let counts = matrix::read(&store, &matrix_at, cells.len(), genes.len());
         let cell_annotations =
             frame::read_columns(&store, "/obs", cells.len(), self.annotations.as_deref())?;
         let embeddings = embedding::read_all(&store, &self.embeddings, cells.len())?;
         store.within(genes_at, store.budget().allow_naming(cells.len(), &genes))?;
         let origin = Origin::of(MatrixRead::new(path.as_ref(), &self.matrix));
-        let counts = named(counts, cells, genes).map_err(|error| origin.explain(error))?;
+        let mut counts = named(counts, cells, genes).map_err(|error| origin.explain(error))?;
+        if let Some(kept) = kept {
+            store.within(genes_at, store.budget().allow_selection(&counts))?;
+            counts = counts.select_genes(&kept)?;
+        }
         Ok(AnnotatedCounts {
             counts: counts.with_origin(origin),
             cell_annotations,
@@ -164,14 +190,15 @@ impl fmt::Display for H5adMatrix {
 /// categorical, text, numbers or booleans, each with missing values; columns of other encodings are
 /// named by [`CellAnnotations::unread`](super::CellAnnotations::unread). [`H5adOptions`] chooses a layer
 /// or `raw`, which columns to read and which matrices of `obsm`. Repeated gene names are made unique
-/// as by [`read_10x_mtx`](super::read_10x_mtx). Of a MuData file (`.h5mu`), the modality "rna" is read,
+/// as by [`read_10x_mtx`](super::read_10x_mtx). Where `var` has a column "feature_types" of several types, such
+/// as "Antibody Capture" beside "Gene Expression", only features of the latter are kept. Of a MuData file (`.h5mu`), the modality "rna" is read,
 /// or the one of gene expression. A file that is compressed as a whole (`.h5ad.gz`) is decompressed
 /// into a temporary file. Other parts of the file (`uns`, `obsp`, …) are
 /// ignored.
 ///
 /// # Errors
 /// [`Error::Format`](crate::Error::Format) with the HDF5 path when the matrix is missing (naming
-/// those there are), an encoding is not supported, a part lies in another file, or the file is damaged;
+/// those there are), no feature is of the wanted type, an encoding is not supported, a part lies in another file, or the file is damaged;
 /// [`Error::Io`](crate::Error::Io) when it cannot be read;
 /// [`Error::NegativeCount`](crate::Error::NegativeCount), or
 /// [`Error::CountsElsewhere`](crate::Error::CountsElsewhere) when another matrix holds counts, and

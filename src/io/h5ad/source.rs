@@ -8,13 +8,13 @@ use hdf5_pure::Dataset;
 
 use super::elsewhere::MatrixRead;
 use super::matrix::{DENSE_WINDOW, Sparse, check_shape, locate};
-use super::{H5adOptions, frame, gene_names, modality};
-use crate::counts::{CountRows, CountSource, Origin, check_range};
+use super::{H5adOptions, frame, gene_names, gene_types, modality};
+use crate::counts::{CountRows, CountSource, GeneMap, Origin, RowParts, check_range};
 use crate::error::{Error, Result};
 use crate::io::annotations::CellAnnotations;
 use crate::io::budget::bytes_of;
 use crate::io::hdf5::{Node, Store, StoredRows, check_numeric};
-use crate::io::names::{check_cell_names, make_unique};
+use crate::io::names::{check_names, make_unique};
 
 /// The counts of an AnnData file, read from disk part by part.
 ///
@@ -51,6 +51,10 @@ pub struct H5adSource {
     matrix: Matrix,
     cells: Vec<String>,
     genes: Vec<String>,
+    /// How many features the matrix has.
+    features: usize,
+    /// Where features are among the genes, where not all are wanted.
+    wanted: Option<GeneMap>,
     block: usize,
     /// Which annotation columns to read; `None`: all.
     annotations: Option<Vec<String>>,
@@ -74,16 +78,27 @@ impl H5adOptions {
         let cells = frame::read_index(&store, "/obs")?;
         let (at, genes_at) = locate(&store, &self.matrix)?;
         let mut genes = gene_names::read(&store, genes_at, &self.gene_naming)?;
+        gene_names::check_sides(&store, genes_at, &cells, &genes)?;
         store.within(genes_at, store.budget().allow_naming(cells.len(), &genes))?;
-        check_cell_names(&cells, &genes)?;
+        check_names(&cells, &genes)?;
         make_unique(&mut genes);
-        let (matrix, block) = open_matrix(&store, &at, cells.len(), genes.len())?;
+        let features = genes.len();
+        let (matrix, block) = open_matrix(&store, &at, cells.len(), features)?;
+        let kept = gene_types::select(&store, genes_at, features, &self.feature_types)?;
+        let mut wanted = None;
+        if let Some(kept) = kept {
+            let positions: Vec<Option<usize>> = kept.iter().copied().map(Some).collect();
+            wanted = Some(GeneMap::new(&positions, features)?);
+            genes = kept.iter().map(|&kept| genes[kept].clone()).collect();
+        }
         Ok(H5adSource {
             store,
             at,
             matrix,
             cells,
             genes,
+            features,
+            wanted,
             block,
             annotations: self.annotations.clone(),
             origin: Origin::of(MatrixRead::new(path.as_ref(), &self.matrix)),
@@ -141,7 +156,7 @@ impl H5adSource {
     }
 
     fn dense_window(&self, dataset: &Dataset, cells: Range<usize>) -> Result<CountRows<'static>> {
-        let (rows, genes) = (cells.len(), self.genes.len());
+        let (rows, genes) = (cells.len(), self.features);
         self.store.allow_window(&self.at, dataset, rows * genes)?;
         let dense = self.store.read_f32_rows(&self.at, dataset, &cells)?;
         if dense.len() != rows * genes {
@@ -194,12 +209,21 @@ impl CountSource for H5adSource {
         check_range(&cells, self.cells.len())?;
         let rows = match &self.matrix {
             Matrix::Dense(dataset) => self.dense_window(dataset, cells),
-            Matrix::Sparse(rows) => rows.read(&self.store, cells, self.genes.len()),
+            Matrix::Sparse(rows) => rows.read(&self.store, cells, self.features),
         };
-        rows.map_err(|error| match error {
-            Error::InvalidSparse { reason } => self.store.error(&self.at, reason),
-            other => other,
-        })
+        let rows = rows.map_err(|error| match (error, &self.wanted) {
+            (Error::InvalidSparse { reason }, _) => self.store.error(&self.at, reason),
+            (other, Some(wanted)) => wanted
+                .place(other)
+                .unwrap_or_else(|error| self.store.error(&self.at, error)),
+            (other, None) => other,
+        })?;
+        let Some(wanted) = &self.wanted else {
+            return Ok(rows);
+        };
+        let mut kept = RowParts::with_capacity(rows.cells(), rows.stored());
+        kept.push_mapped(&rows, wanted);
+        Ok(kept.into_rows(self.genes.len()))
     }
 
     /// As many cells as a few compressed chunks hold.

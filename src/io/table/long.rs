@@ -61,9 +61,7 @@ fn three_fields(
     let expected = "expected three fields: a gene, a cell and a count";
     let mut rest = Some(separator.trimmed(line));
     let mut next = || {
-        let (field, after) = separator
-            .next_field(rest.ok_or(expected)?)
-            .ok_or(UNCLOSED)?;
+        let (field, after) = separator.next_name(rest.ok_or(expected)?).ok_or(UNCLOSED)?;
         rest = after;
         Ok::<_, Refusal>(field)
     };
@@ -176,6 +174,7 @@ mod tests {
             ("counts.tsv.gz", compressed(TEXT)),
             ("counts", TEXT.into()),
             ("counts.csv", TEXT.replace('\t', ",").into()),
+            ("counts.csv", TEXT.replace('\t', ", ").into()),
             ("counts.tsv", quoted.into()),
         ] {
             let counts = read(name, &bytes, &TableOptions::new()).unwrap();

@@ -98,7 +98,7 @@ impl Rows {
         let mut first = String::new();
         for position in 0..=layout.annotations.fields {
             let Some(fields) = *rest else { break };
-            let (field, after) = layout.separator.next_field(fields).ok_or(UNCLOSED)?;
+            let (field, after) = layout.separator.next_name(fields).ok_or(UNCLOSED)?;
             *rest = after;
             if position == 0 {
                 first = budget.name(&field)?;

@@ -21,6 +21,11 @@ fn headers_with_and_without_a_corner_are_read() {
         ("a.tsv", "g1\tg2\nc1\t0\t2\nc2\t1.5\t0\n"),
         ("a.csv", "cell;g1;g2\nc1;0;2\nc2;1.5;0"),
         ("a.txt", "g1 g2\nc1 0 2\nc2 1.5 0\n\n"),
+        ("a.csv", "cell, g1,g2 \nc1 , 0, 2\n c2,1.5 ,0\n"),
+        (
+            "a.csv",
+            "gene, symbol,\"c1\", c2\nx, g1,0, 1.5\ny,g2 ,2,0\n",
+        ),
     ] {
         let counts = read(name, text, &TableOptions::new()).unwrap();
         assert_eq!(counts.to_dense(), expected, "{text:?}");
@@ -53,6 +58,10 @@ fn malformed_tables_are_refused_with_file_and_line() {
             "line 2: \"\" in the column of \"g1\"",
         ),
         ("cell,g1\n\"c1,1\n", "line 2: a quoted field"),
+        (
+            "gene,c1\ng1,1\n__no_feature,9\n__ambiguous,2\n",
+            "counters of reads without a gene, as HTSeq, STAR, featureCounts and CITE-seq-Count write them: __no_feature, __ambiguous; remove",
+        ),
         (
             "cell,g1,g2\nc1,\"1,234\",2\n",
             "line 2: \"1,234\" in the column of \"g1\" has separators of thousands",

@@ -8,7 +8,7 @@ use super::{Located, TenxH5Options, read_cells};
 use crate::counts::{CountRows, CountSource, GeneMap, RowParts, check_range};
 use crate::error::{Error, Result};
 use crate::io::hdf5::{Store, StoredRows};
-use crate::io::names::{check_cell_names, make_unique};
+use crate::io::names::{check_names, make_unique};
 
 /// The counts of a 10x `.h5` file, read from disk part by part.
 ///
@@ -56,7 +56,7 @@ impl TenxH5Options {
         let Located { at, genes, kept } = self.locate(&store)?;
         let cells = read_cells(&store, &at, genes.len())?;
         store.within(&at, store.budget().allow_naming(cells.len(), &genes))?;
-        check_cell_names(&cells, &genes)?;
+        check_names(&cells, &genes)?;
         let features = genes.len();
         let mut genes = genes;
         make_unique(&mut genes);

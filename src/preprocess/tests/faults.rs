@@ -233,6 +233,7 @@ fn missing_genes_are_zero_and_reported_until_too_many() {
         found,
         expected,
         examples,
+        others,
     } = error
     else {
         panic!("{error}");
@@ -241,6 +242,7 @@ fn missing_genes_are_zero_and_reported_until_too_many() {
         (found, expected, examples.as_str()),
         (7, 10, "gene7, gene8, gene9")
     );
+    assert_eq!(others, "gene0, gene1, gene2, gene3, gene4");
 
     let shouted = training
         .gene_names()

@@ -4,9 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use celldec::counts::CountSource;
-use celldec::io::{
-    Annotation, CellAnnotations, CountFormat, H5adContents, H5adMatrix, H5adOptions,
-};
+use celldec::io::{Annotation, CellAnnotations, CountFormat, H5adContents, H5adMatrix};
 use celldec::prelude::*;
 use celldec::train::DataSize;
 
@@ -41,12 +39,12 @@ pub fn print(console: &Console, path: &Path, options: &ReadArguments) -> Result<
     }
     let contents = H5adContents::of(path)?;
     let matrices = match (&options.layer, options.raw) {
-        (Some(layer), _) => vec![read_chosen(path, H5adMatrix::Layer(layer.clone()))?],
-        (None, true) => vec![read_chosen(path, H5adMatrix::Raw)?],
+        (Some(layer), _) => vec![read_chosen(&file, H5adMatrix::Layer(layer.clone()))?],
+        (None, true) => vec![read_chosen(&file, H5adMatrix::Raw)?],
         (None, false) => contents
             .matrices
             .into_iter()
-            .map(|info| (summarize(path, &info.matrix), info.matrix))
+            .map(|info| (summarize(&file, &info.matrix), info.matrix))
             .collect(),
     };
     console.answer(format_args!("{}: {}", path.display(), file.format_name()));
@@ -65,8 +63,8 @@ pub fn print(console: &Console, path: &Path, options: &ReadArguments) -> Result<
 type Described = (Result<Summary>, H5adMatrix);
 
 /// A matrix that was asked for must be there.
-fn read_chosen(path: &Path, matrix: H5adMatrix) -> Result<Described> {
-    Ok((Ok(summarize(path, &matrix)?), matrix))
+fn read_chosen(file: &CountFile<'_>, matrix: H5adMatrix) -> Result<Described> {
+    Ok((Ok(summarize(file, &matrix)?), matrix))
 }
 
 /// One line for every matrix, and which of them holds raw counts.
@@ -97,13 +95,14 @@ fn print_matrices(console: &Console, path: &Path, matrices: Vec<Described>) {
 }
 
 /// Counts stay on disk, unless they are stored by genes.
-fn summarize(path: &Path, matrix: &H5adMatrix) -> Result<Summary> {
-    let options = H5adOptions::new()
+fn summarize(file: &CountFile<'_>, matrix: &H5adMatrix) -> Result<Summary> {
+    let options = file
+        .h5ad_options(None)
         .with_matrix(matrix.clone())
         .with_annotations::<String>([]);
-    match options.open(path) {
+    match options.open(file.path) {
         Ok(source) => Summary::of(&source),
-        Err(_) => Summary::of(&options.read(path)?.counts),
+        Err(_) => Summary::of(&options.read(file.path)?.counts),
     }
 }
 

@@ -43,6 +43,7 @@ pub fn read_columns(path: &Path, columns: &[&str]) -> Result<(Vec<String>, CellA
     let matrix = matrices.into_iter().next().map(|info| info.matrix);
     let options = H5adOptions::new()
         .with_matrix(matrix.unwrap_or_default())
+        .with_all_feature_types(true)
         .with_annotations(columns.iter().copied());
     match options.open(path) {
         Ok(source) => Ok((source.cell_names().to_vec(), source.cell_annotations()?)),

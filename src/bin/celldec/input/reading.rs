@@ -29,7 +29,7 @@ pub struct ReadArguments {
     /// Only the genes of this genome, such as GRCh38 (10x .h5).
     #[arg(long, value_name = "NAME")]
     pub genome: Option<String>,
-    /// Only features of this type, or "all" [default: Gene Expression] (10x).
+    /// Only features of this type, or "all" [default: Gene Expression] (10x, .h5ad).
     #[arg(long, value_name = "TYPE")]
     pub feature_type: Option<String>,
     /// Name genes by identifiers such as Ensembl's instead of symbols (10x).
@@ -84,7 +84,7 @@ impl<'a> CountFile<'a> {
         file.refuse(
             "--feature-type",
             options.feature_type.is_some(),
-            &[mtx, tenx],
+            &[mtx, tenx, CountFormat::H5ad],
         )?;
         file.refuse("--gene-ids", options.gene_ids, &[mtx, tenx])?;
         file.refuse("--prefix", options.prefix.is_some(), &[mtx])?;
@@ -122,6 +122,11 @@ impl<'a> CountFile<'a> {
     /// how.
     pub fn h5ad_options(&self, genes: Option<&[String]>) -> H5adOptions {
         let options = H5adOptions::new().with_matrix(self.matrix());
+        let options = match self.options.feature_type.as_deref() {
+            None => options,
+            Some("all") => options.with_all_feature_types(true),
+            Some(one) => options.with_feature_type(one),
+        };
         match (&self.options.gene_column, genes) {
             (Some(column), _) => options.with_gene_names(column),
             (None, Some(genes)) => options.with_gene_names_like(genes),
