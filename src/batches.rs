@@ -168,10 +168,18 @@ impl<'a> Batches<'a> {
     /// asked for is on the first device.
     pub fn shared_with(mut self, devices: &[Device]) -> Self {
         for device in devices {
+            let batches = Self::new(self.cells, device);
             // What was sent to a device once serves all shares that it computes.
-            let mut there = std::iter::once(&self).chain(&self.others);
-            let same = there.find(|batches| batches.device == *device);
-            let batches = same.map_or_else(|| Self::new(self.cells, device), Self::on_first_device);
+            #[cfg(any(feature = "wgpu", feature = "cuda"))]
+            let batches = {
+                let mut there = std::iter::once(&self).chain(&self.others);
+                let same = there.find(|other| other.device == *device);
+                let sent = same.and_then(|other| other.on_device.clone());
+                Self {
+                    on_device: sent.or(batches.on_device),
+                    ..batches
+                }
+            };
             self.others.push(batches);
         }
         self

@@ -293,6 +293,9 @@ pub(super) fn shown(field: &[u8]) -> String {
 /// Names for a message, the first of many.
 pub(super) fn listed<S: AsRef<str>>(names: &[S]) -> String {
     const MOST: usize = 20;
+    if names.is_empty() {
+        return "none".to_string();
+    }
     let mut list = names
         .iter()
         .take(MOST)
@@ -403,6 +406,7 @@ mod tests {
         let names: Vec<String> = (0..30).map(|i| i.to_string()).collect();
         assert!(listed(&names).ends_with("18, 19 and 10 more"));
         assert_eq!(listed(&["a", "b"]), "a, b");
+        assert_eq!(listed::<String>(&[]), "none");
     }
 
     #[test]

@@ -162,7 +162,11 @@ fn read_counts(
         for name in wanted {
             if data.cell_annotations.get(name).is_none() {
                 let there: Vec<&str> = data.cell_annotations.names().collect();
-                let reason = format!("no column \"{name}\"; there are: {}", there.join(", "));
+                let there = match there.as_slice() {
+                    [] => "none".to_string(),
+                    names => names.join(", "),
+                };
+                let reason = format!("no column \"{name}\"; there are: {there}");
                 return Err(Error::format(file.path, None, reason));
             }
         }
