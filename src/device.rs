@@ -197,6 +197,13 @@ fn opened(number: Option<usize>) -> Found {
                     adapter.name
                 ));
             }
+            if adapter.is_software && cfg!(feature = "vulkan") {
+                return Err(format!(
+                    "only {}, a program on the CPU, whose compiler ends the process over kernels of \
+                     builds with the feature `vulkan`; `wgpu` without it runs there",
+                    adapter.name
+                ));
+            }
             Ok((device, Some(adapter)))
         }
         Err(WgpuInitError::Registration { .. }) => Ok((Device::wgpu(kind), None)),

@@ -249,6 +249,7 @@ impl Kind {
 }
 
 /// Whether names of cells are those of genes and names of genes those of cells, beyond doubt.
+#[cfg(feature = "h5ad")]
 pub(super) fn are_swapped(cells: &[String], genes: &[String]) -> bool {
     let are_identifiers = || {
         let found = cells.iter().filter(|name| is_gene_identifier(name)).count();
@@ -502,6 +503,7 @@ mod tests {
         Kind::of(&names)
     }
 
+    #[cfg(feature = "h5ad")]
     #[test]
     fn only_names_of_both_sides_say_that_they_are_swapped() {
         let strings =
