@@ -52,12 +52,21 @@ impl Index {
 }
 
 fn check_fixed(image: &Image, address: u64) -> Result<(), Problem> {
-    let start = image.read(address, 8)?;
+    let start = image.read(address, 24)?;
     let mut fields = Fields::new(&start);
     fields.signature(b"FAHD")?;
     // The version, what the array is for, and the bytes of an element.
     fields.take(3)?;
-    check_page_bits(fields.byte()?)
+    let page_bits = fields.byte()?;
+    check_page_bits(page_bits)?;
+    let (chunks, block) = (fields.long()?, fields.long()?);
+    // Addresses of pages are counted from that of their block.
+    if chunks >> page_bits > 0 && block >= image.end() {
+        return Err(Problem::new(format!(
+            "a chunk index of {chunks} chunks leads behind the end of the file"
+        )));
+    }
+    Ok(())
 }
 
 fn check_extensible(image: &Image, address: u64) -> Result<(), Problem> {
@@ -162,6 +171,18 @@ mod tests {
         ] {
             bytes[start + 7] = bits;
             check(&mut bytes, start..start + 24, problem);
+        }
+    }
+
+    #[test]
+    fn pages_behind_the_end_are_refused() {
+        let (mut bytes, start) = file(None, b"FAHD");
+        let size = bytes.len() as u64;
+        bytes[start + 7] = 3;
+        for block in [size, u64::MAX - 3, u64::MAX] {
+            bytes[start + 16..start + 24].copy_from_slice(&block.to_le_bytes());
+            let problem = "of 10 chunks leads behind the end";
+            check(&mut bytes, start..start + 24, Some(problem));
         }
     }
 
