@@ -27,7 +27,7 @@ pub(super) fn is_feature_type(text: &str) -> bool {
     KNOWN.contains(&text)
 }
 
-/// Which features of a 10x file to keep.
+/// Which features of a file to keep.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) enum FeatureTypes {
     #[default]
@@ -37,6 +37,11 @@ pub(super) enum FeatureTypes {
 }
 
 impl FeatureTypes {
+    /// Features of every type, or gene expression only.
+    pub fn every(all: bool) -> Self {
+        if all { Self::All } else { Self::GeneExpression }
+    }
+
     fn wanted(&self) -> Option<&str> {
         match self {
             Self::GeneExpression => Some(GENE_EXPRESSION),

@@ -227,8 +227,8 @@ fn shape(transposed: bool) -> &'static str {
 /// `.csv`, `.tsv`, `.txt` or any other text, plain or gzip, in UTF-8 or UTF-16; fields are separated
 /// by tabs, commas, semicolons or blanks. Lines that start with `#` are comments, unless they head
 /// columns; one that may be a name and its counts is refused. Names may be quoted, blanks around others do
-/// not count; separators may end lines. A header without a name above the cell names, as R writes it, is understood, and so are
-/// columns between the names of genes and their counts that say more of genes (`gene_name`, or `Chr` to
+/// not count; separators may end lines. A header without a name above the cell names, as R writes it, is
+/// understood, and so are columns between the names of genes and their counts that say more of genes (`gene_name`, or `Chr` to
 /// `Length` of featureCounts): symbols then name the genes. Only non-zero counts are kept in memory.
 /// Repeated gene names are made unique as by [`read_10x_mtx`](super::read_10x_mtx).
 ///

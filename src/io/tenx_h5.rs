@@ -54,11 +54,7 @@ impl TenxH5Options {
 
     /// Whether to keep features of every type (default: only "Gene Expression").
     pub fn with_all_feature_types(mut self, all: bool) -> Self {
-        self.feature_types = if all {
-            FeatureTypes::All
-        } else {
-            FeatureTypes::GeneExpression
-        };
+        self.feature_types = FeatureTypes::every(all);
         self
     }
 

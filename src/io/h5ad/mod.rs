@@ -119,11 +119,7 @@ impl H5adOptions {
 
     /// Whether to keep features of every type (default: only "Gene Expression").
     pub fn with_all_feature_types(mut self, all: bool) -> Self {
-        self.feature_types = if all {
-            FeatureTypes::All
-        } else {
-            FeatureTypes::GeneExpression
-        };
+        self.feature_types = FeatureTypes::every(all);
         self
     }
 
@@ -190,15 +186,16 @@ impl fmt::Display for H5adMatrix {
 /// categorical, text, numbers or booleans, each with missing values; columns of other encodings are
 /// named by [`CellAnnotations::unread`](super::CellAnnotations::unread). [`H5adOptions`] chooses a layer
 /// or `raw`, which columns to read and which matrices of `obsm`. Repeated gene names are made unique
-/// as by [`read_10x_mtx`](super::read_10x_mtx). Where `var` has a column "feature_types" of several types, such
-/// as "Antibody Capture" beside "Gene Expression", only features of the latter are kept. Of a MuData file (`.h5mu`), the modality "rna" is read,
-/// or the one of gene expression. A file that is compressed as a whole (`.h5ad.gz`) is decompressed
-/// into a temporary file. Other parts of the file (`uns`, `obsp`, …) are
-/// ignored.
+/// as by [`read_10x_mtx`](super::read_10x_mtx). Where `var` has a column "feature_types" of several types,
+/// such as "Antibody Capture" beside "Gene Expression", only features of the latter are kept. Of a MuData
+/// file (`.h5mu`), the modality "rna" is read, or the one of gene expression. A file that is compressed as
+/// a whole (`.h5ad.gz`) is decompressed into a temporary file. Other parts of the file (`uns`, `obsp`, …)
+/// are ignored.
 ///
 /// # Errors
 /// [`Error::Format`](crate::Error::Format) with the HDF5 path when the matrix is missing (naming
-/// those there are), no feature is of the wanted type, an encoding is not supported, a part lies in another file, or the file is damaged;
+/// those there are), no feature is of the wanted type, an encoding is not supported, a part lies in another
+/// file, or the file is damaged;
 /// [`Error::Io`](crate::Error::Io) when it cannot be read;
 /// [`Error::NegativeCount`](crate::Error::NegativeCount), or
 /// [`Error::CountsElsewhere`](crate::Error::CountsElsewhere) when another matrix holds counts, and
